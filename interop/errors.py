@@ -67,9 +67,7 @@ class InteropError(Exception):
             self.status = status
         self.retry_after = retry_after  # seconds
         path = (expression,) if isinstance(expression, str) else expression
-        self.issues = issues or (
-            Issue(self.issue_code, self.text, path, location, hl7_code=self.hl7_code),
-        )
+        self.issues = issues or (Issue(self.issue_code, self.text, path, location, hl7_code=self.hl7_code),)
 
 
 class InvalidContentError(InteropError):
