@@ -1,0 +1,150 @@
+"""The folder of ``.wl`` files that the worklist SCP reads anew at every query.
+
+A file is complete or absent: it is written under a name the SCP does not read, fsynced, renamed, and the folder is
+fsynced. Names are made of our own order ids and a digest, never of anything that came in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from interop.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+_ORDER_ID = re.compile(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,63}\Z")
+_NAME = re.compile(r"([A-Za-z0-9-][A-Za-z0-9.-]{0,63})~[0-9a-f]{16}\.wl\Z")
+_ASIDE = ".part"
+_STALE = 60.0  # seconds after which an unfinished file is of a writer that died
+
+
+class WorklistFolder:
+    """The worklist as the files of each order. Blocking work runs in a thread; one caller per order at a time."""
+
+    def __init__(self, path: Path, *, mode: int = 0o640) -> None:
+        self._path = path
+        self._mode = mode  # the SCP may run as another user of the same group
+        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+
+    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
+        """Make the order's files exactly these (by station, say; {} removes them all). True if anything changed."""
+        wanted = {_file_name(order_id, key): content for key, content in files.items()}
+        return await asyncio.to_thread(self._make, order_id, wanted)
+
+    async def names(self) -> tuple[str, ...]:
+        """The files that stand there now, sorted."""
+        return tuple(sorted(await asyncio.to_thread(self._list)))
+
+    async def orders(self) -> frozenset[str]:
+        """The ids of the orders that have files, to be compared with the database."""
+        return frozenset(match[1] for name in await self.names() if (match := _NAME.match(name)))
+
+    async def sweep(self) -> int:
+        """Remove the unfinished files of writers that died; files of other names are somebody else's and stay."""
+        return await asyncio.to_thread(self._sweep)
+
+    def _make(self, order_id: str, wanted: Mapping[str, bytes]) -> bool:
+        with self._opened() as folder:
+            present = {name for name in os.listdir(folder) if name.startswith(f"{order_id}~")}
+            present = {name for name in present if _NAME.match(name)}
+            changed = False
+            for name, content in wanted.items():
+                if name not in present or _read(folder, name) != content:
+                    _replace(folder, name, content, self._mode)
+                    changed = True
+            for name in present - wanted.keys():
+                _remove(folder, name)
+                changed = True
+            if changed:
+                os.fsync(folder)
+            return changed
+
+    def _list(self) -> list[str]:
+        with self._opened() as folder:
+            return [name for name in os.listdir(folder) if _NAME.match(name)]
+
+    def _sweep(self) -> int:
+        removed = 0
+        with self._opened() as folder:
+            for name in os.listdir(folder):
+                if _stray(folder, name):
+                    _remove(folder, name)
+                    removed += 1
+            if removed:
+                os.fsync(folder)
+        return removed
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder as a descriptor: every name is looked up in this very folder, wherever a link may point later."""
+        try:
+            folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise UnavailableError(f"the worklist folder cannot be opened: {error.strerror}") from error
+        try:
+            yield folder
+        except OSError as error:
+            logger.warning("worklist folder: %s", errno.errorcode.get(error.errno or 0, "error"))
+            raise UnavailableError(f"the worklist folder cannot be written: {error.strerror}") from error
+        finally:
+            os.close(folder)
+
+
+def _file_name(order_id: str, key: str) -> str:
+    if not _ORDER_ID.match(order_id):
+        raise ValueError(f"{order_id!r} is no order id")
+    return f"{order_id}~{hashlib.sha256(key.encode()).hexdigest()[:16]}.wl"
+
+
+def _replace(folder: int, name: str, content: bytes, mode: int) -> None:
+    aside = f"{name}.{token_hex(8)}{_ASIDE}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    file = os.open(aside, flags, mode, dir_fd=folder)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _remove(folder, aside)
+        raise
+
+
+def _read(folder: int, name: str) -> bytes | None:
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link in place of our file is replaced
+            return None
+        raise
+    with os.fdopen(file, "rb") as stream:
+        return stream.read()
+
+
+def _remove(folder: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        logger.debug("worklist file was gone already")
+
+
+def _stray(folder: int, name: str) -> bool:
+    if not name.endswith(_ASIDE):
+        return False
+    try:
+        return time.time() - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > _STALE
+    except FileNotFoundError:
+        return False
