@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -104,6 +105,18 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _TomlSource(settings_cls)
 
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Settings:
+        """The settings that a child process with exactly this environment would read."""
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(variables)
+        try:
+            return cls()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
     @property
     def zone(self) -> ZoneInfo:
         """The site's time zone."""
@@ -142,6 +155,12 @@ class Settings(BaseSettings):
         """The settings whose address is reachable from other machines."""
         named = {"INTEROP_HTTP_HOST": self.http_host, "INTEROP_MLLP_HOST": self.mllp_host}
         return [name for name, host in named.items() if not _loopback(host)]
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for a child, with these INTEROP_ variables in place of any that are set."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("INTEROP_")}
+    return {**kept, **settings}
 
 
 def _loopback(host: str) -> bool:

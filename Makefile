@@ -1,0 +1,53 @@
+# `make help` lists the targets. setup/ holds the steps that each do one thing and are quick when it is already done.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-long check format pages bench lock clean
+
+BIN := .venv/bin
+TESTS := tests/unit tests/integration tests/acceptance
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF
+	@setup/packages
+	@setup/venv
+	@setup/ohif
+
+demo: setup ## Play the whole story on real parts and stay up until Ctrl-C (EXIT=1: end by itself)
+	@setup/ports
+	@$(BIN)/interop demo $(if $(filter 1 yes true,$(EXIT)),--exit)
+
+run: setup ## Everything up, no story: server, private Orthanc, viewer
+	@setup/ports
+	@$(BIN)/interop up
+
+test: setup ## The whole suite on real parts: unit, integration, acceptance
+	$(BIN)/python -m pytest -m "not long" $(TESTS)
+
+test-long: setup ## The whole suite and the tests that take minutes each
+	$(BIN)/python -m pytest $(TESTS)
+
+check: setup ## ruff, mypy, import-linter, docs tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit/docs
+
+format: setup ## Let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pages: setup ## Write the pages that the code writes about itself (settings, lifecycle)
+	$(BIN)/python -m setup.pages
+
+bench: setup ## Measure, and write the figures to docs/performance.md
+	$(BIN)/python -m bench
+
+lock: setup ## Resolve the dependencies anew into requirements.lock and requirements-runtime.lock
+	@setup/lock
+
+clean: ## Remove what was built and installed here (.venv, build/, caches); data/ stays
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,119 @@
+"""The ``interop`` command line: what an engineer types, at two in the morning too."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from interop.cli import hl7, simulate
+from interop.errors import InteropError
+from interop.settings import Settings
+
+app = typer.Typer(
+    name="interop",
+    help="Imaging interoperability: FHIR R4, HL7 v2, DICOMweb and Modality Worklist meet in standard resources.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(hl7.commands, name="hl7")
+app.add_typer(simulate.commands, name="simulate")
+
+RoleOption = Annotated[
+    list[str] | None, typer.Option("--role", help="http, mllp or worker; give it several times. All unless given.")
+]
+
+
+def main() -> None:
+    """Run the command; a refusal is one line on standard error and exit status 1, never a traceback."""
+    try:
+        app()
+    except InteropError as error:
+        print(f"interop: {error}", file=sys.stderr)  # noqa: T201
+        for issue in error.issues:
+            if issue.text != str(error):
+                print(f"  {issue.location or ''} {issue.text}".rstrip(), file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except ValidationError as error:
+        for line in error.errors():
+            name = "INTEROP_" + "_".join(str(part) for part in line["loc"]).upper()
+            print(f"interop: {name}: {line['msg']}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except OSError as error:
+        print(f"interop: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+@app.command()
+def serve(role: RoleOption = None) -> None:
+    """Run the server against the Orthanc that INTEROP_ORTHANC_URL names."""
+    from interop import server
+
+    server.run(Settings(), roles=server.parse_roles(role), private_orthanc=False)
+
+
+@app.command()
+def up(role: RoleOption = None) -> None:
+    """Run the server and a private Orthanc as its child."""
+    from interop import server
+
+    server.run(Settings(), roles=server.parse_roles(role), private_orthanc=True)
+
+
+@app.command()
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="End when the story is told; status 0 only if all held.")
+    ] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep the demo's data here; a new folder unless given.")] = None,
+) -> None:
+    """Start everything, play one order's life from EMR and RIS to the viewer, and verify each step."""
+    from interop.demo import tell
+
+    sys.exit(tell(leave=leave, data_dir=data_dir))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from interop import server
+
+    revision = asyncio.run(server.migrate(Settings()))
+    typer.echo(f"the database is at revision {revision}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check every dependency, version and connection, and say what to do."""
+    from interop.cli.doctor import examine
+
+    sys.exit(asyncio.run(examine(Settings())))
+
+
+@app.command()
+def token(
+    scope: Annotated[str, typer.Option(help="SMART scopes, separated by spaces.")] = "system/*.cruds",
+    subject: Annotated[str, typer.Option(help="Who the bearer stands for.")] = "local",
+    patient: Annotated[str | None, typer.Option(help="Id of the Patient that patient/ scopes are bound to.")] = None,
+    minutes: Annotated[int, typer.Option(min=1, max=60 * 24 * 366, help="How long it is good for.")] = 60,
+) -> None:
+    """Print a bearer token for local use, as the last line."""
+    from interop import server
+
+    typer.echo(server.issue_token(Settings(), scope=scope, subject=subject, patient=patient, minutes=minutes))
+
+
+@app.command("orthanc-config")
+def orthanc_config(
+    output: Annotated[Path, typer.Argument(help="File to write, mode 0600; - for standard output.")],
+    docker: Annotated[bool, typer.Option("--docker", help="For the container image of docker-compose.yml.")] = False,
+) -> None:
+    """Write the configuration that Orthanc needs for this server."""
+    from interop import server
+
+    server.write_orthanc_configuration(Settings(), output, docker=docker)

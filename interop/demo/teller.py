@@ -1,0 +1,84 @@
+"""Tells the story to a person: a line per step, a table at the end, and the links."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from interop.demo.story import Story
+from interop.demo.world import StoryError, World, stage
+
+RIS_PORT, EMR_PORT = 2576, 2577  # where mappings/peers.toml sends by default
+
+console = Console(highlight=False)
+
+
+def tell(*, leave: bool, data_dir: Path | None = None) -> int:
+    """Play the story; 0 when every step held. Unless ``leave``, stay up until Ctrl-C."""
+    folder = data_dir or Path(tempfile.mkdtemp(prefix="interop-demo-"))
+    began = time.monotonic()
+    console.print(f"Starting the server, a private Orthanc, a RIS and an EMR (data in {folder}) …")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with stage(folder, {}, ris_port=RIS_PORT, emr_port=EMR_PORT) as world:
+            links(world, time.monotonic() - began)
+            held = play(Story(world))
+            if not leave:
+                links(world, None)
+                console.print("Up until Ctrl-C.")
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.pause()
+                console.print("Stopping …")
+            return 0 if held else 1
+    except StoryError as error:
+        console.print(f"[red]{error}[/red]")
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    finally:
+        if data_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def links(world: World, seconds: float | None) -> None:
+    """The addresses a person opens: start page with a single-use login, viewer, FHIR base."""
+    if seconds is not None:
+        console.print(f"Up after {seconds:.1f} s.")
+    console.print(f"  Start page  {world.login_url()}   (single use)")
+    console.print(f"  Viewer      {world.base}/viewer   (open a study from the start page)")
+    console.print(f"  FHIR base   {world.base}/fhir   (metadata without a token; a token: interop token)")
+
+
+def play(story: Story) -> bool:
+    """Every step in order, until one does not hold; then the table of what happened."""
+    table = Table(title="What happened", title_justify="left")
+    for column in ("step", "what", "seen", "s"):
+        table.add_column(column, justify="right" if column in ("step", "s") else "left", overflow="fold")
+    held = True
+    for number, (sentence, deed) in enumerate(story.steps(), 1):
+        began = time.monotonic()
+        try:
+            seen = deed()
+        except (StoryError, KeyError, IndexError, OSError) as error:
+            held, seen = False, f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - began
+        console.print(
+            f"{'[green]✔[/green]' if held else '[red]✘[/red]'} {number:2d}. {sentence} ({seconds:.1f} s)",
+            soft_wrap=True,
+        )
+        table.add_row(str(number), sentence, seen, f"{seconds:.1f}")
+        if not held:
+            console.print(f"[red]{seen}[/red]", soft_wrap=True, markup=True)
+            break
+    console.print(table)
+    return held

@@ -1,0 +1,6 @@
+"""The wire to the archive's DICOMweb: GET requests over kept connections, answers passed on as they arrive."""
+
+from interop.dicomweb_relay.answer import Answer
+from interop.dicomweb_relay.relay import Relay
+
+__all__ = ["Answer", "Relay"]

@@ -1,0 +1,57 @@
+"""An answer of the archive, on its way to the client."""
+
+from __future__ import annotations
+
+import asyncio
+
+from interop.dicomweb_relay.connection import Connection
+from interop.dicomweb_relay.pool import Pool
+from interop.errors import UnavailableError
+
+
+class Answer:
+    """Status and headers are there; the body is read piece by piece. ``close`` must follow, read to the end or not."""
+
+    def __init__(self, connection: Connection, pool: Pool, idle: float) -> None:
+        self.status = connection.status
+        self.headers = connection.headers  # names in lower case
+        self.ends_with_connection = connection.to_close  # then only the content can tell whether it is whole
+        self._connection: Connection | None = connection
+        self._pool = pool
+        self._idle = idle
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that (lower case) name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    async def chunk(self) -> bytes:
+        """The next piece of the body; empty at its end. UnavailableError if the archive falls silent or breaks off."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        data = connection.take()
+        if data:
+            return data
+        try:
+            async with asyncio.timeout(self._idle):
+                await connection.more()
+        except TimeoutError:
+            raise UnavailableError("the archive fell silent in its answer", retry_after=10) from None
+        return connection.take()
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, where it is known to be small; UnavailableError beyond the limit."""
+        chunks: list[bytes] = []
+        size = 0
+        while data := await self.chunk():
+            chunks.append(data)
+            size += len(data)
+            if size > limit:
+                raise UnavailableError("the archive's answer is longer than this server keeps in memory")
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Gives the connection back, or closes it if the answer was not read to its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)

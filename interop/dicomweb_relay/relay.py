@@ -1,0 +1,95 @@
+"""GET from the archive, with its credentials and for the caller's address."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import ssl
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from interop.dicomweb_relay.answer import Answer
+from interop.dicomweb_relay.connection import Connection, LostError
+from interop.dicomweb_relay.pool import Pool
+from interop.errors import UnavailableError
+
+_UNSAFE = re.compile(rb"[\x00-\x20\x7f]")
+_HEADER_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Relay:
+    """A client of one archive.
+
+    It sends what it is told to send and nothing else: no Accept-Encoding (Orthanc would gzip pixels), no cookies, never
+    the caller's own Authorization. Only GET, so that a request whose kept connection turns out dead may be sent again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str = "",
+        password: str | None = None,
+        *,
+        connections: int = 24,
+        connect_timeout: float = 3,
+        answer_timeout: float = 60,
+        idle_timeout: float = 30,
+        wait_timeout: float = 15,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the archive's address is not an http(s) URL")
+        tls = ssl.create_default_context() if parts.scheme == "https" else None
+        port = parts.port or (443 if tls else 80)
+        self._pool = Pool(parts.hostname, port, tls, limit=connections, connect=connect_timeout, wait=wait_timeout)
+        self._prefix = parts.path.rstrip("/").encode()
+        self._answer_timeout, self._idle_timeout = answer_timeout, idle_timeout
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self._fixed = f" HTTP/1.1\r\nHost: {host}:{port}\r\n".encode("ascii")
+        if password is not None:
+            credentials = base64.b64encode(f"{username}:{password}".encode())
+            self._fixed += b"Authorization: Basic " + credentials + b"\r\n"
+
+    async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+        """The answer to a GET of the target (path and query, as it goes on the wire).
+
+        UnavailableError when the archive cannot be reached, is too busy, or does not begin to answer in time.
+        """
+        request = self._request(target, headers)
+        connection = await self._pool.borrow()
+        try:
+            return await self._exchange(connection, request)
+        except LostError:
+            if connection.exchanges == 1:  # it was new: the archive itself refused
+                raise
+        # A kept connection may have been closed by the archive as we took it.
+        return await self._exchange(await self._pool.borrow(fresh=True), request)
+
+    async def _exchange(self, connection: Connection, request: bytes) -> Answer:
+        try:
+            connection.send(request)
+            async with asyncio.timeout(self._answer_timeout):
+                await connection.head()
+        except BaseException as error:
+            connection.abort()
+            self._pool.give_back(connection)
+            if isinstance(error, TimeoutError):
+                raise UnavailableError("the archive does not answer in time", retry_after=10) from None
+            raise
+        return Answer(connection, self._pool, self._idle_timeout)
+
+    def _request(self, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        if _UNSAFE.search(target):
+            raise ValueError("the target has characters that a request line cannot carry")
+        lines = [b"GET ", self._prefix, target, self._fixed]
+        for name, value in headers:
+            if _UNSAFE.search(name) or _HEADER_UNSAFE.search(value):
+                raise ValueError("a header has characters that HTTP cannot carry")
+            lines += [name, b": ", value, b"\r\n"]
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        self._pool.close()
