@@ -14,7 +14,9 @@ from interop.workflow.site import Site
 Resource = dict[str, Any]
 
 _NOT_CONTENT = ("id", "meta")
-_NOT_JOINED = frozenset({"resourceType", "id", "meta", "status", "intent", "subject", "identifier", "extension", "text"})
+_NOT_JOINED = frozenset(
+    {"resourceType", "id", "meta", "status", "intent", "subject", "identifier", "extension", "text"}
+)
 
 
 def digest(resource: Resource) -> str:

@@ -1,7 +1,7 @@
 """Which order a study was made for.
 
-In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the images
-say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is not
+In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the
+images say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is not
 the order's is not that order's study, whatever else agrees: it waits for a person.
 """
 

@@ -85,11 +85,10 @@ def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError)
     earlier = tx.find_message("in", application, facility, message.control_id)
     again = earlier is not None and earlier.body_hash == body_hash
     _keep(tx, message, peer, body_hash, "refused", error.ack_code, ack, issues, (), earlier if again else None)
-    alert = isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10"
     detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
     tx.audit(Event("hl7", message.type, "C", outcome="4", detail=detail))
-    if alert:
-        tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier and earlier.id}"))
+    if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
+        tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
     return Reply(error.ack_code, ack, issues)
 
 
@@ -205,9 +204,7 @@ def _file_report(tx: Tx, site: Site, report: MappedReport, subject: Stored | Non
 
 def _ack(tx: Tx, site: Site, message: Message, code: str, issues: tuple[Issue, ...]) -> bytes:
     told = [issue for issue in issues if issue.severity in _REPORTED]
-    return acknowledge(
-        message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility
-    )
+    return acknowledge(message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility)
 
 
 def _own_control_id() -> str:

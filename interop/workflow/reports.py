@@ -221,4 +221,3 @@ def _complete(tx: Tx, site: Site, row: OrderRow | None, status: str, door: str) 
         return row
     event = "final-report" if status in FINAL else "preliminary-report"
     return orders.advance_order(tx, site, row, event, door, tell=False).row or row
-
