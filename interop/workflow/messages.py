@@ -15,8 +15,8 @@ from typing import Any
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
 from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.message import Message, parse, sender_of
-from interop.mapping import Mapped, MappedOrder, MappedReport, map_message
+from interop.hl7.message import Message
+from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow import numbers, orders, patients, reports, studies
 from interop.workflow.lifecycle import HL7
@@ -52,7 +52,7 @@ class _Work:
 
 def read(site: Site, raw: bytes) -> Message:
     """The message in these bytes; InvalidContentError if it cannot be answered to anybody."""
-    message = parse(raw, default_charset=site.tables.charset_of(sender_of(raw)))
+    message = read_message(raw, site.tables)
     message.check_header()
     return message
 
@@ -153,7 +153,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         subject, issues = resolved.stored, resolved.issues
     outcomes = [_carry_out_order(tx, site, order, subject) for order in mapped.orders]
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
-    done = [*outcomes, *filed]
+    done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
     patient = subject.reference if subject else next((f"Patient/{row.patient_id}" for row in rows), None)
     return _Work(

@@ -187,7 +187,7 @@ def _link(tx: Tx, resource: Resource, row: OrderRow | None, before: Resource) ->
     order = {"reference": f"ServiceRequest/{row.id}"}
     resource["basedOn"] = _with(resource.get("basedOn", []), order)
     study = tx.study(row.study_uid) if row.study_uid else None
-    links = resource.get("imagingStudy", before.get("imagingStudy", []))
+    links: list[Resource] = resource.get("imagingStudy") or before.get("imagingStudy") or []
     if study is not None:
         links = _with(links, {"reference": study.reference})
     if links:

@@ -47,7 +47,14 @@ class Plan:
 
 def modality_of(site: Site, resource: Resource, facts: OrderFacts) -> str | None:
     """The DICOM modality that the order states, else the one that the code table has for its procedure."""
-    return facts.modality or site.tables.modality_of(resource)
+    if facts.modality is not None:
+        return facts.modality
+    table = site.tables.codes["procedure_modality"]
+    for coding in resource.get("code", {}).get("coding", ()):
+        found = table.find(coding.get("code", ""), coding.get("system", ""))
+        if found is not None and found.target:
+            return found.target
+    return None
 
 
 def is_order(site: Site, resource: Resource, facts: OrderFacts) -> bool:
