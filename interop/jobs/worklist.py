@@ -15,7 +15,7 @@ from interop.audit.event import Event
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError
 from interop.jobs.runner import UndeliverableError
-from interop.mapping import worklist_attributes
+from interop.mapping.worklist import worklist_attributes
 from interop.store import Job, OrderRow, Store, Tx
 from interop.workflow.site import Site
 
