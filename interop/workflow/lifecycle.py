@@ -86,7 +86,7 @@ _TO_IN_PROGRESS = "->in-progress scheduled>in-progress arrived>in-progress in-pr
 
 RULES: tuple[Rule, ...] = (
     Rule("schedule", (SERVER,), "active on-hold", "->scheduled scheduled arrived", "nothing is missing (any more)"),
-    Rule("unschedule", (SERVER,), "active on-hold", "- scheduled>- arrived>-", "a change left no known modality"),
+    Rule("unschedule", (SERVER,), "active on-hold", "- scheduled>- arrived", "a change left no known modality or station"),
     Rule(
         "change",
         _BOTH,
