@@ -104,7 +104,11 @@ def test_server_and_orthanc_agree_on_what_they_share(compose: dict[str, Any], do
         assert getattr(server, shared) == getattr(writer, shared)
     services = compose["services"]
     assert server.orthanc_url == f"http://orthanc:{writer.orthanc_http_port}"
-    assert compose["services"]["orthanc-config"]["command"] == ["orthanc-config", "--docker", "/etc/orthanc/orthanc.json"]
+    assert compose["services"]["orthanc-config"]["command"] == [
+        "orthanc-config",
+        "--docker",
+        "/etc/orthanc/orthanc.json",
+    ]
     written = mounts(services["orthanc-config"])["/etc/orthanc"]
     assert mounts(services["orthanc"])["/etc/orthanc"] == written
     folders = [mounts(services[name])[str(server.worklist)] for name in ("interop", "orthanc-config", "orthanc")]
