@@ -45,8 +45,8 @@ pages: setup ## Write the pages that the code writes about itself (settings, lif
 bench: setup ## Measure, and write the figures to docs/performance.md
 	$(BIN)/python -m bench
 
-lock: setup ## Resolve the dependencies anew into requirements.lock and requirements-runtime.lock
-	@setup/lock
+lock: setup ## Bring requirements.lock and requirements-runtime.lock in line with pyproject.toml (UPGRADE=1: newest)
+	@UPGRADE=$(UPGRADE) setup/lock
 
 clean: ## Remove what was built and installed here (.venv, build/, caches); data/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

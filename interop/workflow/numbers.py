@@ -1,8 +1,8 @@
 """The numbers of an order: what names it, and what this server assigns once and keeps.
 
-Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC, FILL
-and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the StudyInstanceUID
-(system ``urn:dicom:uid``).
+Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC,
+FILL and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the
+StudyInstanceUID (system ``urn:dicom:uid``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import OrderFacts
+from interop.fhir.orders import OrderFacts, order_facts
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Tx
 from interop.workflow.site import Site
@@ -67,6 +67,11 @@ class Numbers:
             facts.step_id.value if facts.step_id else None,
             facts.study_uid,
         )
+
+    @classmethod
+    def read(cls, resource: Resource, site: Site) -> Numbers:
+        """What a ServiceRequest says, which may still lack its status and subject."""
+        return cls.of(order_facts(resource, site.zone), site)
 
     def lock_keys(self) -> list[str]:
         """What to lock before looking the order up."""
