@@ -16,14 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.file_lock import FileLock
-from interop.store.session import Session, Values
+from interop.store.session import ReadOnlySession, Session, Values
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -85,7 +85,7 @@ def connect(options: Options) -> sqlite3.Connection:
 class SqliteSession(Session):
     """The one connection, spoken to as a session."""
 
-    dialect: ClassVar[str] = "sqlite"
+    dialect = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
@@ -113,21 +113,6 @@ class SqliteSession(Session):
         taken = self.row(sql.COUNTER_TAKE, (name, 1))
         assert taken is not None
         return int(taken[0])
-
-
-class ViewSession(SqliteSession):
-    """A session that may not write."""
-
-    def run(self, sql: str, values: Values = ()) -> int:
-        raise RuntimeError("a view does not write")
-
-    def run_many(self, sql: str, many: Iterable[Values]) -> None:
-        raise RuntimeError("a view does not write")
-
-    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        if not sql.lstrip().startswith("SELECT"):
-            raise RuntimeError("a view does not write")
-        return super().row(sql, values)
 
 
 class _Waiting:
@@ -174,7 +159,7 @@ class SqliteStore(Store):
 
     async def view(self, work: Callable[[Tx], T]) -> T:
         try:
-            session = ViewSession(self._open())
+            session = ReadOnlySession(SqliteSession(self._open()))
             return work(Tx(session, _VIEWER, instants.now(), self._surroundings))
         except sqlite3.Error as error:
             if not _is_engine_failure(error):
