@@ -1,8 +1,8 @@
 """Assigning authorities: HL7 namespaces, OIDs and DICOM issuers on one side, FHIR identifier systems on the other.
 
-A number without its authority is nobody's: two hospitals count from 1. An authority of ``authorities.toml`` has one FHIR
-system; else an ISO OID gives ``urn:oid:``, a UUID ``urn:uuid:``, a URI itself, and a bare namespace belongs to the
-facility that sent it: ``urn:interop:ns:<MSH-4>:<namespace>``.
+A number without its authority is nobody's: two hospitals count from 1. An authority of ``authorities.toml`` has one
+FHIR system; else an ISO OID gives ``urn:oid:``, a UUID ``urn:uuid:``, a URI itself, and a bare namespace belongs to
+the facility that sent it: ``urn:interop:ns:<MSH-4>:<namespace>``.
 """
 
 from __future__ import annotations
