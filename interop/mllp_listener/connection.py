@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._open_ones = open_ones
         self._decoder = FrameDecoder(limits.message_bytes)
-        self._answers: deque[asyncio.Task[bytes | None]] = deque()
+        self._answers: deque[asyncio.Task[list[bytes]]] = deque()
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._faults = 0
@@ -134,13 +134,12 @@ class Connection(asyncio.Protocol):
     def _answer(self, _: object = None) -> None:
         """Send the answers that are ready, up to the first that is not."""
         while self._answers and self._answers[0].done():
-            reply = self._answers.popleft().result()
-            if reply is None:
-                continue
-            if self._transport is None or self._transport.is_closing():
-                self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
-            else:
-                self._transport.write(frame(reply))
+            task = self._answers.popleft()
+            for reply in [] if task.cancelled() else task.result():
+                if self._transport is None or self._transport.is_closing():
+                    self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
+                else:
+                    self._transport.write(frame(reply))
         self._flow()
         if not self._answers:
             self._idle.set()

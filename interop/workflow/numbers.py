@@ -14,7 +14,7 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import OrderFacts
+from interop.fhir.orders import OrderFacts, order_facts
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Tx
 from interop.workflow.site import Site
@@ -67,6 +67,11 @@ class Numbers:
             facts.step_id.value if facts.step_id else None,
             facts.study_uid,
         )
+
+    @classmethod
+    def read(cls, resource: Resource, site: Site) -> Numbers:
+        """What a ServiceRequest says, which may still lack its status and subject."""
+        return cls.of(order_facts(resource, site.zone), site)
 
     def lock_keys(self) -> list[str]:
         """What to lock before looking the order up."""

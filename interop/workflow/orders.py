@@ -42,6 +42,7 @@ class Outcome:
     stored: Stored
     row: OrderRow | None = None
     issues: tuple[Issue, ...] = ()
+    fresh: bool = False  # the order began with this
 
 
 def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None = None, index: int = 1) -> Outcome:
@@ -80,7 +81,7 @@ def _begin(
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
     _put(tx, row)
     _follow(tx, site, None, row, "new", resource)
-    return Outcome(stored, row, found.issues)
+    return Outcome(stored, row, found.issues, fresh=True)
 
 
 def advance_order(
