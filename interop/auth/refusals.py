@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from interop.access import Agent
 from interop.audit import Event
 from interop.errors import UnavailableError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _MOST = 120  # addresses told apart in one minute; a flood from more of them shares one event
 
@@ -19,8 +20,8 @@ _MOST = 120  # addresses told apart in one minute; a flood from more of them sha
 class SessionStore(Protocol):
     """What this door needs of the store."""
 
-    async def unit(self, agent: Agent, work: Callable[[Any], Any]) -> Any: ...
-    async def view(self, work: Callable[[Any], Any]) -> Any: ...
+    async def unit(self, agent: Agent, work: Callable[[Any], T]) -> T: ...
+    async def view(self, work: Callable[[Any], T]) -> T: ...
 
 
 class Refusals:

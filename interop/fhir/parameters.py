@@ -21,7 +21,6 @@ from interop.fhir.profile import accepted_types, extension_rules, own_search_par
 from interop.fhir.query import IndexRow
 from interop.fhir.times import EARLIEST, LATEST, bounds
 
-MAX_KEY = 600  # characters of a system and value together; what every database can still index
 MAX_TEXT = 200  # characters of folded text that are compared
 
 Reader = Callable[["Parameter", Any, tzinfo], Iterator[IndexRow]]
@@ -150,25 +149,15 @@ def _values(resource: dict[str, Any], steps: tuple[_Step, ...]) -> list[Any]:
     return nodes
 
 
-def token_row(code: str, system: str, value: str) -> IndexRow:
-    """A token's row; InvalidContentError for one too long to be found again."""
-    if len(system) + len(value) > MAX_KEY:
-        raise InvalidContentError(
-            f"a value that is searched by {code} has at most {MAX_KEY} characters, its system included",
-            issue_code="too-long",
-        )
-    return IndexRow(code, "token", system, value)
-
-
 def _plain_token(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
     if value is not None:
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        yield token_row(parameter.code, "", text)
+        yield IndexRow(parameter.code, "token", "", text)
 
 
 def _coding(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
     if "code" in value:
-        yield token_row(parameter.code, value.get("system", ""), value["code"])
+        yield IndexRow(parameter.code, "token", value.get("system", ""), value["code"])
 
 
 def _codeable_concept(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
@@ -178,12 +167,12 @@ def _codeable_concept(parameter: Parameter, value: Any, zone: tzinfo) -> Iterato
 
 def _identifier(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
     if "value" in value:
-        yield token_row(parameter.code, value.get("system", ""), value["value"])
+        yield IndexRow(parameter.code, "token", value.get("system", ""), value["value"])
 
 
 def _contact_point(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
     if "value" in value:
-        yield token_row(parameter.code, "", value["value"])
+        yield IndexRow(parameter.code, "token", "", value["value"])
 
 
 def _reference(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
@@ -193,10 +182,10 @@ def _reference(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[Inde
         if parameter.only in (None, local[0]):
             yield IndexRow(parameter.code, "reference", local[0], local[1])
     elif literal and literal[0] != "#":
-        yield IndexRow(parameter.code, "reference", "", token_row(parameter.code, "", literal).value)
+        yield IndexRow(parameter.code, "reference", "", literal)
     identifier = value.get("identifier")
     if identifier and "value" in identifier and value.get("type") in (None, parameter.only or value.get("type")):
-        yield token_row(f"{parameter.code}:identifier", identifier.get("system", ""), identifier["value"])
+        yield IndexRow(f"{parameter.code}:identifier", "token", identifier.get("system", ""), identifier["value"])
 
 
 def _date(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:

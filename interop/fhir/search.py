@@ -25,11 +25,11 @@ CONTROLS = ("_count", "_sort", "_total", "_summary", "_cursor", "_format", "_pre
 
 
 def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
-    """Every searchable fact of the resource, each once."""
-    rows: dict[IndexRow, None] = {}
+    """Every searchable fact of the resource."""
+    rows: list[IndexRow] = []
     for parameter in parameters(resource["resourceType"]).values():
-        rows.update(dict.fromkeys(parameter.rows(resource, zone)))
-    return list(rows)
+        rows += parameter.rows(resource, zone)
+    return rows
 
 
 def known_parameters(type: str) -> tuple[str, ...]:
@@ -121,7 +121,8 @@ class _Reading:
         offered: tuple[str, ...] = ()
         if parameter is not None and parameter.type == "reference":
             if modifier == "identifier":
-                return Clause(f"{code}:identifier", "token", tuple(_token(parameter, value) for value in values))
+                named = code if self.type == "AuditEvent" else f"{code}:identifier"  # audit rows have no such index
+                return Clause(named, "token", tuple(_token(parameter, value) for value in values))
             offered = ("identifier", *(parameter.targets or sorted(resource_types())))
             if modifier in offered:
                 typed = tuple(self._typed_reference(parameter, modifier, value) for value in values)
