@@ -43,6 +43,8 @@ class Answers:
             response = self._page(error.status, title, error.text)
         else:
             response = _problem(error, title)
+        if error.status == 401:
+            response.headers["www-authenticate"] = _challenge(error, scope)
         if error.status == 503:
             response.headers["retry-after"] = str(error.retry_after or 10)
         return response
@@ -52,6 +54,13 @@ class Answers:
         if not isinstance(error, InteropError):
             raise error
         return self(error, request.scope)
+
+
+def _challenge(error: InteropError, scope: Scope) -> str:
+    """RFC 6750 3: why a token was refused, where one was sent."""
+    if "authorization" not in Headers(scope=scope):
+        return 'Bearer realm="interop"'
+    return f'Bearer realm="interop", error="invalid_token", error_description="{error.text}"'
 
 
 def _wants_page(scope: Scope) -> bool:

@@ -54,7 +54,7 @@ class Login:
     async def make(self, request: Request) -> Response:
         """POST /api/v1/login: a link for whoever holds the bearer token."""
         url = await self.link(request.state.agent)
-        return JSONResponse({"url": url, "expires_in": codes.SECONDS}, 201)
+        return JSONResponse({"url": url, "expires_in": codes.SECONDS})
 
     async def redeem(self, request: Request) -> Response:
         """GET /login/{code}: opens a session and leads to the start page. A HEAD request uses nothing up."""
