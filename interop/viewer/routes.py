@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from interop.access import Agent, may_view_study
+from interop.access import Agent
 from interop.errors import NotFoundError, UnsupportedError
 from interop.viewer.assets import Assets
 
@@ -44,7 +44,8 @@ class Launch(Protocol):
 
     async def launch(self, agent: Agent, studies: Sequence[str]) -> str: ...
     async def studies_of(self, accession: str) -> list[str]: ...
-    async def require_present(self, agent: Agent, studies: Sequence[str]) -> None: ...
+    async def allow(self, agent: Agent, studies: Sequence[str]) -> object: ...
+    async def require(self, agent: Agent, studies: Sequence[str]) -> object: ...
 
 
 class Viewer:
@@ -97,10 +98,7 @@ class Viewer:
     async def _show(self, request: Request, agent: Agent) -> Response:
         values = request.query_params.getlist("StudyInstanceUIDs")
         studies = [uid for value in values for uid in re.split(r"[,\\]", value) if uid]
-        if not all(may_view_study(agent, uid) for uid in studies):
-            raise ForbiddenError(
-                "this viewer session does not cover the study; launch it again from where it is listed"
-            )
+        await self._launch.allow(agent, studies)
         if not studies and request.path_params["path"] == "viewer":
             if not agent.studies:
                 raise NotFoundError("no study is named; open one from where it is listed")
