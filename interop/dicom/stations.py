@@ -4,15 +4,17 @@ The file is TOML, one ``[[modality]]`` table per station::
 
     [[modality]]
     aet = "CT1"             # PS3.5 AE: at most 16 characters, no backslash
-    host = "10.0.0.21"
+    host = "10.0.0.21"      # its IP address: the archive compares it with the caller's
     port = 104
     modality = "CT"         # DICOM modality code; left out for a tool that is no modality
     location = "Room 2"     # optional
     charset = "ISO_IR 192"  # optional, what the station reads
+    retrieve = false        # optional: true lets it fetch studies by C-MOVE and C-GET
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass
@@ -22,8 +24,7 @@ from interop.errors import InvalidContentError
 
 _AET = re.compile(r"[\x21-\x5b\x5d-\x7e](?:[\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?\Z")
 _MODALITY = re.compile(r"[A-Z0-9_]{2,16}\Z")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,253}[A-Za-z0-9])?\Z")
-_KEYS = {"aet", "host", "port", "modality", "location", "charset"}
+_KEYS = {"aet", "host", "port", "modality", "location", "charset", "retrieve"}
 
 # Defined terms of SpecificCharacterSet (PS3.3 C.12.1.1.2) without code extensions; "" is ISO 646.
 CHARSETS = frozenset(
@@ -42,6 +43,7 @@ class Station:
     modality: str = ""
     location: str = ""
     charset: str = "ISO_IR 192"
+    retrieve: bool = False
 
 
 def parse_stations(text: str) -> tuple[Station, ...]:
@@ -76,8 +78,10 @@ def _station(row: dict[str, Any], place: str) -> Station:
         )
     place = f"{place} ({aet})"
     host = _text(row, "host", place)
-    if not _HOST.match(host):
-        raise InvalidContentError(f"modalities file, {place}: {host!r} is no host")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise InvalidContentError(f"modalities file, {place}: host has to be an IP address, not {host!r}") from error
     port = row.get("port")
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise InvalidContentError(f"modalities file, {place}: port has to be 1 to 65535")
@@ -87,7 +91,10 @@ def _station(row: dict[str, Any], place: str) -> Station:
     charset = _text(row, "charset", place, "ISO_IR 192")
     if charset not in CHARSETS:
         raise InvalidContentError(f"modalities file, {place}: {charset!r} is no character set of DICOM")
-    return Station(aet, host, port, modality, _text(row, "location", place, ""), charset)
+    retrieve = row.get("retrieve", False)
+    if not isinstance(retrieve, bool):
+        raise InvalidContentError(f"modalities file, {place}: retrieve has to be true or false")
+    return Station(aet, host, port, modality, _text(row, "location", place, ""), charset, retrieve)
 
 
 def _text(row: dict[str, Any], key: str, place: str, default: str | None = None) -> str:

@@ -1,0 +1,124 @@
+"""Character sets of HL7 table 0211, and which one a message is really in (v2.5.1 2.15.9.18).
+
+Order of belief: a declared multibyte set that fits · valid UTF-8 (over a stale single-byte claim) · the declared
+single-byte set · the set that the site file gives for the sender · windows-1252. Every step that goes against what the
+message says, or that had to guess, is an Issue on the message. Decoding comes before splitting, because the second
+byte of a Big5 character may be a backslash.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+
+from interop.errors import Issue
+
+UTF8 = "UNICODE UTF-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Charset:
+    """``name`` as table 0211 has it, and Python's codec for it."""
+
+    name: str
+    codec: str
+    multibyte: bool = False
+
+
+_TABLE = [
+    Charset("ASCII", "ascii"),
+    *(Charset(f"8859/{part}", f"iso8859_{part}") for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15)),
+    Charset(UTF8, "utf_8", True),
+    Charset("UNICODE UTF-16", "utf_16", True),
+    Charset("UNICODE UTF-32", "utf_32", True),
+    Charset("ISO IR87", "iso2022_jp_ext", True),  # JIS X 0208 by ISO 2022 escapes; _ext knows IR14 and IR159, too
+    Charset("GB 18030-2000", "gb18030", True),
+    Charset("KS X 1001", "cp949", True),  # a superset of EUC-KR
+    Charset("BIG-5", "cp950", True),
+    Charset("WINDOWS-1252", "cp1252"),  # not in the table, but sent
+]
+
+
+def _folded(name: str) -> str:
+    return "".join(char for char in name.upper() if char.isalnum())
+
+
+_BY_NAME = {_folded(charset.name): charset for charset in _TABLE}
+_ALSO = {  # names outside table 0211 that senders use, and members of one ISO 2022 family
+    "UTF8": UTF8, "UNICODE": UTF8, "ISOIR192": UTF8, "UTF16": "UNICODE UTF-16", "USASCII": "ASCII", "ISOIR6": "ASCII",
+    "ISOIR13": "ISO IR87", "ISOIR14": "ISO IR87", "ISOIR159": "ISO IR87", "ISO2022JP": "ISO IR87",
+    "EUCKR": "KS X 1001", "GB18030": "GB 18030-2000", "BIG5": "BIG-5", "CP1252": "WINDOWS-1252", "ISOIR100": "8859/1",
+    "ISOIR101": "8859/2", "ISOIR126": "8859/7", "ISOIR144": "8859/5",
+}  # fmt: skip
+_BY_NAME.update({alias: _BY_NAME[_folded(name)] for alias, name in _ALSO.items()})
+_BY_NAME.update({f"ISO8859{part}": _BY_NAME[f"8859{part}"] for part in range(1, 16) if f"8859{part}" in _BY_NAME})
+_BY_NAME.update({f"ISO{name}": charset for name, charset in list(_BY_NAME.items()) if name.startswith("8859")})
+
+
+def charset_named(name: str) -> Charset | None:
+    """The character set of table 0211 (or a known misspelling of one); None if there is none."""
+    return _BY_NAME.get(_folded(name))
+
+
+def _declared(names: list[str]) -> Charset | None:
+    known = [found for found in map(charset_named, names) if found]
+    for charset in known:
+        if charset.codec == "iso2022_jp_ext":  # "~ISO IR87": ASCII first, Japanese after an escape
+            return charset
+    return known[0] if known else None
+
+
+def _decoded(raw: bytes, codec: str) -> str | None:
+    try:
+        return raw.decode(codec)
+    except UnicodeDecodeError:
+        return None
+
+
+def wide(raw: bytes) -> str | None:
+    """The codec of a message in UTF-16 (by its BOM or its first letters), else None."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf_16"
+    return {b"M\x00": "utf_16_le", b"\x00M": "utf_16_be"}.get(raw[:2])
+
+
+def decode(raw: bytes, names: list[str], default: str | None) -> tuple[str, Charset, Issue | None]:
+    """The text of a message whose MSH-18 says ``names``; ``default`` is the site's set for this sender."""
+    claim = _declared(names)
+    stated = "~".join(names)
+    if claim and claim.multibyte:
+        text = _decoded(raw, claim.codec)
+        if text is not None:
+            return text, claim, None
+    elif raw.isascii():
+        unknown = Issue("not-supported", f"the character set {stated!r} is not known", (), "MSH-18", "warning")
+        return raw.decode("ascii"), claim or _BY_NAME["ASCII"], unknown if stated and not claim else None
+    text = _decoded(raw, "utf_8")
+    if text is not None:
+        issue = None if claim is None and not stated else _against(stated, "valid UTF-8")
+        return text, _BY_NAME["UNICODEUTF8"], issue
+    return _single_byte(raw, claim, stated, charset_named(default) if default else None)
+
+
+def _single_byte(
+    raw: bytes, claim: Charset | None, stated: str, site: Charset | None
+) -> tuple[str, Charset, Issue | None]:
+    if claim and not claim.multibyte and claim.codec != "ascii":
+        odd = claim.codec == "iso8859_1" and not raw.isascii() and any(0x80 <= byte < 0xA0 for byte in set(raw))
+        text = None if odd else _decoded(raw, claim.codec)
+        if text is not None:
+            return text, claim, None
+    if site:
+        text = _decoded(raw, site.codec)
+        if text is not None:
+            return text, site, _against(stated, f"{site.name}, the site's setting") if stated else None
+    windows = _BY_NAME["WINDOWS1252"]
+    text = _decoded(raw, windows.codec)
+    if text is None:
+        text = raw.decode("latin_1")  # five bytes have no meaning in windows-1252; none may be lost
+    return text, windows, _against(stated, "windows-1252 as a guess")
+
+
+def _against(stated: str, used: str) -> Issue:
+    said = f"the message says {stated!r}" if stated else "the message states no character set"
+    return Issue("value", f"{said}; it was read as {used}", (), "MSH-18", "warning", "103")

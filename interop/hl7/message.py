@@ -1,0 +1,333 @@
+"""HL7 v2 messages, read lazily: bytes, then text, then segments; fields and below only when asked for.
+
+Nothing is dropped: Z segments, unknown segments and fields beyond the standard stay where they were. Segments may end
+in CR, LF or CRLF. A line that does not begin like a segment (a base64 value broken over lines, a note with a bare LF)
+belongs to the segment before it, with an Issue on the message.
+
+Positions are written as in the standard: ``PID-3``, ``PID-3.4.2``, with occurrences as in ``OBX[2]-5[3].1``.
+"""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from functools import lru_cache
+
+from interop.errors import InvalidContentError, Issue, MalformedError
+from interop.hl7.charsets import Charset, decode, wide
+from interop.hl7.encoding import Encoding, encoding_of
+
+_LINE_BREAK = re.compile(r"[\r\n]")
+_SEGMENT_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
+_POSITION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?")
+_HEADERS = ("MSH", "FHS", "BHS")
+NULL = '""'  # "delete the value you have" (v2.5.1 2.5.3)
+
+
+class Value:
+    """One repetition of a field, or one component of it."""
+
+    __slots__ = ("_component", "_parts", "_repetition", "_segment", "_separator", "number", "raw")
+
+    def __init__(
+        self, raw: str, segment: Segment, number: int, repetition: int = 1, component: int = 0, separator: str = ""
+    ) -> None:
+        self.raw = raw
+        self.number = number
+        self._segment = segment
+        self._repetition = repetition
+        self._component = component
+        self._separator = separator or segment.encoding.component
+        self._parts: list[str] | None = None
+
+    def text(self, component: int = 0, sub: int = 0) -> str:
+        """The unescaped text of a component (or subcomponent) of it; of all of it without a number.
+
+        Without ``sub`` a component is taken whole: a bare ``&`` in free text is not structure.
+        """
+        raw = self.raw
+        if component:
+            parts = self._parts
+            if parts is None:
+                parts = self._parts = raw.split(self._separator)
+            raw = parts[component - 1] if component <= len(parts) else ""
+            if sub:
+                parts = raw.split(self._segment.encoding.subcomponent)
+                raw = parts[sub - 1] if sub <= len(parts) else ""
+        if raw == NULL:
+            return ""
+        encoding = self._segment.encoding
+        return encoding.unescape(raw) if encoding.escape in raw else raw
+
+    def component(self, number: int) -> Value:
+        """The component as a value of its own, whose components are the subcomponents."""
+        parts = self.raw.split(self._separator)
+        raw = parts[number - 1] if number <= len(parts) else ""
+        return Value(raw, self._segment, self.number, self._repetition, number, self._segment.encoding.subcomponent)
+
+    @property
+    def null(self) -> bool:
+        """Whether the sender asks to delete what the receiver has."""
+        return self.raw == NULL
+
+    @property
+    def size(self) -> int:
+        """How many components it has."""
+        return self.raw.count(self._separator) + 1
+
+    @property
+    def location(self) -> str:
+        """Where in the message it stands."""
+        repetition = f"[{self._repetition}]" if self._repetition > 1 else ""
+        component = f".{self._component}" if self._component else ""
+        return f"{self._segment.location}-{self.number}{repetition}{component}"
+
+    def __repr__(self) -> str:
+        return f"<Value {self.location}>"  # never the content: it may name a patient
+
+
+class Segment:
+    """One segment; ``occurrence`` counts those of the same name in the message."""
+
+    __slots__ = ("_fields", "encoding", "line", "name", "occurrence")
+
+    def __init__(self, name: str, line: str, encoding: Encoding, occurrence: int = 1) -> None:
+        self.name = name
+        self.line = line
+        self.encoding = encoding
+        self.occurrence = occurrence
+        self._fields: list[str] | None = None
+
+    @property
+    def fields(self) -> list[str]:
+        """Raw fields by their number in the standard; [0] is the name."""
+        if self._fields is None:
+            self._fields = self.line.split(self.encoding.field)
+            if self.name in _HEADERS:
+                self._fields.insert(1, self.encoding.field)  # MSH-1 is the separator itself
+        return self._fields
+
+    def field(self, number: int) -> str:
+        """The raw field with all its repetitions; "" if absent."""
+        fields = self._fields or self.fields
+        return fields[number] if number < len(fields) else ""
+
+    def value(self, number: int, repetition: int = 1) -> Value:
+        """One repetition of a field; an empty value if absent."""
+        raw = self.field(number)
+        mark = self.encoding.repetition
+        if (repetition > 1 or mark in raw) and not (number == 2 and self.name in _HEADERS):
+            parts = raw.split(mark)
+            raw = parts[repetition - 1] if repetition <= len(parts) else ""
+        return Value(raw, self, number, repetition)
+
+    def values(self, number: int) -> list[Value]:
+        """The repetitions of a field that are not empty."""
+        raw = self.field(number)
+        if not raw:
+            return []
+        mark = self.encoding.repetition
+        if mark not in raw:
+            return [Value(raw, self, number)]
+        return [Value(part, self, number, at) for at, part in enumerate(raw.split(mark), 1) if part]
+
+    @property
+    def location(self) -> str:
+        """``PID``, or ``OBX[2]``."""
+        return self.name if self.occurrence == 1 else f"{self.name}[{self.occurrence}]"
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.location}>"
+
+
+class OrderGroup:
+    """One ORC with its OBR (or one OBR without ORC) and all that follows it, up to the next."""
+
+    __slots__ = ("index", "observations", "segments")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.segments: dict[str, list[Segment]] = {}
+        self.observations: list[list[Segment]] = []  # each an OBX and its NTEs
+
+    def first(self, name: str) -> Segment | None:
+        """The first segment of that name in the group."""
+        found = self.segments.get(name)
+        return found[0] if found else None
+
+
+class Message:
+    """One parsed message; ``issues`` are what the reader had to decide against or without the sender's word."""
+
+    __slots__ = ("charset", "encoding", "issues", "raw", "segments")
+
+    def __init__(
+        self, raw: bytes, segments: list[Segment], encoding: Encoding, charset: Charset, issues: tuple[Issue, ...]
+    ) -> None:
+        self.raw = raw
+        self.segments = segments
+        self.encoding = encoding
+        self.charset = charset.name
+        self.issues = issues
+
+    def get(self, position: str) -> str:
+        """The unescaped text at a position such as ``PID-3.1`` or ``OBX[2]-5``; "" if absent."""
+        name, occurrence, number, repetition, component, sub = _position(position)
+        for segment in self.segments:
+            if segment.name == name and segment.occurrence == occurrence:
+                return segment.value(number, repetition).text(component, sub)
+        return ""
+
+    def all(self, name: str) -> list[Segment]:
+        """The segments of that name, in order."""
+        return [segment for segment in self.segments if segment.name == name]
+
+    @property
+    def header(self) -> Segment:
+        """MSH."""
+        return self.segments[0]
+
+    @property
+    def type(self) -> str:
+        """``ORM^O01``: MSH-9.1 and MSH-9.2."""
+        value = self.header.value(9)
+        code, event = value.text(1).strip(), value.text(2).strip()
+        return f"{code}^{event}" if event else code.replace("_", "^", 1)
+
+    @property
+    def control_id(self) -> str:
+        """MSH-10."""
+        return self.header.value(10).text().strip()
+
+    @property
+    def version(self) -> str:
+        """MSH-12.1."""
+        return self.header.value(12).text(1).strip()
+
+    @property
+    def sender(self) -> tuple[str, str]:
+        """The namespaces of MSH-3 and MSH-4."""
+        return self.header.value(3).text(1).strip(), self.header.value(4).text(1).strip()
+
+    @property
+    def receiver(self) -> tuple[str, str]:
+        """The namespaces of MSH-5 and MSH-6."""
+        return self.header.value(5).text(1).strip(), self.header.value(6).text(1).strip()
+
+    def check_header(self) -> None:
+        """InvalidContentError if what no answer can do without is missing (v2.5.1 2.15.9: MSH-9, MSH-10)."""
+        for number, text in ((9, self.type), (10, self.control_id)):
+            if not text:
+                location = f"MSH-{number}"
+                raise InvalidContentError(f"{location} is empty", location=location, hl7_code="101")
+
+    def leading(self) -> dict[str, list[Segment]]:
+        """The segments before the first order, by name: message and patient level."""
+        found: dict[str, list[Segment]] = {}
+        for segment in self.segments:
+            if segment.name in ("ORC", "OBR"):
+                break
+            found.setdefault(segment.name, []).append(segment)
+        return found
+
+    def order_groups(self) -> Iterator[OrderGroup]:
+        """The order groups: a new one begins at an ORC, and at an OBR when the present one has its OBR already."""
+        group: OrderGroup | None = None
+        index = 0
+        for segment in self.segments:
+            name = segment.name
+            if name == "ORC" or (name == "OBR" and (group is None or "OBR" in group.segments)):
+                if group is not None:
+                    yield group
+                index += 1
+                group = OrderGroup(index)
+            if group is None:
+                continue
+            if name == "OBX":
+                group.observations.append([segment])
+            elif name == "NTE" and group.observations:
+                group.observations[-1].append(segment)
+            else:
+                group.segments.setdefault(name, []).append(segment)
+        if group is not None:
+            yield group
+
+
+@lru_cache(maxsize=1024)
+def _position(position: str) -> tuple[str, int, int, int, int, int]:
+    match = _POSITION.fullmatch(position)
+    if match is None:
+        raise ValueError(f"{position!r} is not an HL7 position such as PID-3.1")
+    name, occurrence, number, repetition, component, sub = match.groups()
+    return name, int(occurrence or 1), int(number), int(repetition or 1), int(component or 0), int(sub or 0)
+
+
+def _header_line(raw: bytes) -> bytes:
+    ends = [end for end in (raw.find(b"\r"), raw.find(b"\n")) if end >= 0]
+    return raw[: min(ends)] if ends else raw
+
+
+def sender_of(raw: bytes) -> tuple[str, str]:
+    """MSH-3 and MSH-4 without parsing: what the site file, and so the default character set, is chosen by."""
+    fields = _header_line(raw).split(raw[3:4] or b"|")
+    mark = raw[4:5] or b"^"
+    both = [field.split(mark)[0].decode("latin_1").strip() for field in fields[2:4]]
+    return (both[0], both[1]) if len(both) == 2 else ("", "")
+
+
+def _text_of(raw: bytes, default_charset: str | None) -> tuple[str, Charset, Issue | None]:
+    codec = wide(raw)
+    if codec:
+        text, charset, issue = decode(raw.decode(codec, "replace").encode(), ["UNICODE UTF-8"], None)
+        return text.lstrip("\ufeff \r\n\t"), charset, issue
+    raw = raw.removeprefix(BOM_UTF8).lstrip(b" \r\n\t\x00")
+    if not raw.startswith(b"MSH"):
+        batch = raw[:3] in (b"FHS", b"BHS")
+        raise MalformedError(
+            "a batch where one message was expected" if batch else "no MSH at the beginning", location="MSH"
+        )
+    fields = _header_line(raw).split(raw[3:4]) if len(raw) > 3 else []
+    stated = fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
+    names = stated.split(chr(raw[5]) if len(raw) > 5 else "~") if stated else []
+    return decode(raw, names, default_charset)
+
+
+def parse(raw: bytes, *, default_charset: str | None = None) -> Message:
+    """The message in these bytes (one frame's content, one member of a batch).
+
+    ``default_charset`` is the site's set for a sender that states none. MalformedError if there is no readable header.
+    """
+    text, charset, issue = _text_of(raw, default_charset)
+    issues = [issue] if issue else []
+    first = _LINE_BREAK.split(text, maxsplit=1)[0]
+    mark = text[3:4]
+    if len(first) < 5 or not first.startswith("MSH"):
+        raise MalformedError("the MSH segment is cut off", location="MSH-2")
+    encoding = encoding_of(mark + first[4:].split(mark, 1)[0], charset.codec)
+    segments: list[Segment] = []
+    counts: dict[str, int] = {}
+    for line in _lines(text, mark, issues):
+        name = line[:3]
+        occurrence = counts[name] = counts.get(name, 0) + 1
+        segments.append(Segment(name, line, encoding, occurrence))
+    if counts["MSH"] > 1:
+        raise MalformedError("a second message begins inside this one", location="MSH[2]")
+    return Message(raw, segments, encoding, charset, tuple(issues))
+
+
+def _lines(text: str, mark: str, issues: list[Issue]) -> list[str]:
+    """The text cut into segments, whatever their ends are."""
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    lines: list[str] = []
+    for line in text.split("\r"):
+        if (line[3:4] == mark or len(line) == 3) and _SEGMENT_ID.fullmatch(line[:3]):
+            lines.append(line)
+        elif line.strip("\x00 \t\ufeff\x1a"):
+            lines[-1] += "\n" + line
+            where = f"{lines[-1][:3]} (segment {len(lines)})"
+            words = f"a line that does not begin like a segment was read as part of the {where} before it"
+            issues.append(Issue("structure", words, (), lines[-1][:3], "warning"))
+        # blank lines carry nothing
+    return lines

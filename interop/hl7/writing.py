@@ -1,0 +1,80 @@
+"""Writing HL7 v2: fields in, bytes out; data never becomes structure (v2.5.1 2.5.4, 2.7).
+
+A field is text; a tuple of components (each text, or a tuple of subcomponents); or a list of repetitions of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from interop.errors import InvalidContentError
+from interop.hl7.charsets import UTF8, charset_named
+from interop.hl7.encoding import Encoding
+
+Component = str | tuple[str, ...]
+FieldValue = str | tuple[Component, ...] | list[str | tuple[Component, ...]]
+Fields = Mapping[int, FieldValue]
+
+_ENCODING = Encoding()
+_MSH2 = "^~\\&"
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+
+
+def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
+    """The message: (name, fields by number) for each segment, MSH first; MSH-1, MSH-2 and MSH-18 are filled in.
+
+    InvalidContentError if a character has no place in ``charset``.
+    """
+    known = charset_named(charset)
+    if known is None:
+        raise ValueError(f"{charset!r} is not a character set of table 0211")
+    lines = [segment(name, {**fields, 18: known.name} if name == "MSH" else fields) for name, fields in segments]
+    try:
+        return ("\r".join(lines) + "\r").encode(known.codec)
+    except UnicodeEncodeError as error:
+        number = error.object.count("\r", 0, error.start)
+        character = f"U+{ord(error.object[error.start]):04X}"
+        raise InvalidContentError(
+            f"{character} has no place in {known.name}", location=segments[number][0], hl7_code="207"
+        ) from error
+
+
+def segment(name: str, fields: Fields) -> str:
+    """One segment without its end."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is not a segment name")
+    last = max((number for number, value in fields.items() if value), default=0)
+    texts = [name, *(field(fields.get(number, "")) for number in range(1, last + 1))]
+    if name == "MSH":
+        texts[1:3] = [_MSH2]
+    while len(texts) > 1 and not texts[-1]:
+        texts.pop()
+    return "|".join(texts)
+
+
+def field(value: FieldValue) -> str:
+    """One field with its repetitions, escaped."""
+    if isinstance(value, str):
+        return _ENCODING.escaped(value)
+    if isinstance(value, tuple):
+        return _joined("^", [_component(part) for part in value])
+    return _joined("~", [field(part) for part in value])
+
+
+def _component(value: Component) -> str:
+    if isinstance(value, str):
+        return _ENCODING.escaped(value)
+    return _joined("&", [_ENCODING.escaped(part) for part in value])
+
+
+def _joined(mark: str, parts: list[str]) -> str:
+    while parts and not parts[-1]:
+        parts.pop()
+    return mark.join(parts)
+
+
+def timestamp(instant: datetime) -> str:
+    """An aware instant as DTM with its offset, to the second (v2.5.1 2.A.22)."""
+    return instant.strftime("%Y%m%d%H%M%S%z")

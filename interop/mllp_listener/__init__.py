@@ -1,0 +1,6 @@
+"""The HL7 door: MLLP connections in, acknowledgements out, each after the commit that earns it."""
+
+from interop.mllp_listener.listener import MllpListener
+from interop.mllp_listener.peers import AllowList
+
+__all__ = ["AllowList", "MllpListener"]

@@ -1,0 +1,55 @@
+"""Bringing a database to the schema of this version. Alembic is loaded only where something is to be done."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from interop.errors import UnavailableError
+
+HEAD = "0001"  # the newest revision in migrations/versions; a test keeps the two alike
+_KNOWN = ("0001",)
+
+
+def prepare_sqlite(path: Path, *, migrate: bool) -> None:
+    """Migrate the file where its schema is older; refuse it where it is newer, or older and not to be migrated."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        present = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone() if present else None
+    finally:
+        connection.close()
+    if needs_migration(None if found is None else found[0], migrate=migrate):
+        from sqlalchemy import URL
+
+        upgrade(URL.create("sqlite", database=str(path)))
+
+
+def needs_migration(revision: str | None, *, migrate: bool) -> bool:
+    """Whether a database of this revision is to be migrated."""
+    if revision == HEAD:
+        return False
+    if revision is not None and revision not in _KNOWN:
+        raise UnavailableError(f"the database has schema {revision}, which is newer than this program's {HEAD}")
+    if not migrate:
+        raise UnavailableError(f"the database has schema {revision or 'none'}, not {HEAD}: run `interop migrate`")
+    return True
+
+
+def upgrade(url: Any) -> None:
+    """Run the migrations that the database does not have yet."""
+    from alembic import command
+
+    command.upgrade(alembic_config(url), HEAD)
+
+
+def alembic_config(url: Any) -> Any:
+    """Alembic's configuration, with the migrations of this package."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "interop.store:migrations")
+    config.attributes["url"] = url
+    return config

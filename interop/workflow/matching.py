@@ -1,0 +1,106 @@
+"""Which order a study was made for.
+
+In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the images
+say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is not
+the order's is not that order's study, whatever else agrees: it waits for a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from interop.dicom.study import StudyFacts
+from interop.fhir import names
+from interop.fhir.query import Identity
+from interop.store import OrderRow, Stored, Tx
+from interop.workflow.lifecycle import ACTIVE
+from interop.workflow.patients import identities
+from interop.workflow.site import Site
+
+WINDOW = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The order that was found and by what; without an order, ``by`` says why there is none."""
+
+    row: OrderRow | None
+    by: str  # study-uid | accession | time-window | none | ambiguous | other-patient
+
+
+def patient_key(site: Site, facts: StudyFacts) -> Identity | None:
+    """(authority, PatientID); images without an issuer come from this site's own counting."""
+    if not facts.patient_id:
+        return None
+    return Identity(site.tables.issuer_system(facts.issuer or "", site.facility), facts.patient_id)
+
+
+def match(tx: Tx, site: Site, facts: StudyFacts) -> Match:
+    """The order of a study."""
+    found = _by_numbers(tx, site, facts)
+    if found is not None:
+        row, by = found
+        return Match(row, by) if _same_patient(tx, site, row, facts) else Match(None, "other-patient")
+    if facts.accession is not None:
+        return Match(None, "none")
+    return _by_time(tx, site, facts)
+
+
+def _by_numbers(tx: Tx, site: Site, facts: StudyFacts) -> tuple[OrderRow, str] | None:
+    rows = tx.find_orders(study_uid=facts.study_uid, limit=1)
+    if rows:
+        return rows[0], "study-uid"
+    if facts.accession is None:
+        return None
+    system = (
+        site.tables.issuer_system(facts.accession_issuer, site.facility)
+        if facts.accession_issuer
+        else names.accession_system(site.facility)
+    )
+    rows = tx.find_orders(accession=Identity(system, facts.accession), limit=1)
+    return (rows[0], "accession") if rows else None
+
+
+def _same_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool:
+    """Whether the images' PatientID is one of the order's patient; images without one do not contradict."""
+    if not facts.patient_id:
+        return True
+    patient = tx.get("Patient", row.patient_id).resource()
+    keys = identities(patient)
+    if facts.issuer:
+        system = site.tables.issuer_system(facts.issuer, site.facility)
+        if any(key.system == system for key in keys):
+            return Identity(system, facts.patient_id) in keys
+    return any(key.value == facts.patient_id for key in keys) or (not keys and facts.patient_id == row.patient_id)
+
+
+def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
+    patient = find_patient(tx, site, facts)
+    if patient is None or not isinstance(facts.started, datetime) or not _agrees(patient, facts):
+        return Match(None, "none")
+    modalities = {series.modality for series in facts.series}
+    candidates = [
+        row
+        for row in tx.find_orders(patient_id=patient.id, limit=100)
+        if row.status == ACTIVE
+        and row.modality in modalities
+        and row.start is not None
+        and abs(row.start - facts.started) <= WINDOW
+        and not tx.by_identifier("ImagingStudy", names.STUDY_UID, f"urn:oid:{row.study_uid}")
+    ]
+    if len(candidates) == 1:
+        return Match(candidates[0], "time-window")
+    return Match(None, "ambiguous" if candidates else "none")
+
+
+def find_patient(tx: Tx, site: Site, facts: StudyFacts) -> Stored | None:
+    """The patient whom the images name by authority and number."""
+    key = patient_key(site, facts)
+    found = tx.by_identifier("Patient", key.system, key.value) if key else []
+    return found[0] if len(found) == 1 else None
+
+
+def _agrees(patient: Stored, facts: StudyFacts) -> bool:
+    """Exactly the same: the birth date has to be known on both sides and to agree."""
+    return facts.birth_date is not None and patient.resource().get("birthDate") == facts.birth_date
