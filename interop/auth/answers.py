@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from interop.errors import InteropError
+from interop.fhir.json import dumps
+from interop.fhir.outcome import outcome
 
 _PAGES = re.compile(r"/|/(viewer|login|console)(/.*)?")
 _DATA = re.compile(r"/(dicom-web|api)(/.*)?")
@@ -68,16 +69,10 @@ def _wants_page(scope: Scope) -> bool:
 
 
 def _outcome(error: InteropError) -> Response:
-    issues = [
-        {"severity": issue.severity, "code": issue.code, "diagnostics": issue.text}
-        | ({"expression": list(issue.expression)} if issue.expression else {})
-        for issue in error.issues
-    ]
-    body = orjson.dumps({"resourceType": "OperationOutcome", "issue": issues})
-    return Response(body, error.status, media_type="application/fhir+json")
+    return Response(dumps(outcome(error)), error.status, media_type="application/fhir+json")
 
 
 def _problem(error: InteropError, title: str) -> Response:
     """RFC 9457."""
-    body = orjson.dumps({"title": title, "status": error.status, "detail": error.text, "code": error.issue_code})
+    body = dumps({"title": title, "status": error.status, "detail": error.text, "code": error.issue_code})
     return Response(body, error.status, media_type="application/problem+json")

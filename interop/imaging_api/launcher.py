@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import orjson
 
@@ -12,19 +12,12 @@ from interop.access import Agent, may_view_study
 from interop.audit import Event
 from interop.errors import ConflictError, ForbiddenError, InteropError, InvalidContentError, NotFoundError
 from interop.fhir.names import STUDY_UID, V2_0203
-
-T = TypeVar("T")
+from interop.store import Store, Tx
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _ACCESSION = re.compile(r"[^\x00-\x1f\x7f\\]{1,64}")
+_MOST = 100  # studies that one request may name
 _MAX_ANSWER = 4 * 1024 * 1024
-
-
-class LaunchStore(Protocol):
-    """The store, as far as launching goes."""
-
-    async def unit(self, agent: Agent, work: Callable[[Any], T]) -> T: ...
-    async def view(self, work: Callable[[Any], T]) -> T: ...
 
 
 class Links(Protocol):
@@ -33,7 +26,7 @@ class Links(Protocol):
     seconds: int
 
     def check(self, studies: Sequence[str]) -> None: ...
-    def write(self, tx: Any, studies: Sequence[str]) -> str: ...
+    def write(self, tx: Tx, studies: Sequence[str]) -> str: ...
 
 
 class Archive(Protocol):
@@ -45,7 +38,7 @@ class Archive(Protocol):
 class Launcher:
     """Makes launches for the API and for the viewer's IID address."""
 
-    def __init__(self, store: LaunchStore, links: Links, archive: Archive) -> None:
+    def __init__(self, store: Store, links: Links, archive: Archive) -> None:
         self._store = store
         self._links = links
         self._archive = archive
@@ -58,13 +51,10 @@ class Launcher:
         UnavailableError if the archive does not say.
         """
         uids = list(dict.fromkeys(studies))
-        for uid in uids:
-            if len(uid) > 64 or not _UID.fullmatch(uid):
-                raise InvalidContentError(f"{uid[:70]!r} is not a StudyInstanceUID", status=400)
         self._links.check(uids)
         patients = await self.require(agent, uids)
 
-        def work(tx: Any) -> str:
+        def work(tx: Tx) -> str:
             _write(tx, patients, "0", None)
             return self._links.write(tx, uids)
 
@@ -86,6 +76,11 @@ class Launcher:
 
     async def allow(self, agent: Agent, studies: Sequence[str]) -> dict[str, str | None]:
         """The studies' patients; ForbiddenError, written down, if the agent may not see one of the studies."""
+        if len(studies) > _MOST:
+            raise InvalidContentError(f"a request names at most {_MOST} studies", status=400)
+        for uid in studies:
+            if len(uid) > 64 or not _UID.fullmatch(uid):
+                raise InvalidContentError("a StudyInstanceUID is made of digits and dots", status=400)
         patients = await self._store.view(lambda tx: {uid: _patient(tx, uid) for uid in studies})
         for uid, patient in patients.items():
             if not may_view_study(agent, uid, patient=patient):
@@ -123,7 +118,7 @@ class Launcher:
             raise NotFoundError(f"the archive has no images of study {missing[0]}")
 
 
-def _write(tx: Any, patients: dict[str, str | None], outcome: str, detail: str | None) -> None:
+def _write(tx: Tx, patients: dict[str, str | None], outcome: str, detail: str | None) -> None:
     """One event per study; the same refusal once a minute, so that a stubborn caller cannot fill the disk."""
     for uid, patient in patients.items():
         key = f"launch:{tx.agent.who}:{uid}:{int(tx.now.timestamp() // 60)}" if outcome != "0" else None
@@ -131,15 +126,15 @@ def _write(tx: Any, patients: dict[str, str | None], outcome: str, detail: str |
         tx.audit(event)
 
 
-def _patient(tx: Any, uid: str) -> str | None:
+def _patient(tx: Tx, uid: str) -> str | None:
     for stored in tx.by_identifier("ImagingStudy", STUDY_UID, f"urn:oid:{uid}"):
-        subject = stored.resource().get("subject", {}).get("reference")
+        subject = orjson.loads(stored.body).get("subject", {}).get("reference")
         if subject:
             return str(subject)
     return None
 
 
-def _by_accession(tx: Any, accession: str) -> dict[str, str | None]:
+def _by_accession(tx: Tx, accession: str) -> dict[str, str | None]:
     """StudyInstanceUID → patient, of studies that carry the number and of orders that were given it."""
     found: dict[str, str | None] = {}
     for stored in tx.by_identifier("ServiceRequest", None, accession):
@@ -148,7 +143,7 @@ def _by_accession(tx: Any, accession: str) -> dict[str, str | None]:
         if order is not None and order.study_uid and _has_accession(request, accession):
             found[order.study_uid] = request.get("subject", {}).get("reference")
     for stored in tx.by_identifier("ImagingStudy", None, accession):
-        study = stored.resource()
+        study = orjson.loads(stored.body)
         if _has_accession(study, accession):
             for uid in _study_uids(study):
                 found[uid] = study.get("subject", {}).get("reference")
