@@ -1,4 +1,4 @@
-"""The parts that the composition root and the commands share: what the settings and the shipped folders say, as values."""
+"""What the composition root and the commands share: the settings and the shipped folders, as values."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def archive_credentials(settings: Settings) -> tuple[str, str | None]:
 
 
 def _overlay(settings: Settings) -> dict[str, Any] | None:
-    return None if settings.orthanc_config is None else read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
+    return (
+        None if settings.orthanc_config is None else read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
+    )
 
 
 @asynccontextmanager
