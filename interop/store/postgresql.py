@@ -26,7 +26,7 @@ from interop.access.agent import Agent, system_agent
 from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
-from interop.store.session import ReadOnlySession, Session, Values
+from interop.store.session import ReadOnlySession, Session, Values, unstorable
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -90,17 +90,26 @@ class PostgresqlSession(Session):
         self._cursor = connection.cursor()
         self._numbers = numbers
 
+    def _execute(self, sql: str, values: Values) -> psycopg.Cursor[tuple[Any, ...]]:
+        try:
+            return self._cursor.execute(numbered(sql), values)
+        except (UnicodeEncodeError, psycopg.DataError) as error:
+            raise _unreadable(error) from error
+
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(numbered(sql), values).fetchall()
+        return self._execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        return self._cursor.execute(numbered(sql), values).fetchone()
+        return self._execute(sql, values).fetchone()
 
     def run(self, sql: str, values: Values = ()) -> int:
-        return self._cursor.execute(numbered(sql), values).rowcount
+        return self._execute(sql, values).rowcount
 
     def run_many(self, sql: str, many: Iterable[Values]) -> None:
-        self._cursor.executemany(numbered(sql), many)
+        try:
+            self._cursor.executemany(numbered(sql), many)
+        except (UnicodeEncodeError, psycopg.DataError) as error:
+            raise _unreadable(error) from error
 
     def lock(self, keys: Iterable[str]) -> None:
         for key in sorted(set(keys)):  # in one order, so that two units with the same keys cannot block each other
@@ -290,6 +299,11 @@ class _Transaction:
     def undo(self) -> None:
         """ROLLBACK."""
         self.open.execute("ROLLBACK")
+
+
+def _unreadable(error: UnicodeEncodeError | psycopg.DataError) -> Exception:
+    """A text that is none (U+0000, half a surrogate pair) never left for the server; other data errors are ours."""
+    return error if isinstance(error, psycopg.Error) and error.sqlstate is not None else unstorable()
 
 
 def _answer(error: psycopg.Error) -> Exception:

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from interop.errors import MalformedError
+
 Values = Sequence[Any]
 
 
@@ -67,6 +69,11 @@ class ReadOnlySession(Session):
 
     def next_number(self, name: str) -> int:
         raise _writing()
+
+
+def unstorable() -> MalformedError:
+    """The refusal of text with U+0000 or half a surrogate pair."""
+    return MalformedError("a text holds a character that cannot be stored", issue_code="value")
 
 
 def _question(sql: str) -> str:

@@ -23,7 +23,7 @@ from interop.errors import InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.file_lock import FileLock
-from interop.store.session import ReadOnlySession, Session, Values
+from interop.store.session import ReadOnlySession, Session, Values, unstorable
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -88,8 +88,13 @@ class SqliteSession(Session):
     dialect = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._execute = connection.execute
-        self._executemany = connection.executemany
+        self._connection = connection
+
+    def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except UnicodeEncodeError as error:
+            raise unstorable() from error
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         return self._execute(sql, values).fetchall()
@@ -104,7 +109,10 @@ class SqliteSession(Session):
         return self._execute(sql, values).rowcount
 
     def run_many(self, sql: str, many: Iterable[Values]) -> None:
-        self._executemany(sql, many)
+        try:
+            self._connection.executemany(sql, many)
+        except UnicodeEncodeError as error:
+            raise unstorable() from error
 
     def lock(self, keys: Iterable[str]) -> None:
         """Nothing to do: units run one after another."""
