@@ -110,7 +110,10 @@ class Studies(Resources):
     def study(self, study_uid: str) -> Stored | None:
         """The study of this StudyInstanceUID, without its series: costs the same however large it is."""
         found = self.session.row(sql.BY_IDENTIFIER, (STUDY, f"urn:oid:{study_uid}", STUDY_UID))
-        return None if found is None else Stored(*found[:3], instants.instant(found[3]), bool(found[4]), found[5])
+        if found is None:
+            return None
+        type, id, version, updated, deleted, body = found
+        return Stored(type, id, version, instants.instant(updated), bool(deleted), body)
 
     def study_series(self, study_id: str) -> dict[str, dict[str, Any]]:
         """The series of a study by their UID, without their instances."""

@@ -15,8 +15,8 @@ from typing import Any
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
 from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.message import Message, parse, sender_of
-from interop.mapping import Mapped, MappedOrder, MappedReport, map_message
+from interop.hl7.message import Message
+from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow import numbers, orders, patients, reports, studies
 from interop.workflow.lifecycle import HL7
@@ -52,7 +52,7 @@ class _Work:
 
 def read(site: Site, raw: bytes) -> Message:
     """The message in these bytes; InvalidContentError if it cannot be answered to anybody."""
-    message = parse(raw, default_charset=site.tables.charset_of(sender_of(raw)))
+    message = read_message(raw, site.tables)
     message.check_header()
     return message
 
@@ -85,11 +85,10 @@ def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError)
     earlier = tx.find_message("in", application, facility, message.control_id)
     again = earlier is not None and earlier.body_hash == body_hash
     _keep(tx, message, peer, body_hash, "refused", error.ack_code, ack, issues, (), earlier if again else None)
-    alert = isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10"
     detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
     tx.audit(Event("hl7", message.type, "C", outcome="4", detail=detail))
-    if alert:
-        tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier and earlier.id}"))
+    if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
+        tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
     return Reply(error.ack_code, ack, issues)
 
 
@@ -154,7 +153,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         subject, issues = resolved.stored, resolved.issues
     outcomes = [_carry_out_order(tx, site, order, subject) for order in mapped.orders]
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
-    done = [*outcomes, *filed]
+    done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
     patient = subject.reference if subject else next((f"Patient/{row.patient_id}" for row in rows), None)
     return _Work(
@@ -205,9 +204,7 @@ def _file_report(tx: Tx, site: Site, report: MappedReport, subject: Stored | Non
 
 def _ack(tx: Tx, site: Site, message: Message, code: str, issues: tuple[Issue, ...]) -> bytes:
     told = [issue for issue in issues if issue.severity in _REPORTED]
-    return acknowledge(
-        message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility
-    )
+    return acknowledge(message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility)
 
 
 def _own_control_id() -> str:

@@ -1,8 +1,8 @@
 """The numbers of an order: what names it, and what this server assigns once and keeps.
 
-Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC, FILL
-and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the StudyInstanceUID
-(system ``urn:dicom:uid``).
+Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC,
+FILL and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the
+StudyInstanceUID (system ``urn:dicom:uid``).
 """
 
 from __future__ import annotations

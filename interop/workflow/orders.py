@@ -17,7 +17,6 @@ from interop.workflow import linking, numbers, outbox
 from interop.workflow.lifecycle import (
     ABSENT,
     FHIR,
-    HL7,
     IN_ERROR,
     ON_HOLD,
     REVOKED,
@@ -51,8 +50,10 @@ def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None =
     The same order again is answered with the one that stands; DuplicateError if it says something else.
     """
     facts = order_facts(resource, site.zone)
-    if not is_order(resource, facts):
+    if not is_order(site, resource, facts):
         return Outcome(tx.create(resource, id=id))
+    if facts.patient is None:
+        raise InvalidContentError("an order needs a Patient", expression="ServiceRequest.subject", location="PID-3")
     numbers.check(resource, index)
     given = Numbers.of(facts, site)
     tx.lock(*given.lock_keys())
@@ -115,7 +116,7 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
     row = tx.order(present.id)
     facts = order_facts(resource, site.zone)
     if row is None:
-        if not is_order(resource, facts):
+        if not is_order(site, resource, facts):
             return Outcome(tx.update(resource))
         numbers.check(resource)
         given = Numbers.of(facts, site)
@@ -134,16 +135,15 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
 
 
 def delete(tx: Tx, site: Site, id: str) -> Stored:
-    """Cancel the order, mark it as entered in error, and take it from sight; its history stays."""
-    tx.get("ServiceRequest", id)
-    for type_, other in tx.referrers("ServiceRequest", id, limit=1):
-        raise ConflictError(f"{type_}/{other} is based on ServiceRequest/{id}: cancel it instead")
+    """Cancel the order and mark it as entered in error. It goes from sight too, unless others refer to it."""
+    stored = tx.get("ServiceRequest", id)
     row = tx.order(id)
     if row is not None:
-        row = advance_order(tx, site, row, "entered-in-error", FHIR).row or row
+        outcome = advance_order(tx, site, row, "entered-in-error", FHIR)
+        stored = outcome.stored
         # its numbers are free again: what was entered in error is entered anew, correctly
-        tx.put_order(replace(row, placer=None, filler=None, accession=None, study_uid=None))
-    return tx.delete("ServiceRequest", id)
+        tx.put_order(replace(outcome.row or row, placer=None, filler=None, accession=None, study_uid=None))
+    return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
 def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, index: int) -> Outcome:
@@ -217,9 +217,7 @@ def _put(tx: Tx, row: OrderRow) -> None:
         raise DuplicateError(error.text, expression="ServiceRequest.identifier", location=place_) from error
 
 
-def _row(
-    tx: Tx, id: str, facts: OrderFacts, given: Numbers, state: State, found: Plan, origin: str
-) -> OrderRow:
+def _row(tx: Tx, id: str, facts: OrderFacts, given: Numbers, state: State, found: Plan, origin: str) -> OrderRow:
     return OrderRow(
         id=id,
         patient_id=(facts.patient or "").removeprefix("Patient/"),
@@ -262,7 +260,7 @@ def _refuse_other_patient(before: Resource, after: Resource) -> None:
 
 def _lay_stations(after: Resource, content: Resource) -> None:
     """A change that names stations names all of them."""
-    fresh = [item for item in content.get("extension", ())]
+    fresh = list(content.get("extension", ()))
     if fresh:
         urls = {item.get("url") for item in fresh}
         after["extension"] = [item for item in after.get("extension", ()) if item.get("url") not in urls] + fresh
@@ -276,6 +274,3 @@ def refuse_other_patient(row: OrderRow, patient_id: str) -> None:
     """ConflictError if a message speaks of this order under another patient."""
     if row.patient_id != patient_id:
         raise ConflictError(f"ServiceRequest/{row.id} is an order of another patient", location="PID-3")
-
-
-__all__ = ["HL7", "Outcome", "advance_order", "delete", "place", "refuse_other_patient", "update"]

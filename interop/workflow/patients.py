@@ -55,7 +55,7 @@ def find(tx: Tx, patient: Resource) -> Stored | None:
 
 
 def resolve(tx: Tx, patient: Resource) -> Resolved:
-    """The patient of an order or a report: made if new; blanks are filled, differences reported, nothing overwritten."""
+    """The patient of an order or a report: made if new; blanks filled, differences reported, nothing overwritten."""
     if not identities(patient):
         raise InvalidContentError(
             "the patient has no identifier", expression="Patient.identifier", location="PID-3", hl7_code="101"

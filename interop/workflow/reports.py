@@ -187,7 +187,7 @@ def _link(tx: Tx, resource: Resource, row: OrderRow | None, before: Resource) ->
     order = {"reference": f"ServiceRequest/{row.id}"}
     resource["basedOn"] = _with(resource.get("basedOn", []), order)
     study = tx.study(row.study_uid) if row.study_uid else None
-    links = resource.get("imagingStudy", before.get("imagingStudy", []))
+    links: list[Resource] = resource.get("imagingStudy") or before.get("imagingStudy") or []
     if study is not None:
         links = _with(links, {"reference": study.reference})
     if links:
@@ -221,4 +221,3 @@ def _complete(tx: Tx, site: Site, row: OrderRow | None, status: str, door: str) 
         return row
     event = "final-report" if status in FINAL else "preliminary-report"
     return orders.advance_order(tx, site, row, event, door, tell=False).row or row
-

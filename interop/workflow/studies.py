@@ -14,7 +14,7 @@ from interop.store import OrderRow, Stored, Tx
 from interop.workflow import orders
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
-from interop.workflow.matching import Match, match
+from interop.workflow.matching import Match, issuer_system, match
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
 from interop.workflow.study_patients import subject_of
@@ -116,8 +116,8 @@ def _identifiers(site: Site, facts: StudyFacts) -> list[Resource]:
     found: list[Resource] = [{"system": names.STUDY_UID, "value": f"urn:oid:{facts.study_uid}"}]
     if facts.accession:
         system = names.accession_system(site.facility)
-        if facts.accession_issuer:
-            system = site.tables.issuer_system(facts.accession_issuer, site.facility)
+        if facts.accession_issuer and facts.accession_issuer != site.facility:
+            system = issuer_system(site, facts.accession_issuer)
         kind = {"coding": [{"system": names.V2_0203, "code": "ACSN"}]}
         found.append({"type": kind, "system": system, "value": facts.accession})
     return found
