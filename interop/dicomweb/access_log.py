@@ -30,9 +30,7 @@ _ACTIONS = {"qido-rs": "E", "wado-rs": "R"}
 def patient_of_study(tx: Tx, study: str) -> str | None:
     """``Patient/<id>`` of the study; None while it is not registered."""
     for stored in tx.by_identifier("ImagingStudy", STUDY_UID, f"urn:oid:{study}"):
-        subject = (
-            orjson.loads(stored.body).get("subject", {}).get("reference")
-        )
+        subject = orjson.loads(stored.body).get("subject", {}).get("reference")
         if subject:
             return str(subject)
     return None

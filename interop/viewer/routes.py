@@ -51,7 +51,7 @@ class Launch(Protocol):
 class Viewer:
     """The endpoints."""
 
-    def __init__(self, links: Links, launch: Launch, assets: Assets) -> None:
+    def __init__(self, links: Links, launch: Launch, assets: Assets | None) -> None:
         self._links = links
         self._launch = launch
         self._assets = assets
@@ -88,14 +88,17 @@ class Viewer:
     async def serve(self, request: Request) -> Response:
         """Everything else at the root: OHIF's files, and its page for the paths that it routes itself."""
         path = request.path_params["path"]
+        if self._assets is None:
+            raise NotFoundError("the viewer is not installed on this server (make setup, or INTEROP_OHIF_DIR)")
         if path.split("/", 1)[0] in _PAGES:
-            return await self._show(request, request.state.agent)
+            return await self._show(request, request.state.agent) or self._assets.page()
         response = None if _ELSEWHERE.fullmatch(path) else self._assets.file(path, request.headers)
         if response is None:
             raise NotFoundError("there is nothing at this address")
         return response
 
-    async def _show(self, request: Request, agent: Agent) -> Response:
+    async def _show(self, request: Request, agent: Agent) -> Response | None:
+        """A redirect where the address leaves the study open; None where the page may be shown."""
         values = request.query_params.getlist("StudyInstanceUIDs")
         studies = [uid for value in values for uid in re.split(r"[,\\]", value) if uid]
         await self._launch.allow(agent, studies)
@@ -103,14 +106,14 @@ class Viewer:
             if not agent.studies:
                 raise NotFoundError("no study is named; open one from where it is listed")
             return _to_viewer(sorted(agent.studies))
-        return self._assets.page()
+        return None
 
 
 def _to_viewer(studies: Sequence[str]) -> RedirectResponse:
     return RedirectResponse(f"/viewer?StudyInstanceUIDs={quote(','.join(studies), safe=',')}", 303)
 
 
-def viewer_routes(links: Links, launch: Launch, assets: Assets) -> list[BaseRoute]:
+def viewer_routes(links: Links, launch: Launch, assets: Assets | None) -> list[BaseRoute]:
     """The routes of this door. The last one takes what no other door has: put them after all others."""
     viewer = Viewer(links, launch, assets)
     return [
