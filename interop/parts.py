@@ -16,7 +16,6 @@ from interop.mapping.tables import Tables, compile_tables
 from interop.orthanc.child import PrivateOrthanc
 from interop.orthanc.configuration import (
     Credentials,
-    PostgresIndex,
     docker_configuration,
     read_overlay,
     read_template,
@@ -127,8 +126,11 @@ def _secret(text: str) -> Any:
     return SecretStr(text)
 
 
-def write_orthanc_configuration(settings: Settings, output: Path, *, index: PostgresIndex) -> None:
-    """The configuration of the container image, mode 0600. InteropError without Orthanc's password."""
+def write_orthanc_configuration(settings: Settings, output: Path) -> None:
+    """The configuration for the container image of docker-compose.yml, mode 0600.
+
+    Orthanc's index database is named by the image's own environment. InteropError without Orthanc's password.
+    """
     password = settings.orthanc_secret
     if password is None:
         raise InteropError("Orthanc's configuration needs INTEROP_ORTHANC_PASSWORD or INTEROP_ORTHANC_PASSWORD_FILE")
@@ -137,7 +139,7 @@ def write_orthanc_configuration(settings: Settings, output: Path, *, index: Post
         stations(settings),
         aet=settings.orthanc_aet,
         credentials=Credentials(settings.orthanc_username, password),
-        index=index,
+        worklist=str(settings.worklist),
         overlay=_overlay(settings),
     )
     write_configuration(output, text)

@@ -18,21 +18,15 @@ from dataclasses import dataclass
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from interop.archive_feed import ArchiveFeed
-from interop.auth import Answers, AuthMiddleware, Keys, Login, Refusals, Sessions, Tokens, ViewerLinks, auth_routes
-from interop.console import console_routes, error_page
-from interop.dicomweb import dicomweb_routes
+from interop.auth import Keys, Tokens
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
-from interop.health import Readiness, health_routes
-from interop.imaging_api import Launcher, imaging_routes
-from interop.jobs import JobRunner
-from interop.jobs.send import Send
-from interop.jobs.worklist import Worklist
+from interop.http_app import http_app
+from interop.jobs import Handler, JobRunner, Lane, SendJobs, WorklistJobs, reconcile
 from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -40,8 +34,8 @@ from interop.orthanc.holders import holder_of
 from interop.parts import archive_credentials, ohif_folder, private_archive, site
 from interop.settings import Settings
 from interop.shipped import shipped
-from interop.store import Store, open_store
-from interop.viewer import Assets, viewer_routes
+from interop.store import SCHEMA, Store, open_store
+from interop.viewer import Assets
 from interop.workflow import resources, studies
 from interop.workflow.site import Site
 from interop.worklist_folder import WorklistFolder
@@ -124,7 +118,7 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
         if "worker" in roles:
             running |= await stack.enter_async_context(working(rooms))
         if "mllp" in roles:
-            limits = Limits(max_size=settings.mllp_max_bytes)
+            limits = Limits(message_bytes=settings.mllp_max_bytes)
             listener = MllpListener(
                 store, rules, settings.mllp_host, settings.mllp_port, settings.mllp_peers, limits=limits
             )
@@ -164,10 +158,12 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The worker role: jobs, and the feed of what changes in the archive."""
     folder = WorklistFolder(rooms.settings.worklist)
     sender = MllpSender()
-    worklist = Worklist(rooms.store, rooms.site, folder)
-    handlers = {"worklist": worklist, "send": Send(rooms.store, rooms.site, sender)}
-    await worklist.reconcile()
-    feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, register=studies.register)
+    handlers: dict[str, Handler | Lane] = {
+        "worklist": WorklistJobs(rooms.store, rooms.site, folder),
+        "send": SendJobs(rooms.store, sender, rooms.site.receivers),
+    }
+    await reconcile(rooms.store, folder)
+    feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, studies.register)
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         asyncio.create_task(feed.run(), name="archive-feed"),
@@ -179,6 +175,14 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await sender.close()
+
+
+class _HttpServer(uvicorn.Server):
+    """Stops when it is told to, not by signals: those belong to the whole process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 @asynccontextmanager
@@ -200,11 +204,8 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    server = _HttpServer(config)
     task = asyncio.create_task(server.serve([listening]), name="http")
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
     log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
     try:
         yield task
@@ -218,35 +219,13 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
 def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     """All HTTP doors behind the one gate."""
     settings, store = rooms.settings, rooms.store
-    tokens = Tokens(Keys.load(settings.data_dir))
-    sessions = Sessions(tokens, secure=settings.base_url.startswith("https:"))
-    refusals = Refusals(store)
-    links = ViewerLinks(store, sessions, refusals, public_url=settings.base_url)
-    login = Login(store, sessions, refusals, public_url=settings.base_url)
-    launcher = Launcher(store, links, relay)
-    checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
-    readiness = Readiness(checks)
-    config = (shipped("ohif") / "app-config.js").read_bytes()
-    answers = Answers(error_page)
-    routes = [
-        *fhir_routes(
-            store,
-            rooms.site,
-            writer=resources,
-            base_url=f"{settings.base_url}/fhir",
-            max_bytes=settings.fhir_max_bytes,
-        ),
-        *dicomweb_routes(relay, store, public_url=settings.base_url),
-        *auth_routes(login),
-        *imaging_routes(launcher),
-        *health_routes(readiness),
-        *console_routes(store, launcher, readiness.findings, public_url=settings.base_url),
-        *viewer_routes(links, launcher, Assets(ohif_folder(settings), config)),
-    ]
-    app = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})
-    return AuthMiddleware(
-        app, tokens=tokens, sessions=sessions, refusals=refusals, answer=answers, public_url=settings.base_url
+    assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
+    fhir = fhir_routes(
+        store, rooms.site, writer=resources, base_url=f"{settings.base_url}/fhir", max_bytes=settings.fhir_max_bytes
     )
+    checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
+    keys = Keys.load(settings.data_dir)
+    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir).app
 
 
 @contextlib.contextmanager
@@ -264,10 +243,8 @@ def _port_named(setting: str, port: int) -> Iterator[None]:
 async def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; the revision that it is at then."""
     store = await open_store(settings.database, zone=settings.zone, migrate=True)
-    try:
-        return await store.revision()
-    finally:
-        await store.close()
+    await store.close()
+    return SCHEMA
 
 
 def issue_token(settings: Settings, *, scope: str, subject: str, patient: str | None, minutes: int) -> str:
