@@ -110,10 +110,12 @@ def token(
 
 @app.command("orthanc-config")
 def orthanc_config(
-    output: Annotated[Path, typer.Argument(help="File to write, mode 0600; - for standard output.")],
-    docker: Annotated[bool, typer.Option("--docker", help="For the container image of docker-compose.yml.")] = False,
+    output: Annotated[Path, typer.Argument(help="File to write, mode 0600.")],
+    docker: Annotated[bool, typer.Option("--docker", help="For the container image of docker-compose.yml.")],
 ) -> None:
-    """Write the configuration that Orthanc needs for this server."""
-    from interop import server
+    """Write the configuration that Orthanc's container needs for this server; `interop up` writes its own."""
+    from interop.parts import write_orthanc_configuration
 
-    server.write_orthanc_configuration(Settings(), output, docker=docker)
+    if not docker:
+        raise InteropError("there is one kind to write: --docker; a private Orthanc gets its own from interop up")
+    write_orthanc_configuration(Settings(), output)

@@ -60,6 +60,18 @@ class Value:
         encoding = self.segment.encoding
         return encoding.unescape(raw) if encoding.escape in raw else raw
 
+    def texts(self, count: int) -> list[str]:
+        """The unescaped, trimmed texts of the first components, "" for those that are not there."""
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = self.raw.split(self._separator)
+        encoding = self.segment.encoding
+        if encoding.escape in self.raw:
+            found = [encoding.unescape(part).strip() if part != NULL else "" for part in parts[:count]]
+        else:
+            found = [part.strip() if part != NULL else "" for part in parts[:count]]
+        return found + [""] * (count - len(found))
+
     def component(self, number: int) -> Value:
         """The component as a value of its own, whose components are the subcomponents."""
         parts = self.raw.split(self._separator)

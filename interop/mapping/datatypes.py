@@ -35,12 +35,12 @@ def converter(*tables: str) -> Callable[[Converter], Converter]:
 
 def compact(**elements: Any) -> dict[str, Any]:
     """The elements that have a value; FHIR has no empty ones (R4 json.html)."""
-    return {name.rstrip("_"): value for name, value in elements.items() if value not in (None, "", [], {})}
+    return {name: value for name, value in elements.items() if value or value == 0}
 
 
 def authority(value: Value, component: int, context: Context, role: str) -> str:
     """The FHIR system of the HD in a component."""
-    namespace, universal, kind = (value.text(component, part).strip() for part in (1, 2, 3))
+    namespace, universal, kind = value.component(component).texts(3)
     return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
 
 
@@ -138,28 +138,23 @@ def xpn_to_family(value: Value, context: Context) -> str | None:
 
 
 def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
-    family, given, middle = value.text(first, 1), value.text(first + 1), value.text(first + 2)
-    suffix, prefix, degree = value.text(first + 3), value.text(first + 4), value.text(first + 5)
-    parts = [part.strip() for part in (family, given, middle, suffix, prefix, degree)]
-    return (
-        compact(
-            family=parts[0],
-            given=[part for part in parts[1:3] if part],
-            prefix=[parts[4]] if parts[4] else [],
-            suffix=[part for part in (parts[3], parts[5]) if part],
-        )
-        or None
+    given, middle, suffix, prefix, degree = value.texts(first + 5)[first:]
+    found = compact(
+        family=value.text(first, 1).strip(),  # FN.1: the surname with its prefix
+        given=[part for part in (given, middle) if part],
+        prefix=[prefix] if prefix else [],
+        suffix=[part for part in (suffix, degree) if part],
     )
+    return found or None
 
 
 @converter("identifier_type")
 def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
     """CX (2.A.14): id^check^scheme^authority^type^facility^from^to."""
-    text = value.text(1).strip()
+    text, _, _, _, kind, _, since, until = value.texts(8)
     if not text:
         return None
-    kind = value.text(5).strip()
-    start, end = dtm(value.text(7).strip(), context.zone), dtm(value.text(8).strip(), context.zone)
+    start, end = dtm(since, context.zone), dtm(until, context.zone)
     return compact(
         type=_identifier_type(kind, context),
         system=authority(value, 4, context, "patient"),
@@ -199,10 +194,9 @@ def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
 
 
 def _entity(value: Value, context: Context, role: str) -> dict[str, Any] | None:
-    text = value.text(1).strip()
+    text, namespace, universal, kind = value.texts(4)
     if not text:
         return None
-    namespace, universal, kind = (value.text(part).strip() for part in (2, 3, 4))
     system = context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
     return {"system": system, "value": text}
 
@@ -298,10 +292,10 @@ def cwe_alternate_to_codeableconcept(value: Value, context: Context) -> dict[str
 
 
 def _coding(value: Value, first: int, context: Context) -> dict[str, Any] | None:
-    code, display = value.text(first).strip(), value.text(first + 1).strip()
+    code, display, system = value.texts(first + 2)[first - 1 :]
     if not code:
         return None
-    return compact(system=coding_system(value.text(first + 2).strip(), context), code=code, display=display)
+    return compact(system=coding_system(system, context), code=code, display=display)
 
 
 def coding_system(name: str, context: Context) -> str | None:
@@ -376,19 +370,19 @@ def spoken(name: dict[str, Any]) -> str:
 @converter("address_use", "address_type")
 def xad_to_address(value: Value, context: Context) -> dict[str, Any] | None:
     """XAD (2.A.83): street^other^city^state^zip^country^type^other geographic^county."""
-    street, other = value.text(1, 1).strip(), value.text(2).strip()
-    kind = value.text(7).strip()
+    _, other, city, state, postal, country, kind, _, county = value.texts(9)
+    street = value.text(1, 1).strip()  # SAD.1
     use = context.codes["address_use"].find(kind) if kind else None
     form = context.codes["address_type"].find(kind) if kind else None
     if kind and use is None and form is None:
         context.unmapped(f"{kind!r} is not in table 0190", f"{value.location}.7", code="code-invalid", hl7_code="103")
     parts = compact(
         line=[line for line in (street, other) if line],
-        city=value.text(3).strip(),
-        district=value.text(9).strip(),
-        state=value.text(4).strip(),
-        postalCode=value.text(5).strip(),
-        country=value.text(6).strip(),
+        city=city,
+        district=county,
+        state=state,
+        postalCode=postal,
+        country=country,
     )
     return compact(use=use and use.target, type=form and form.target) | parts if parts else None
 
@@ -403,11 +397,10 @@ def st_to_address(value: Value, context: Context) -> dict[str, Any] | None:
 @converter("telecom_use", "telecom_system")
 def xtn_to_contactpoint(value: Value, context: Context) -> dict[str, Any] | None:
     """XTN (2.A.89): number^use^equipment^email^country^area^local^extension^text^…^^unformatted (.12)."""
-    email = value.text(4).strip()
-    number = value.text(12).strip() or value.text(1).strip() or _assembled(value)
+    first, use, equipment, email, country, area, local, extension, _, _, _, unformatted = value.texts(12)
+    number = unformatted or first or _assembled(country, area, local, extension)
     if not email and not number:
         return None
-    use, equipment = value.text(2).strip(), value.text(3).strip()
     used = context.find("telecom_use", use, f"{value.location}.2") if use else None
     system = context.find("telecom_system", equipment, f"{value.location}.3") if equipment else None
     kind = system.target if system else "phone"
@@ -419,8 +412,7 @@ def xtn_to_contactpoint(value: Value, context: Context) -> dict[str, Any] | None
     return compact(system=kind, value=number, use="mobile" if mobile else used and used.target)
 
 
-def _assembled(value: Value) -> str:
-    country, area, local, extension = (value.text(part).strip() for part in (5, 6, 7, 8))
+def _assembled(country: str, area: str, local: str, extension: str) -> str:
     number = " ".join(part for part in (f"+{country.lstrip('+')}" if country else "", area, local) if part)
     return f"{number} x{extension}" if number and extension else number
 

@@ -58,8 +58,15 @@ def values(scope: Scope, at: Source) -> list[Value]:
 def first(scope: Scope, at: Source) -> Sequence[Value]:
     """The first value at a position, alone; nothing without one."""
     segments = scope.get(at.segment)
-    if not segments or (len(segments) == 1 and not segments[0].field(at.field)):
-        return ()  # the usual case, kept short
+    if not segments:
+        return ()
+    if len(segments) == 1 and not at.component:  # the usual case, kept short
+        segment = segments[0]
+        raw = segment.field(at.field)
+        if not raw:
+            return ()
+        if segment.encoding.repetition not in raw:
+            return (Value(raw, segment, at.field),)
     return values(scope, at)[:1]
 
 
