@@ -72,7 +72,11 @@ def uid_of_identifier(value: Mapping[str, Any], context: Context) -> str:
 @converter
 def text_to_lo(value: Any, context: Context) -> str | None:
     """Text of at most 64 characters (LO)."""
-    return _UNFIT.sub(" ", str(value)).strip()[:LO].rstrip() or None
+    return _lo(str(value))
+
+
+def _lo(text: str) -> str | None:
+    return _UNFIT.sub(" ", text).strip()[:LO].rstrip() or None
 
 
 @converter
@@ -105,7 +109,8 @@ def concept_to_description(value: Mapping[str, Any], context: Context) -> str | 
     """A CodeableConcept as people read it (LO)."""
     codings = value.get("coding", [])
     spoken = value.get("text") or next((coding["display"] for coding in codings if coding.get("display")), "")
-    return text_to_lo(spoken or next((coding.get("code", "") for coding in codings), ""), context)
+    code = next((coding["code"] for coding in codings if coding.get("code")), "")
+    return _lo(spoken or code)
 
 
 @converter
@@ -116,7 +121,7 @@ def concept_to_code_sequence(value: Mapping[str, Any], context: Context) -> list
         return None
     code = str(coding["code"])
     scheme = coding_scheme(coding.get("system", ""), context)
-    meaning = text_to_lo(coding.get("display") or value.get("text") or code, context)
+    meaning = _lo(coding.get("display") or value.get("text") or code)
     return [
         {
             "CodeValue" if len(code) <= SH else "LongCodeValue": code,

@@ -1,8 +1,8 @@
-"""Rows that read FHIR: paths in, values for DICOM elements or HL7 fields out (``mappings/dicom``, ``mappings/outbound``).
+"""Rows that read FHIR: paths in, values of DICOM elements or HL7 fields out (``mappings/dicom``, ``outbound``).
 
 A path begins with what it reads: a resource type, or one of the facts that the caller adds (``Order``, ``Step``,
-``Item``). Brackets choose among several: ``ServiceRequest.identifier[PLAC]`` by type, ``extension[station]`` by its short
-name, ``orderDetail[modality]`` the DICOM modality, ``orderDetail[step]`` what is none.
+``Item``). Brackets choose among several: ``ServiceRequest.identifier[PLAC]`` by type, ``extension[station]`` by its
+short name, ``orderDetail[modality]`` the DICOM modality, ``orderDetail[step]`` what is none.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def marital_status_to_cwe(value: Mapping[str, Any], context: Context) -> Field |
 def procedure_to_obr4(value: Mapping[str, Any], context: Context) -> Field:
     """A ServiceRequest: the procedure in OBR-4.1-3, the step's protocol code in OBR-4.4-6 (IHE RAD-4)."""
     concept = value.get("code", {})
-    step = next((one for one in value.get("orderDetail", []) if not is_modality(one)), {})
+    step: Mapping[str, Any] = next((one for one in value.get("orderDetail", []) if not is_modality(one)), {})
     first = _primary(concept, context)
     second = _primary(step, context)
     spoken = concept.get("text", "")
@@ -234,7 +234,7 @@ def reference_to_ndl(value: Mapping[str, Any], context: Context) -> Field | None
 def _person(reference: Mapping[str, Any], context: Context) -> tuple[str, tuple[str, str, str], tuple[str, ...]]:
     person = context.resolved.get(reference.get("reference", ""), {})
     identifiers = [*person.get("identifier", []), reference.get("identifier", {})]
-    identifier = next((one for one in identifiers if one.get("value")), {})
+    identifier: Mapping[str, Any] = next((one for one in identifiers if one.get("value")), {})
     name = next(iter(person.get("name", [])), {"text": reference.get("display", "")})
     return identifier.get("value", ""), context.authorities.hd_of(identifier.get("system", "")), _name_parts(name)
 

@@ -14,6 +14,8 @@ from interop.mapping.obx_values import items_of
 from interop.mapping.peers import Receiver
 from interop.mapping.tables import Tables
 
+_NUMBERED = frozenset({"PID", "PV1", "TQ1", "OBR"})  # their first field is a set id
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -113,7 +115,7 @@ def _message(
         else:
             fields = _fields(rows, resources, context)
             if fields:
-                segments.append((segment, fields))
+                segments.append((segment, {1: "1", **fields} if segment in _NUMBERED else fields))
     return write(segments, receiver.charset)
 
 

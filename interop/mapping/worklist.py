@@ -1,4 +1,4 @@
-"""An order as the attributes of its worklist item (PS3.4 K.6.1.2.2), by the rows of ``mappings/dicom/worklist.toml``."""
+"""An order as the attributes of its worklist item (PS3.4 K.6.1.2.2), by the rows of ``dicom/worklist.toml``."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _without_main_id(attributes: dict[str, Any]) -> None:
 
 
 def modality_of(service_request: Mapping[str, Any], tables: Tables) -> str | None:
-    """The DICOM modality of an order: stated in orderDetail, else by the procedure's code; None if no table knows it."""
+    """The DICOM modality of an order: stated in orderDetail, else by the procedure's code; None if none is known."""
     for detail in service_request.get("orderDetail", []):
         for coding in detail.get("coding", []):
             if coding.get("system") == names.DCM and coding.get("code"):
