@@ -11,12 +11,14 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 import httptools
 import uvloop
 
 MARK = b"@@@@@@@@"
 END_OF_MESSAGE = b"\x1c\r"
+LAST_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ class Sender(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         if self.generator.load.wire == "http":
             self.parser = httptools.HttpResponseParser(self)
         self._send()
@@ -161,7 +162,8 @@ async def run(load: Load) -> Outcome:
     """All connections at once, until time is up and the last answer is there."""
     generator = Generator(load)
     started = time.perf_counter()
-    await asyncio.gather(*(_connection(generator) for _ in range(load.connections)))
+    async with asyncio.timeout(load.seconds + LAST_ANSWER_SECONDS):
+        await asyncio.gather(*(_connection(generator) for _ in range(load.connections)))
     outcome = generator.outcome
     outcome.seconds = time.perf_counter() - started
     waits = sorted(generator.waits)

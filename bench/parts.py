@@ -82,7 +82,7 @@ def peer(module: str, *arguments: str, folder: Path) -> Iterator[int]:
 def generate(load: Load) -> Outcome:
     """Run the load generator; MeasurementError when an answer was not as it should be."""
     job = json.dumps(asdict(load))
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "bench.load"], input=job, capture_output=True, text=True, cwd=ROOT, check=False
     )
     if done.returncode:

@@ -21,12 +21,12 @@ import uvloop
 from starlette.types import ASGIApp
 
 from interop.archive_feed import ArchiveFeed
-from interop.auth import Keys, Tokens
+from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
 from interop.http_app import http_app
-from interop.jobs import Handler, JobRunner, Lane, SendJobs, WorklistJobs, reconcile
+from interop.jobs import Handler, JobRunner, SendJobs, WorklistJobs, reconcile
 from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -158,7 +158,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The worker role: jobs, and the feed of what changes in the archive."""
     folder = WorklistFolder(rooms.settings.worklist)
     sender = MllpSender()
-    handlers: dict[str, Handler | Lane] = {
+    handlers: dict[str, Handler] = {
         "worklist": WorklistJobs(rooms.store, rooms.site, folder),
         "send": SendJobs(rooms.store, sender, rooms.site.receivers),
     }
@@ -245,9 +245,3 @@ async def migrate(settings: Settings) -> str:
     store = await open_store(settings.database, zone=settings.zone, migrate=True)
     await store.close()
     return SCHEMA
-
-
-def issue_token(settings: Settings, *, scope: str, subject: str, patient: str | None, minutes: int) -> str:
-    """A bearer signed with the key of the data directory, which is made if there is none."""
-    tokens = Tokens(Keys.load(settings.data_dir))
-    return tokens.issue(subject, scope.split(), patient=patient, client="cli", minutes=minutes)

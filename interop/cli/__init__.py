@@ -103,9 +103,10 @@ def token(
     minutes: Annotated[int, typer.Option(min=1, max=60 * 24 * 366, help="How long it is good for.")] = 60,
 ) -> None:
     """Print a bearer token for local use, as the last line."""
-    from interop import server
+    from interop.auth import Keys, Tokens
 
-    typer.echo(server.issue_token(Settings(), scope=scope, subject=subject, patient=patient, minutes=minutes))
+    tokens = Tokens(Keys.load(Settings().data_dir))
+    typer.echo(tokens.issue(subject, scope.split(), patient=patient, client="cli", minutes=minutes))
 
 
 @app.command("orthanc-config")

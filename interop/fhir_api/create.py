@@ -17,7 +17,6 @@ from interop.fhir.search import parse_query
 from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.linked import require_targets
-from interop.fhir_api.read import patient_in
 from interop.store import Stored, Tx
 
 
@@ -34,7 +33,7 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
     require_targets(tx, resource, coming=call.coming)
     new = {name: value for name, value in resource.items() if name != "id"}
     stored = around.writer.create(tx, around.site, new, id=call.new_id)
-    trail.done(tx, call, patient=patient_in(stored), entity=trail.versioned(stored))
+    trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
     return Answer(201, stored.body, stored, location=True, written=True)
 
 
@@ -53,7 +52,7 @@ def permitted(tx: Tx, call: Call, verb: str) -> dict[str, Any]:
 
 def found(tx: Tx, call: Call, present: Stored) -> Answer:
     """The answer of a conditional create that found its match."""
-    patient = patient_in(present)
+    patient = trail.patient_in(present)
     decide(tx.agent, "r", call.type, patient=patient)
     trail.done(tx, call, patient=patient, entity=trail.versioned(present))
     return Answer(200, present.body, present, location=True, written=True)

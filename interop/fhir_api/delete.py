@@ -8,7 +8,6 @@ from interop.fhir.json import dumps
 from interop.fhir.outcome import all_ok
 from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.read import patient_in
 from interop.fhir_api.update import require_version
 from interop.store import Tx
 
@@ -17,7 +16,7 @@ def delete(tx: Tx, around: Surroundings, call: Call) -> Answer:
     """204, also for what is deleted already; 200 where the rules keep the resource and mark it instead."""
     tx.lock(f"{call.type}/{call.id}")
     present = tx.read(call.type, call.id)
-    patient = None if present is None else patient_in(present)
+    patient = None if present is None else trail.patient_in(present)
     decide(tx.agent, "d", call.type, patient=patient)
     if present is None:
         raise NotFoundError(f"there is no {call.type}/{call.id}")

@@ -8,14 +8,13 @@ from interop.fhir.search import MAX_COUNT
 from interop.fhir_api import trail
 from interop.fhir_api.bundles import history_bundle
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.read import patient_in
 from interop.store import Page, Tx
 
 
 def history_instance(tx: Tx, around: Surroundings, call: Call) -> Answer:
     """The versions of one resource, the newest first, its deletions among them."""
     page = _page(tx, call)
-    patient = next(filter(None, map(patient_in, page.rows)), None)
+    patient = next(filter(None, map(trail.patient_in, page.rows)), None)
     decide(tx.agent, "r", call.type, patient=patient)
     if not page.rows and tx.read(call.type, call.id) is None:
         raise NotFoundError(f"there is no {call.type}/{call.id}")
@@ -28,9 +27,7 @@ def history_type(tx: Tx, around: Surroundings, call: Call) -> Answer:
     decide(tx.agent, "s", call.type)
     decide(tx.agent, "r", call.type)
     page = _page(tx, call)
-    patients = dict.fromkeys(filter(None, map(patient_in, page.rows)))
-    for patient in patients or [None]:
-        trail.done(tx, call, patient=patient)
+    trail.done_about(tx, call, page.rows)
     return Answer(200, history_bundle(around.base_url, f"{call.type}/_history", call.params, page))
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
-
 from interop.access import decide
 from interop.errors import GoneError, NotFoundError
-from interop.fhir.references import patient_of
 from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.store import Stored, Tx
+from interop.store import Tx
 
 
 def read(tx: Tx, _around: Surroundings, call: Call) -> Answer:
@@ -21,12 +18,7 @@ def read(tx: Tx, _around: Surroundings, call: Call) -> Answer:
     if stored.deleted:
         decide(tx.agent, "r", call.type)
         raise GoneError(f"{call.type}/{call.id} was deleted")
-    patient = patient_in(stored)
+    patient = trail.patient_in(stored)
     decide(tx.agent, "r", call.type, patient=patient)
     trail.done(tx, call, patient=patient, entity=f"{stored.type}/{stored.id}")
     return Answer(200, stored.body, stored)
-
-
-def patient_in(stored: Stored) -> str | None:
-    """The patient of a stored body; only looked at, so decimals may be read as floats."""
-    return patient_of(orjson.loads(stored.body)) if stored.body else None

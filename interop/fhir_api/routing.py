@@ -32,7 +32,7 @@ class MethodNotOfferedError(UnsupportedError):
 
     status = 405
 
-    def __init__(self, text: str, allow: tuple[str, ...]) -> None:
+    def __init__(self, text: str, allow: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.allow = allow
 

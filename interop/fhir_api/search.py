@@ -11,7 +11,6 @@ from interop.fhir.search import parse_query
 from interop.fhir_api import trail
 from interop.fhir_api.bundles import search_bundle
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.read import patient_in
 from interop.store import Tx
 
 _SILENT = ("_format", "_pretty")
@@ -26,9 +25,7 @@ def search(tx: Tx, around: Surroundings, call: Call) -> Answer:
     else:
         decide(tx.agent, "s", call.type)
     page = tx.search(query)
-    patients = dict.fromkeys(patient_in(row) for row in page.rows) if call.type != "AuditEvent" else {}
-    for patient in [patient for patient in patients if patient] or [None]:
-        trail.done(tx, call, patient=patient)
+    trail.done_about(tx, call, page.rows)
     params = [(name, str(query.count) if name == "_count" else value) for name, value in params]
     return Answer(200, search_bundle(around.base_url, call.type, params, page))
 

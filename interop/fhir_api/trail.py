@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import orjson
+
 from interop.audit.event import Event
 from interop.errors import InteropError
 from interop.fhir.primitives import valid_id
@@ -24,6 +28,16 @@ def done(tx: Tx, call: Call, *, patient: str | None = None, entity: str | None =
     """The interaction was carried out."""
     about = None if call.type == "AuditEvent" else patient  # reading the trail is not touching the patient
     tx.audit(_event(call, patient=about, entity=entity))
+
+
+def done_about(tx: Tx, call: Call, rows: Sequence[Stored]) -> None:
+    """The interaction gave out these: one event for each patient among them, or one that names none."""
+    patients = {} if call.type == "AuditEvent" else dict.fromkeys(map(patient_in, rows))
+    named = [patient for patient in patients if patient is not None]
+    for patient in named:
+        done(tx, call, patient=patient)
+    if not named:
+        done(tx, call)
 
 
 def refused(tx: Tx, call: Call, error: InteropError) -> None:
@@ -66,7 +80,7 @@ def _target(tx: Tx, call: Call) -> tuple[str | None, str | None]:
         stored = tx.read(call.type, call.id)
         patient = None
         if stored is not None and call.type != "AuditEvent":
-            patient = f"Patient/{call.id}" if call.type == "Patient" else _patient_in(stored)
+            patient = f"Patient/{call.id}" if call.type == "Patient" else patient_in(stored)
         if patient is None and call.resource is not None:
             patient = patient_of(call.resource)
         return patient, f"{call.type}/{call.id}"
@@ -83,5 +97,6 @@ def _patient_asked(call: Call) -> str | None:
     return None
 
 
-def _patient_in(stored: Stored) -> str | None:
-    return None if stored.deleted else patient_of(stored.resource())
+def patient_in(stored: Stored) -> str | None:
+    """The patient of a stored body; only looked at, so decimals may be read as floats."""
+    return patient_of(orjson.loads(stored.body)) if stored.body else None

@@ -7,13 +7,13 @@ known before anything is written, so links between entries may go in any directi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from interop.access import decide
-from interop.errors import BrokenReferenceError, InteropError, InvalidContentError
+from interop.errors import BrokenReferenceError, InteropError, InvalidContentError, Issue, PreconditionError
 from interop.fhir.bundle import Entry, conditional_reference, links, located, ordered
 from interop.fhir.json import dumps
 from interop.fhir.outcome import outcome
@@ -26,7 +26,6 @@ from interop.fhir_api.create import criteria, criteria_key, permitted, the_one
 from interop.fhir_api.incoming import Wanted
 from interop.fhir_api.interactions import INTERACTIONS
 from interop.fhir_api.preparing import Plan
-from interop.fhir_api.read import patient_in
 from interop.store import Tx
 
 _VERBS = {"create": "c", "update": "u"}
@@ -35,31 +34,54 @@ _VERBS = {"create": "c", "update": "u"}
 def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[Answer]:
     """The answers of all entries, in the order of the Bundle; the first error undoes everything."""
     _require_right(tx, plan)
-    names: dict[str, str] = {}
-    given: dict[int, str] = {}
-    coming: set[str] = set()
-    for entry, reference, new_id in _references(tx, around, plan):
-        names |= links(entry, reference, around.base_url)
-        if new_id is not None:
-            given[entry.index] = new_id
-        coming.add(reference)
+    steps = ordered(plan.entries)
     answers: dict[int, Answer] = {}
-    for entry in ordered(plan.entries):
+    for entry in steps:
+        if entry.method == "DELETE":
+            answers[entry.index] = _carry_out(tx, around, entry, plan.calls[entry.index])
+    # Only now: what was deleted no longer meets the criteria of a conditional create.
+    promised = _promises(tx, around, plan)
+    names: dict[str, str] = {}
+    for promise in promised.values():
+        names |= links(promise.entry, promise.reference, around.base_url)
+    coming = frozenset(promise.reference for promise in promised.values())
+    for entry in steps:
+        if entry.method == "DELETE":
+            continue
         one = plan.calls[entry.index]
-        try:
-            if one.resource is not None:
-                resource = _resolved(tx, around, rewrite(one.resource, names))
-                one = replace(one, resource=resource, new_id=given.get(entry.index), coming=frozenset(coming))
-            answers[entry.index] = INTERACTIONS[one.interaction](tx, around, one)
-        except InteropError as error:
-            raise located(error, entry.index) from error
+        if one.resource is not None:
+            one = replace(
+                one, resource=rewrite(one.resource, names), new_id=promised[entry.index].new_id, coming=coming
+            )
+        answers[entry.index] = _carry_out(tx, around, entry, one, promised.get(entry.index))
     trail.done(tx, call)
     return [answers[index] for index in range(len(plan.entries))]
 
 
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """What an entry that writes is going to be; the others link to it before it is."""
+
+    entry: Entry
+    reference: str
+    new_id: str | None = None
+
+
+def _carry_out(tx: Tx, around: Surroundings, entry: Entry, call: Call, promise: _Promise | None = None) -> Answer:
+    try:
+        if call.resource is not None:
+            call = replace(call, resource=_resolved(tx, around, call.resource))
+        answer = INTERACTIONS[call.interaction](tx, around, call)
+        if promise is not None and answer.stored is not None and answer.stored.reference != promise.reference:
+            raise PreconditionError("an entry before this one changed what its criteria match")
+        return answer
+    except InteropError as error:
+        raise located(error, entry.index) from error
+
+
 def _require_right(tx: Tx, plan: Plan) -> None:
     """All faults that are known beforehand, in one refusal; those that the agent may not know of come first."""
-    issues = []
+    issues: list[Issue] = []
     worst: InteropError | None = None
     for index, call in enumerate(plan.calls):
         if call.problem is None:
@@ -72,13 +94,14 @@ def _require_right(tx: Tx, plan: Plan) -> None:
         issues += call.problem.issues
         worst = worst or call.problem
     if worst is not None:
+        status = 400 if worst.status == 405 else worst.status  # POST itself is a method of this address
         raise InvalidContentError(
-            worst.text, issues=tuple(issues), status=worst.status, issue_code=worst.issue_code
+            worst.text, issues=tuple(issues), status=status, issue_code=worst.issue_code
         ) from worst
 
 
-def _references(tx: Tx, around: Surroundings, plan: Plan) -> list[tuple[Entry, str, str | None]]:
-    """What each entry that writes is going to be: its reference, and the id if it is a new one."""
+def _promises(tx: Tx, around: Surroundings, plan: Plan) -> dict[int, _Promise]:
+    """The reference of each entry that writes, and its id if it is a new one."""
     conditional = {
         entry.index: criteria(tx, around, entry.type, call.if_none_exist)
         for entry, call in zip(plan.entries, plan.calls, strict=True)
@@ -86,19 +109,19 @@ def _references(tx: Tx, around: Surroundings, plan: Plan) -> list[tuple[Entry, s
     }
     keys = {index: criteria_key(query) for index, query in conditional.items()}
     tx.lock(*sorted(set(keys.values())))
-    found: list[tuple[Entry, str, str | None]] = []
+    promised: dict[int, _Promise] = {}
     by_key: dict[str, str] = {}
     for entry, call in zip(plan.entries, plan.calls, strict=True):
         if call.interaction == "update":
-            found.append((entry, f"{call.type}/{call.id}", None))
+            promised[entry.index] = _Promise(entry, f"{call.type}/{call.id}")
         elif call.interaction == "create":
             key = keys.get(entry.index)
             present = the_one(tx, conditional[entry.index]) if key else None
             new_id = None if present else by_key.get(key or "") or tx.new_id()
             if key and new_id:
                 by_key[key] = new_id  # the same criteria again will find what this one makes
-            found.append((entry, f"{call.type}/{present.id if present else new_id}", new_id))
-    return found
+            promised[entry.index] = _Promise(entry, f"{call.type}/{present.id if present else new_id}", new_id)
+    return promised
 
 
 def _resolved(tx: Tx, around: Surroundings, resource: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +139,7 @@ def _resolved(tx: Tx, around: Surroundings, resource: dict[str, Any]) -> dict[st
             raise
         if match is None:
             raise BrokenReferenceError(f"no {type} meets the criteria of the reference", expression=path)
-        decide(tx.agent, "s", type, patient=patient_in(match))
+        decide(tx.agent, "s", type, patient=trail.patient_in(match))
         found[reference] = match.reference
     return rewrite(resource, found)
 

@@ -8,7 +8,6 @@ from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.create import permitted
 from interop.fhir_api.linked import require_targets
-from interop.fhir_api.read import patient_in
 from interop.store import Stored, Tx
 
 
@@ -19,11 +18,11 @@ def update(tx: Tx, around: Surroundings, call: Call) -> Answer:
     present = tx.read(call.type, call.id)
     is_new = present is None or present.deleted
     if present is not None and not present.deleted:
-        decide(tx.agent, "u", call.type, patient=patient_in(present))  # nor take it from somebody else's patient
+        decide(tx.agent, "u", call.type, patient=trail.patient_in(present))  # nor take it from somebody else's patient
     require_version(present, call.if_match)
     require_targets(tx, resource, coming=call.coming)
     stored = around.writer.update(tx, around.site, resource, call.if_match)
-    trail.done(tx, call, patient=patient_in(stored), entity=trail.versioned(stored))
+    trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
     return Answer(201 if is_new else 200, stored.body, stored, location=is_new, written=True)
 
 

@@ -6,7 +6,6 @@ from interop.access import decide
 from interop.errors import GoneError, NotFoundError
 from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.read import patient_in
 from interop.store import Tx
 
 
@@ -20,7 +19,7 @@ def vread(tx: Tx, _around: Surroundings, call: Call) -> Answer:
     if stored.deleted:
         decide(tx.agent, "r", call.type)
         raise GoneError(f"{call.type}/{call.id} was deleted with version {call.version}")
-    patient = patient_in(stored)
+    patient = trail.patient_in(stored)
     decide(tx.agent, "r", call.type, patient=patient)
     trail.done(tx, call, patient=patient, entity=trail.versioned(stored))
     return Answer(200, stored.body, stored)

@@ -64,7 +64,17 @@ class WorklistJobs:
         for aet in row.stations:
             station = self._site.station(aet)
             if station is not None:
-                attributes = worklist_attributes(order, patient, station, self._site.zone, self._site.tables)
+                attributes = worklist_attributes(
+                    order,
+                    patient,
+                    station_aet=aet,
+                    modality=row.modality or station.modality,
+                    start=row.start or row.updated,
+                    zone=self._site.zone,
+                    facility=self._site.facility,
+                    tables=self._site.tables,
+                    location=station.location or "",
+                )
                 files[aet] = worklist_bytes(attributes)
         return files
 

@@ -14,7 +14,7 @@ from interop.mapping.codes import Code, CodeTable
 class Context:
     """One message (or one order on its way out) in one site's terms."""
 
-    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "sender", "target", "zone")
+    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "resolved", "sender", "target", "zone")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Context:
         self.authorities = authorities
         self.codes = codes
         self.target = ""  # the type of the resource in the making
+        self.resolved: Mapping[str, dict[str, Any]] = {}  # resources by reference, on the way out
         self.issues: list[Issue] = []
         self.cleared: list[str] = []  # targets that the sender asks to empty
 

@@ -280,15 +280,27 @@ def cwe_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | N
 @converter("coding_system")
 def cwe_primary_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
     """CWE.1-3 alone: in OBR-4 the alternate is the protocol code of the step."""
-    coding = _coding(value, 1, context)
-    return compact(coding=[coding] if coding else [], text=value.text(9).strip() or value.text(2).strip()) or None
+    return _single(value, 1, context, value.text(9).strip())
 
 
 @converter("coding_system")
 def cwe_alternate_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
     """CWE.4-6 alone."""
-    coding = _coding(value, 4, context)
-    return compact(coding=[coding] if coding else [], text=value.text(5).strip()) or None
+    return _single(value, 4, context, "")
+
+
+@converter("coding_system")
+def cwe_other_than_procedure(value: Value, context: Context) -> dict[str, Any] | None:
+    """OBR-4.1-3 as the step, where OBR-44 names the procedure and names another one."""
+    if value.text(1).strip() == value.segment.value(44).text(1).strip():
+        return None
+    return _single(value, 1, context, value.text(9).strip())
+
+
+def _single(value: Value, first: int, context: Context, text: str) -> dict[str, Any] | None:
+    coding = _coding(value, first, context)
+    spoken = text or ("" if coding else value.text(first + 1).strip())
+    return compact(coding=[coding] if coding else [], text=spoken) or None
 
 
 def _coding(value: Value, first: int, context: Context) -> dict[str, Any] | None:

@@ -85,6 +85,8 @@ def map_message(
         codes=rules.codes,
     )
     leading = message.leading()
+    for note in leading.get("NTE", []):
+        context.unmapped("a note on the patient is not taken over", note.location, code="not-supported")
     patient = _patient(leading, table, context)
     orders: list[MappedOrder] = []
     reports: list[MappedReport] = []
@@ -196,6 +198,8 @@ def _report(
     if obr is None:
         where = orc.location if orc else "OBR"
         raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
+    for note in group.segments.get("NTE", []):
+        context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
     context.target = "DiagnosticReport"
     report = run(table.report, "DiagnosticReport", scope, context)
     result: Result = results_of(group, scope, report, table, context)

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from interop.hl7.charsets import charset_named
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
+from interop.mapping.fhir_rows import FhirRow
 from interop.mapping.inbound import CompiledRow, Trace
+from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist
 from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
 
 # What a message's rows may make, and the FHIR resource that the named segment table has to be for.
@@ -21,7 +23,7 @@ TARGETS = {
     "report": "DiagnosticReport",
     "observation": "Observation",
 }
-NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "modality", "procedure_modality")
+NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "procedure_modality", "event_out")
 _SITE_KEYS = ("name", "application", "facility", "zone", "charset", "codes", "segments", "note")
 
 
@@ -83,6 +85,8 @@ class Tables(Rules):
     """Everything in ``mappings/``."""
 
     authorities: Authorities = field(default_factory=lambda: Authorities(()))
+    worklist: tuple[FhirRow, ...] = ()
+    outbound: Mapping[str, OutboundTable] = field(default_factory=dict)
     sites: tuple[SiteRules, ...] = ()
     message_tables: tuple[MessageTable, ...] = ()
     segment_tables: Mapping[str, SegmentTable] = field(default_factory=dict)
@@ -115,6 +119,8 @@ def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables
         codes=codes,
         messages=compiled,
         authorities=authorities,
+        worklist=compile_worklist((folder / "dicom" / "worklist.toml").read_text("utf-8"), codes, trace),
+        outbound=compile_outbound(dict(_files(folder / "outbound", ".toml")), codes, trace),
         sites=tuple(_site(name, text, messages, segments, codes, trace) for name, text in _site_files(folder)),
         message_tables=messages,
         segment_tables=segments,

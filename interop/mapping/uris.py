@@ -11,6 +11,7 @@ EXT_REPRESENTATION = f"{_HL7}iso21090-EN-representation"  # valueCode on HumanNa
 EXT_BIRTH_TIME = f"{_HL7}patient-birthTime"  # valueDateTime on Patient.birthDate
 EXTENSIONS = {  # the short names that targets and sources of rows use
     "station": names.EXT_STATION,
+    "step": names.EXT_STEP,
     "birthPlace": f"{_HL7}patient-birthPlace",
     "mothersMaidenName": f"{_HL7}patient-mothersMaidenName",
     "statusReason": f"{_HL7}request-statusReason",

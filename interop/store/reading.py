@@ -43,9 +43,8 @@ class SqliteReader:
         """What the work reads, all of one moment."""
         self._connection.execute("BEGIN")
         try:
-            return work(
-                Tx(ReadOnlySession(SqliteSession(self._connection)), system_agent("reader"), datetime.now(UTC), self._surroundings)
-            )
+            session = ReadOnlySession(SqliteSession(self._connection))
+            return work(Tx(session, system_agent("reader"), datetime.now(UTC), self._surroundings))
         finally:
             self._connection.execute("ROLLBACK")
 

@@ -71,6 +71,7 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             observations,
             patient,
             order,
+            row.study_uid if row is not None else None,
             receiver=receiver,
             control_id=_control_id(tx, site),
             now=tx.now,
