@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from interop.errors import Issue
+from interop.hl7.message import Value
 from interop.mapping.authorities import Authorities
 from interop.mapping.codes import Code, CodeTable
 
@@ -39,10 +40,11 @@ class Context:
         """Note what could not be mapped; the rest goes on without it (design law 6)."""
         self.issues.append(Issue(code, text, (), location, "warning", hl7_code))
 
-    def find(self, table: str, code: str, location: str, system: str = "") -> Code | None:
+    def find(self, table: str, code: str, value: Value, component: int = 0) -> Code | None:
         """The row of a code; None with an Issue if the table does not know it."""
-        found = self.codes[table].find(code, system)
+        found = self.codes[table].find(code)
         if found is None and code:
+            location = f"{value.location}.{component}" if component else value.location
             self.unmapped(f"{code!r} is not in the table {table}", location, code="code-invalid", hl7_code="103")
         return found
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from interop.hl7.message import OrderGroup, Segment
 from interop.mapping.context import Context
-from interop.mapping.datatypes import coding_system, rp_to_study_identifier
+from interop.mapping.datatypes import coding_system
+from interop.mapping.identifiers import rp_to_study_identifier
 from interop.mapping.inbound import CompiledRow
 from interop.mapping.tables import CompiledMessage
 from interop.mapping.targets import Draft
