@@ -1,7 +1,7 @@
 # `make help` lists the targets. setup/ holds the steps that each do one thing and are quick when it is already done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long check format bench lock clean
+.PHONY: help setup demo run test test-long check format pages bench lock clean
 
 BIN := .venv/bin
 TESTS := tests/unit tests/integration tests/acceptance
@@ -32,6 +32,7 @@ check: setup ## ruff, mypy, import-linter, docs tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p bench
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/docs
 
@@ -39,11 +40,14 @@ format: setup ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+pages: setup ## Write the pages that the code writes about itself (settings, lifecycle)
+	$(BIN)/python -m setup.pages
+
 bench: setup ## Measure, and write the figures to docs/performance.md
 	$(BIN)/python -m bench
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
-	@setup/lock
+lock: setup ## Bring requirements.lock and requirements-runtime.lock in line with pyproject.toml (UPGRADE=1: newest)
+	@UPGRADE=$(UPGRADE) setup/lock
 
 clean: ## Remove what was built and installed here (.venv, build/, caches); data/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

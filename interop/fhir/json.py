@@ -1,9 +1,16 @@
-"""JSON as FHIR has it (R4 json.html): decimals keep their text, duplicate keys and NaN are refused."""
+"""JSON as FHIR has it (R4 json.html): decimals keep their text, duplicate keys and NaN are refused.
+
+What reads also writes: a value that ``loads`` gave can be written by ``dumps`` and stored by any database. So text that
+no Unicode encoding can hold (half a surrogate pair) and U+0000 are refused here.
+"""
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+import re
+from decimal import Decimal, InvalidOperation
+from itertools import accumulate
+from math import isinf
 from typing import Any
 
 import orjson
@@ -39,7 +46,20 @@ def _no_constant(name: str) -> Any:
     raise MalformedError(f"{name} is not a JSON value")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=DecimalText, parse_constant=_no_constant)
+def _integer(text: str) -> int | DecimalText:
+    """Beyond 64 bits, and for -0, the text is kept: it can only be a decimal."""
+    return int(text) if len(text) < 19 and text != "-0" else _real(text)
+
+
+def _real(text: str) -> DecimalText:
+    if (len(text) > 300 or "e" in text or "E" in text) and isinf(float(text)):
+        raise MalformedError("a number is beyond the range of a double, which most readers of JSON have")
+    return DecimalText(text)
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_real, parse_int=_integer, parse_constant=_no_constant
+)
 
 
 def loads(data: bytes | str) -> Any:
@@ -48,37 +68,42 @@ def loads(data: bytes | str) -> Any:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
         if _depth_exceeds(text):
             raise MalformedError(f"the JSON is nested deeper than {MAX_DEPTH} levels")
-        return _decoder.decode(text)
+        value = _decoder.decode(text)
+        if "\\u" in text and _has_unwritable(text):
+            raise MalformedError("a string holds U+0000 or half of a surrogate pair")
+        return value
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise MalformedError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, InvalidOperation) as error:
         raise MalformedError("not JSON: a number or a nesting beyond limits") from error
+
+
+_STRING = re.compile(r'"[^"]*"')
+_ALL_BUT_BRACKETS = re.compile(r'[^"{}\[\]]+')
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _depth_exceeds(text: str) -> bool:
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return False
-    depth = 0
-    in_string = False
-    position = 0
-    while position < len(text):
-        char = text[position]
-        if in_string:
-            if char == "\\":
-                position += 1
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif char in "}]":
-            depth -= 1
-        position += 1
+    if "\\" in text:
+        text = text.replace("\\\\", "").replace('\\"', "")  # what is left of a quote then ends or starts a string
+    brackets = _STRING.sub("", _ALL_BUT_BRACKETS.sub("", text))
+    return max(accumulate(1 if bracket in "{[" else -1 for bracket in brackets), default=0) > MAX_DEPTH
+
+
+def _has_unwritable(text: str) -> bool:
+    if not _SUSPECT.search(text):
+        return False
+    if _NUL.search(text):
+        return True
+    try:
+        orjson.loads(text)  # strict about surrogates
+    except orjson.JSONDecodeError:
+        return True
     return False
 
 
@@ -93,3 +118,8 @@ def _as_written(value: Any) -> Any:
 def dumps(value: Any) -> bytes:
     """Compact UTF-8 JSON; decimals as they were read."""
     return orjson.dumps(value, default=_as_written)
+
+
+def indented(data: bytes) -> bytes:
+    """The same JSON for people to read; decimals as they were."""
+    return orjson.dumps(loads(data), default=_as_written, option=orjson.OPT_INDENT_2)

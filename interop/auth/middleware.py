@@ -1,0 +1,146 @@
+"""Nothing is read before the caller is known: a pure ASGI gate in front of every HTTP door.
+
+It looks at the request line and headers only. What passes carries its Agent at ``scope["state"]["agent"]``; every
+answer carries the request's id and the security headers that its door did not set itself.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interop.access import Agent
+from interop.auth.codes import CODE
+from interop.auth.refusals import Refusals
+from interop.auth.sessions import Sessions
+from interop.auth.tokens import Tokens
+from interop.errors import ForbiddenError, InteropError, UnauthenticatedError
+
+_OPEN = frozenset({"/fhir/metadata", "/healthz", "/readyz"})
+_WELL_KNOWN = re.compile(r"(/fhir)?/\.well-known/[A-Za-z0-9_-]{1,64}")
+_REDEEM = re.compile(rf"/(viewer/open|login)/{CODE.pattern}")  # a single-use code is the credential itself
+_CONSOLE = re.compile(r"/|/console/.*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# A path is what it looks like, or it is refused: no dot segments, empty segments, matrix parameters or escaped slashes.
+_ODD_PATH = re.compile(r"(^|/)\.\.?(/|$)|//|[\\;\x00-\x1f\x7f]")
+_ODD_RAW = re.compile(rb"%(2f|5c|2e|00|3b)", re.IGNORECASE)
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+ErrorAnswer = Callable[[InteropError, Scope], Response]
+
+
+class AuthMiddleware:
+    """The gate."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Tokens,
+        sessions: Sessions,
+        refusals: Refusals,
+        answer: ErrorAnswer,
+        public_url: str = "",
+    ) -> None:
+        self.app = app
+        self._public_host = urlsplit(public_url).netloc
+        self._tokens = tokens
+        self._sessions = sessions
+        self._refusals = refusals
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the request through with its agent, or answers it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:  # there is no WebSocket door
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        address = scope["client"][0] if scope.get("client") else None
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = list(message.get("headers", ()))
+                named = {name for name, _ in own}
+                own += [pair for pair in _HEADERS if pair[0] not in named]
+                own.append((b"x-request-id", request_id.encode("ascii")))
+                message = {**message, "headers": own}
+            await send(message)
+
+        try:
+            agent = replace(self._agent(scope, headers), address=address, request_id=request_id)
+        except (UnauthenticatedError, ForbiddenError) as error:
+            nobody = Agent("unknown", "anonymous", address=address, request_id=request_id)
+            area = scope["path"].split("/", 2)[1][:32] if scope["path"].count("/") else ""
+            await self._refusals.record(nobody, f"{error.issue_code}: {error.text} ({scope['method']} /{area})")
+            await self._refuse(error, scope, receive, answer)
+            return
+        scope.setdefault("state", {})["agent"] = agent
+        if _ODD_PATH.search(scope["path"]) or _ODD_RAW.search(scope.get("raw_path") or b""):
+            odd = InteropError("the path is not one this server has", status=400, issue_code="not-found")
+            await self._refuse(odd, scope, receive, answer)
+            return
+        await self.app(scope, receive, answer)
+
+    def _agent(self, scope: Scope, headers: Headers) -> Agent:
+        path = scope["path"]
+        if self._is_open(path):  # whatever else was sent along
+            return Agent("unknown", "anonymous")
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise UnauthenticatedError("a bearer token is needed")
+            return self._tokens.verify(token.strip())
+        cookies = headers.get("cookie")
+        if cookies is not None:
+            agent = self._by_cookie(path, cookies)
+            if agent is not None:
+                if scope["method"] not in _SAFE:
+                    self._same_origin(headers)
+                return agent
+        raise UnauthenticatedError("a bearer token or a viewer session is needed")
+
+    def _by_cookie(self, path: str, cookies: str) -> Agent | None:
+        """The start page's cookie is good for the start page alone; a viewer's for all that its studies allow."""
+        if _CONSOLE.fullmatch(path):
+            return self._sessions.console(cookies)
+        return self._sessions.viewer(cookies)
+
+    @staticmethod
+    def _is_open(path: str) -> bool:
+        return path in _OPEN or _WELL_KNOWN.fullmatch(path) is not None or _REDEEM.fullmatch(path) is not None
+
+    async def _refuse(self, error: InteropError, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._answer(error, scope)
+        if scope["method"] not in _SAFE:
+            response.headers["connection"] = "close"  # the body stays unread
+        await response(scope, receive, send)
+
+    def _same_origin(self, headers: Headers) -> None:
+        """A cookie alone must not let another site act in its owner's name (OWASP CSRF: verify the origin)."""
+        site = headers.get("sec-fetch-site")  # browsers leave it out on plain http beyond localhost
+        host = urlsplit(headers.get("origin", "")).netloc  # empty for "null"
+        if site == "same-origin" or (site is None and host and host in (headers.get("host"), self._public_host)):
+            return
+        raise ForbiddenError("the request comes from another site")

@@ -1,0 +1,131 @@
+"""Study, series and instance facts read from tags as Orthanc's REST interface gives them.
+
+Tags are a mapping of ``"gggg,eeee"`` to text, to a list of items for a sequence, or to None for what is too long or
+binary (``/instances/{id}/tags?short``); an instance's resource is an entry of ``/tools/bulk-content`` with ``Short``.
+Text is already Unicode there. Nothing here guesses: what cannot be read is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.times import instant, read_date
+from interop.dicom.uids import is_readable_uid
+
+Tags = Mapping[str, Any]
+
+# SOP classes whose title tells more than a number does: the documents, by the roots of their UIDs (PS3.6 A-1).
+_STRUCTURED_REPORT = "1.2.840.10008.5.1.4.1.1.88."
+_ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."
+_PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11."
+_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
+_TITLED = (_STRUCTURED_REPORT, _ENCAPSULATED, _PRESENTATION_STATE, _SEGMENTATION)
+
+
+def has_title(sop_class_uid: str) -> bool:
+    """Whether instances of this class carry a title of their own, worth reading their tags for."""
+    return sop_class_uid.startswith(_TITLED)
+
+
+def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
+    """The facts of the study that an instance with these tags belongs to, without series; None if it names none."""
+    uid = _text(tags, "0020,000d")
+    if uid is None or not is_readable_uid(uid):
+        return None
+    birth = read_date(_text(tags, "0010,0030"))
+    sex = _text(tags, "0010,0040")
+    return StudyFacts(
+        study_uid=uid,
+        patient_id=_text(tags, "0010,0020"),
+        issuer=_text(tags, "0010,0021") or _entity(tags, "0010,0024"),
+        patient_name=_text(tags, "0010,0010"),
+        birth_date=birth.isoformat() if birth else None,
+        sex=sex if sex in ("M", "F", "O") else None,
+        accession=_text(tags, "0008,0050"),
+        accession_issuer=_entity(tags, "0008,0051"),
+        study_id=_text(tags, "0020,0010"),
+        description=_text(tags, "0008,1030"),
+        started=_started(tags, "0008,0020", "0008,0030", zone),
+        referrer=_text(tags, "0008,0090"),
+        institution=_text(tags, "0008,0080"),
+    )
+
+
+def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
+    """The facts of the series that an instance with these tags belongs to, without instances; None if it names none."""
+    uid = _text(tags, "0020,000e")
+    if uid is None or not is_readable_uid(uid):
+        return None
+    laterality = _text(tags, "0020,0060")
+    return SeriesFacts(
+        uid=uid,
+        modality=_text(tags, "0008,0060") or "OT",
+        number=_number(tags, "0020,0011"),
+        description=_text(tags, "0008,103e"),
+        body_part=_text(tags, "0018,0015"),
+        laterality=laterality if laterality in ("L", "R") else None,
+        started=_started(tags, "0008,0021", "0008,0031", zone),
+        performers=(*_several(tags, "0008,1050"), *_several(tags, "0008,1070")),
+    )
+
+
+def instance_of(resource: Mapping[str, Any], tags: Tags | None = None) -> InstanceFacts | None:
+    """The facts of one instance; its own tags are needed for a title alone. None if it has no usable UIDs."""
+    main = resource.get("MainDicomTags") or {}
+    uid = _text(main, "0008,0018")
+    sop_class = (resource.get("Metadata") or {}).get("SopClassUid") or _text(tags or {}, "0008,0016")
+    if uid is None or not is_readable_uid(uid) or not isinstance(sop_class, str):
+        return None
+    return InstanceFacts(
+        sop_instance_uid=uid,
+        sop_class_uid=sop_class.strip(),
+        number=_number(main, "0020,0013"),
+        title=_title(sop_class, tags) if tags else None,
+        frames=_number(main, "0028,0008"),
+    )
+
+
+def _title(sop_class: str, tags: Tags) -> str | None:
+    if sop_class.startswith(_STRUCTURED_REPORT):
+        concept = _items(tags, "0040,a043")
+        return _text(concept[0], "0008,0104") if concept else None
+    if sop_class.startswith(_ENCAPSULATED):
+        return _text(tags, "0042,0010")
+    return _text(tags, "0070,0081") or _text(tags, "0070,0080")
+
+
+def _text(tags: Tags, tag: str) -> str | None:
+    value = tags.get(tag)
+    if not isinstance(value, str):
+        return None
+    return value.strip(" \0") or None
+
+
+def _several(tags: Tags, tag: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (_text(tags, tag) or "").split("\\") if part.strip())
+
+
+def _number(tags: Tags, tag: str) -> int | None:
+    text = _text(tags, tag)
+    try:
+        return int(text) if text and len(text) <= 12 else None
+    except ValueError:
+        return None
+
+
+def _items(tags: Tags, tag: str) -> list[Tags]:
+    value = tags.get(tag)
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _entity(tags: Tags, tag: str) -> str | None:
+    """A Hierarchic Designator (PS3.3 10.17): the universal entity id, else the local one."""
+    items = _items(tags, tag)
+    return (_text(items[0], "0040,0032") or _text(items[0], "0040,0031")) if items else None
+
+
+def _started(tags: Tags, day: str, hour: str, zone: tzinfo) -> datetime | date | None:
+    return instant(_text(tags, day), _text(tags, hour), _text(tags, "0008,0201"), zone)

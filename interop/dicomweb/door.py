@@ -1,0 +1,144 @@
+"""The DICOMweb door: one ASGI endpoint for everything below /dicom-web."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from interop.access import Agent
+from interop.dicomweb import retrieve, search
+from interop.dicomweb.accept import wish
+from interop.dicomweb.access_log import AccessLog
+from interop.dicomweb.archive import Archive
+from interop.dicomweb.guard import Guard
+from interop.dicomweb.paths import ROOT, Target, parse
+from interop.errors import ForbiddenError, UnsupportedError
+from interop.store import Store
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+_PASSED_ON = frozenset({b"range", b"if-none-match", b"if-modified-since"})
+_RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may look
+    "viewport": re.compile(r"[0-9]{1,5},[0-9]{1,5}"),
+    "window": re.compile(r"-?[0-9.]{1,16},[0-9.]{1,16}(,[a-z-]{1,16})?"),
+    "quality": re.compile(r"[0-9]{1,3}"),
+}
+_THUMBNAIL = "128,128"
+
+
+class DicomWeb:
+    """Authorises, relays and writes down."""
+
+    def __init__(self, archive: Archive, store: Store, *, public_url: str = "") -> None:
+        self._archive = archive
+        self._guard = Guard(store)
+        self._access_log = AccessLog(store)
+        self._public = urlsplit(public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; refusals are raised as errors, for the application to translate."""
+        if scope["method"] != "GET":
+            raise _NotOfferedError(scope["method"])
+        agent: Agent = scope["state"]["agent"]
+        target = parse(scope["path"])
+        try:
+            if target.study is None:
+                await self._search(scope, receive, send, agent, target)
+                return
+            await self._guard.check(agent, target.study)
+        except ForbiddenError as error:
+            studies = [target.study or ""]
+            await self._access_log.record(agent, studies, target.verb, outcome="4", detail=error.text)
+            raise
+        await self._retrieve(scope, receive, send, agent, target)
+
+    async def _retrieve(self, scope: Scope, receive: Receive, send: Send, agent: Agent, target: Target) -> None:
+        query = scope["query_string"].decode("latin-1")
+        wanted = wish(target, _accept(scope))
+        if target.kind == "rendered":
+            query = _rendering(query, thumbnail=scope["path"].endswith("/thumbnail"))
+        elif target.kind == "search-in-study":
+            question = search.parse_question(query)
+            query = search.encode(question.parameters)
+            if (offset := question.offset) or question.limit < search.MAX_ROWS:
+                query += f"&limit={question.limit}&offset={offset}"
+        else:
+            query = ""
+        headers = [self._forwarded(scope), *retrieve.caller_headers(scope, _PASSED_ON)]
+        answer = await retrieve.ask(self._archive, target, query, wanted, headers)
+        try:
+            await retrieve.relay(answer, target, wanted, receive, send, (self._access_log, agent))
+        finally:
+            answer.close()
+
+    async def _search(self, scope: Scope, receive: Receive, send: Send, agent: Agent, target: Target) -> None:
+        raw = scope["query_string"].decode("latin-1")
+        wanted = wish(target, _accept(scope))
+        question = search.parse_question(raw)
+        studies = search.narrowed(question, await self._guard.visible(agent))
+        headers = [(b"Accept", wanted.accept.encode("ascii")), self._forwarded(scope)]
+        rows = await search.rows(self._archive, target, question, studies, headers)
+        shown = {uid for row in rows if (uid := search.study_of(row))}
+        request = f"GET {scope['path']}?{raw}" if raw else f"GET {scope['path']}"
+        if shown:
+            await self._access_log.record(agent, sorted(shown), target.verb, query=request)
+        else:
+            await self._access_log.record_search(agent, request)
+        response = Response(orjson.dumps(rows), media_type="application/dicom+json")
+        response.headers["vary"] = "Authorization, Cookie"
+        await response(scope, receive, send)
+
+    def _forwarded(self, scope: Scope) -> tuple[bytes, bytes]:
+        """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it."""
+        host, proto = self._public.netloc, self._public.scheme
+        if not host:
+            named = Headers(scope=scope).get("host", "")
+            if not _HOST.fullmatch(named):
+                raise UnsupportedError("the Host header is not a host name")
+            host, proto = named, scope.get("scheme", "http")
+        return b"Forwarded", f"host={host};proto={proto}".encode("ascii")
+
+
+class _NotOfferedError(UnsupportedError):
+    """Only reading is offered at this door."""
+
+    status = 405
+
+    def __init__(self, method: str) -> None:
+        reason = f"{method} is not offered here"
+        if method == "POST":
+            reason = "storing over DICOMweb (STOW-RS) is not offered: images are sent to the archive by C-STORE"
+        super().__init__(reason)
+
+
+def _accept(scope: Scope) -> str:
+    """The Accept header, or the query parameter that stands for it (PS3.18 8.3.3.1)."""
+    if b"accept=" in scope["query_string"]:
+        for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
+            if name == "accept":
+                return str(value)
+    return ", ".join(Headers(scope=scope).getlist("accept"))
+
+
+def _rendering(query: str, *, thumbnail: bool) -> str:
+    """The parameters of a rendering, decoded: Orthanc does not understand ``viewport=256%2C256``."""
+    given: dict[str, str] = {"viewport": _THUMBNAIL} if thumbnail else {}
+    for name, value in parse_qsl(query):
+        pattern = _RENDERING.get(name)
+        if pattern is None:
+            continue
+        value = re.sub(r",+$", "", value)  # OHIF writes an empty source rectangle as trailing commas
+        if not pattern.fullmatch(value):
+            raise UnsupportedError(f"{name} is not readable")
+        given[name] = value
+    return "&".join(f"{name}={value}" for name, value in given.items())
+
+
+def dicomweb_routes(archive: Archive, store: Store, *, public_url: str = "") -> list[BaseRoute]:
+    """The routes of this door. ``public_url`` where the server is told how clients reach it."""
+    return [Route(f"{ROOT}/{{rest:path}}", DicomWeb(archive, store, public_url=public_url), name="dicomweb")]

@@ -1,0 +1,79 @@
+"""One part out of a multipart answer, as it streams by (RFC 2046 5.1)."""
+
+from __future__ import annotations
+
+import re
+
+from interop.dicomweb.archive import Answer
+from interop.errors import UnavailableError
+
+_BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
+_LENGTH = re.compile(rb"^content-length:\s*(\d{1,15})\s*$", re.IGNORECASE | re.MULTILINE)
+_MAX_HEAD = 16 * 1024
+
+
+def boundary(content_type: bytes | None) -> bytes | None:
+    """The boundary parameter of a multipart content type."""
+    match = _BOUNDARY.search(content_type or b"")
+    return match.group(1) if match and (content_type or b"").lower().startswith(b"multipart/") else None
+
+
+class SinglePart:
+    """The first part of the answer: its length is known after ``open``, its bytes come from ``chunk``."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._rest = b""
+        self.length = 0
+        self._left = 0
+
+    async def open(self) -> bytes:
+        """Reads the part's headers; the first bytes of its content, for a look at what it is."""
+        head = b""
+        while (end := head.find(b"\r\n\r\n")) < 0 or len(head) < end + 12:
+            data = await self._answer.chunk()
+            if not data:
+                break
+            head += data
+            if end < 0 and len(head) > _MAX_HEAD and b"\r\n\r\n" not in head[:_MAX_HEAD]:
+                break
+        end = head.find(b"\r\n\r\n")
+        length = _LENGTH.search(head[:end].replace(b"\r\n", b"\n")) if end >= 0 else None
+        if length is None:
+            raise UnavailableError("the archive's multipart answer is not readable")
+        self.length = self._left = int(length.group(1))
+        self._rest = head[end + 4 :]
+        return self._rest[:8]
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the part; empty at its end. The rest of the answer is read and dropped."""
+        if self._left == 0:
+            while await self._answer.chunk():
+                continue
+            return b""
+        data, self._rest = self._rest, b""
+        data = data or await self._answer.chunk()
+        if not data:
+            raise UnavailableError("the archive broke off its answer")
+        data = data[: self._left]
+        self._left -= len(data)
+        return data
+
+
+class WholeMultipart:
+    """A multipart answer whose end only its content shows: a study never arrives cut short unnoticed."""
+
+    def __init__(self, answer: Answer) -> None:
+        mark = boundary(answer.header(b"content-type"))
+        self._answer = answer
+        self._end = b"--" + mark + b"--" if mark else b""
+        self._tail = b""
+
+    async def chunk(self) -> bytes:
+        """The next bytes; empty at the end, UnavailableError if that was not the end of the last part."""
+        data = await self._answer.chunk()
+        if data:
+            self._tail = (self._tail + data)[-(len(self._end) + 8) :]
+        elif self._end not in self._tail:
+            raise UnavailableError("the archive broke off its answer")
+        return data

@@ -1,0 +1,122 @@
+"""WADO-RS: the archive's bytes on their way to the client, as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from interop.access import Agent
+from interop.dicomweb.accept import Wish
+from interop.dicomweb.access_log import AccessLog
+from interop.dicomweb.archive import Answer, Archive
+from interop.dicomweb.multipart import SinglePart, WholeMultipart
+from interop.dicomweb.paths import Target
+from interop.dicomweb.upstream import failure
+from interop.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+_PASSED = frozenset({b"content-type", b"content-length", b"content-range", b"accept-ranges", b"etag", b"last-modified"})
+_PIXELS = frozenset({"frames", "rendered", "bulk"})
+# Pixels of an instance never change under their UID; the cache is the browser's own and belongs to this session.
+_CACHED = (b"cache-control", b"private, max-age=86400, immutable")
+_VARY = (b"vary", b"Authorization, Cookie, Accept")
+_FRAMED = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'self'",
+)  # the viewer shows PDFs in a frame
+_LARGE = 2 * 1024 * 1024
+_PATIENCE = 60.0  # seconds for a client to take the next piece
+
+
+class Source(Protocol):
+    """Where the bytes of a body come from."""
+
+    async def chunk(self) -> bytes: ...
+
+
+async def ask(
+    archive: Archive, target: Target, query: str, wish: Wish, headers: Sequence[tuple[bytes, bytes]]
+) -> Answer:
+    """A good answer of the archive; its failures as errors of ours."""
+    path = f"{target.path}?{query}".encode("ascii") if query else target.path.encode("ascii")
+    answer = await archive.get(path, [(b"Accept", wish.accept.encode("ascii")), *headers])
+    if answer.status >= 500 and wish.otherwise is not None:
+        answer.close()
+        answer = await archive.get(path, [(b"Accept", wish.otherwise.encode("ascii")), *headers])
+    if answer.status in (200, 206, 304):
+        return answer
+    answer.close()
+    raise failure(answer.status, target)
+
+
+async def relay(
+    answer: Answer, target: Target, wish: Wish, receive: Receive, send: Send, log_access: tuple[AccessLog, Agent]
+) -> None:
+    """Passes the answer on; not a byte before the access is written down."""
+    access_log, agent = log_access
+    if not access_log.known(agent, str(target.study), target.verb):
+        await access_log.record(agent, [str(target.study)], target.verb)
+    headers = [pair for pair in answer.headers if pair[0] in _PASSED]
+    source: Source = answer
+    if wish.unwrap and answer.status == 200:
+        part = SinglePart(answer)
+        start = await part.open()
+        kind = b"application/pdf" if wish.pdf and start.startswith(b"%PDF-") else b"application/octet-stream"
+        if target.kind == "retrieve":
+            kind = b"application/dicom"
+        headers = [pair for pair in headers if pair[0] not in (b"content-type", b"content-length")]
+        headers += [(b"content-type", kind), (b"content-length", b"%d" % part.length)]
+        source = part
+    elif answer.ends_with_connection:
+        source = WholeMultipart(answer)
+    headers.append(_VARY)
+    if target.kind in _PIXELS:
+        headers += [_CACHED, _FRAMED]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    length = answer.header(b"content-length")
+    if length is not None and int(length) <= _LARGE:
+        await _pump(source, send)
+    else:
+        await _pump_watched(source, receive, send)
+
+
+async def _pump(source: Source, send: Send) -> None:
+    try:
+        while data := await source.chunk():
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+    except UnavailableError as error:
+        log.warning("an image answer ends early: %s", error.text)
+        return  # unfinished: the server closes the connection, and the client sees that something is missing
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _pump_watched(source: Source, receive: Receive, send: Send) -> None:
+    """For long answers: stops when the client has gone or takes nothing for a minute."""
+    gone = asyncio.create_task(_until_gone(receive))
+    try:
+        while data := await source.chunk():
+            async with asyncio.timeout(_PATIENCE):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            if gone.done():
+                return
+    except (UnavailableError, TimeoutError) as error:
+        log.warning("an image answer ends early: %s", error)
+        return
+    finally:
+        gone.cancel()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def caller_headers(scope: Scope, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """The caller's headers of these names, to pass on."""
+    return [(name, value) for name, value in scope["headers"] if name in names]

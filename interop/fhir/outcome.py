@@ -1,0 +1,34 @@
+"""Errors as OperationOutcome (R4 operationoutcome.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from interop.errors import InteropError, Issue
+
+
+def outcome(error: InteropError) -> dict[str, Any]:
+    """The OperationOutcome that tells a client what an error says."""
+    return outcome_of(error.issues)
+
+
+def outcome_of(issues: Sequence[Issue]) -> dict[str, Any]:
+    """An OperationOutcome with one issue for each finding."""
+    return {"resourceType": "OperationOutcome", "issue": [_issue(issue) for issue in issues]}
+
+
+def all_ok(text: str = "done") -> dict[str, Any]:
+    """The OperationOutcome of a success (R4 http.html, Prefer: return=OperationOutcome)."""
+    return outcome_of((Issue("informational", text, severity="information"),))
+
+
+def _issue(issue: Issue) -> dict[str, Any]:
+    said: dict[str, Any] = {"severity": issue.severity, "code": issue.code}
+    if issue.text:
+        said["details"] = {"text": issue.text}
+    if issue.location:
+        said["diagnostics"] = f"at {issue.location}"  # a place in an HL7 message; location itself is for XPath
+    if issue.expression:
+        said["expression"] = list(issue.expression)
+    return said

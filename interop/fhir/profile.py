@@ -1,0 +1,84 @@
+"""What FHIR this server accepts, read from the ``profiles`` folder: types, interactions, searches, extensions.
+
+``accepted.toml`` names each served type with its interactions and search parameters; beside it lie the resources of our
+own: StructureDefinitions of extensions, their CodeSystems, and SearchParameters. Validation, the search index, the
+routes and the CapabilityStatement are all made of these tables, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import orjson
+
+from interop.shipped import shipped
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedType:
+    """One resource type that is served."""
+
+    type: str
+    interactions: frozenset[str]  # codes of value set type-restful-interaction: read, search-type, …
+    search: tuple[str, ...]  # parameter codes beyond _id and _lastUpdated
+    profiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionRule:
+    """What an extension of ours may hold."""
+
+    url: str
+    value_type: str  # "code", "string": the value[x] it carries
+    codes: frozenset[str] | None  # None: any
+
+
+@cache
+def accepted_types() -> dict[str, AcceptedType]:
+    """The served types by name, in the order of the file."""
+    table = tomllib.loads((shipped("profiles") / "accepted.toml").read_text("utf-8"))
+    return {
+        name: AcceptedType(
+            name, frozenset(row["interactions"]), tuple(row["search"]), tuple(row.get("supported_profiles", ()))
+        )
+        for name, row in table.items()
+    }
+
+
+@cache
+def own_resources() -> tuple[dict[str, Any], ...]:
+    """Our conformance resources, as they are published."""
+    files = {file.name: file for file in shipped("profiles").iterdir() if file.name.endswith(".json")}
+    return tuple(orjson.loads(files[name].read_bytes()) for name in sorted(files))
+
+
+def own_search_parameters() -> list[dict[str, Any]]:
+    """Our SearchParameter resources."""
+    return [resource for resource in own_resources() if resource["resourceType"] == "SearchParameter"]
+
+
+@cache
+def extension_rules() -> dict[str, ExtensionRule]:
+    """Our extensions by URL."""
+    codes = {
+        resource["url"]: frozenset(concept["code"] for concept in resource["concept"])
+        for resource in own_resources()
+        if resource["resourceType"] == "CodeSystem"
+    }
+    sets = {
+        resource["url"]: frozenset().union(*(codes[part["system"]] for part in resource["compose"]["include"]))
+        for resource in own_resources()
+        if resource["resourceType"] == "ValueSet"
+    }
+    rules = {}
+    for resource in own_resources():
+        if resource["resourceType"] == "StructureDefinition" and resource["type"] == "Extension":
+            value = next(e for e in resource["differential"]["element"] if e["path"] == "Extension.value[x]")
+            bound = value.get("binding", {}).get("valueSet")
+            rules[resource["url"]] = ExtensionRule(
+                resource["url"], value["type"][0]["code"], sets[bound] if bound else None
+            )
+    return rules

@@ -1,0 +1,144 @@
+"""Claims jobs and runs them: a lane per kind, so that a silent receiver holds up no worklist.
+
+A job is done when its handler returns. UndeliverableError buries it: whoever it was for has refused it, trying again
+would change nothing, and the next of its key goes on. Everything else is tried again, later each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from logging import getLogger
+
+from interop.errors import RefusedError, UnavailableError
+from interop.store import Job, Store
+
+logger = getLogger(__name__)
+
+Handler = Callable[[Job], Awaitable[None]]
+
+
+class UndeliverableError(RefusedError):
+    """Trying again would change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait after the nth failure."""
+
+    first: float = 0.5
+    most: float = 60.0
+    factor: float = 2.0
+    attempts: int | None = None  # after which a job is buried; None: never
+
+    def delay(self, attempt: int) -> float:
+        """Seconds, a little scattered so that what failed together does not come back together."""
+        exact = min(self.most, self.first * self.factor ** min(attempt - 1, 32))
+        return float(exact * random.uniform(0.8, 1.0))  # noqa: S311 - scatter, not secrecy
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How one kind is run."""
+
+    handler: Handler
+    at_once: int = 8
+    lease: float = 60.0
+    backoff: Backoff = Backoff()
+
+
+class JobRunner:
+    """Runs the jobs of a store until it is cancelled; what it had begun then is tried again when its lease runs out."""
+
+    def __init__(self, store: Store, handlers: Mapping[str, Handler | Lane], *, poll: float = 0.25) -> None:
+        self._store = store
+        self._lanes = {
+            kind: handler if isinstance(handler, Lane) else Lane(handler) for kind, handler in handlers.items()
+        }
+        self._poll = poll
+        self._wake = {kind: asyncio.Event() for kind in self._lanes}
+        self.counts: Counter[str] = Counter()  # done, failed, buried, lost
+
+    async def run(self) -> None:
+        """Claim and run, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            for kind, lane in self._lanes.items():
+                group.create_task(self._run_lane(kind, lane))
+
+    async def _listen(self) -> None:
+        """The store's one event wakes all lanes."""
+        while True:
+            await self._store.jobs_ready.wait()
+            self._store.jobs_ready.clear()
+            for event in self._wake.values():
+                event.set()
+
+    async def _run_lane(self, kind: str, lane: Lane) -> None:
+        running: set[asyncio.Task[None]] = set()
+        wake = self._wake[kind]
+        try:
+            while True:
+                wake.clear()
+                free = lane.at_once - len(running)
+                claimed = await self._claim(kind, free, lane.lease) if free else []
+                for job in claimed:
+                    task = asyncio.create_task(self._run_job(job, lane))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                    task.add_done_callback(lambda _: wake.set())
+                if not claimed or len(running) >= lane.at_once:
+                    await self._pause(wake)
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def _pause(self, wake: asyncio.Event) -> None:
+        """Until something was enqueued or finished; jobs whose time comes are found by the poll."""
+        try:
+            async with asyncio.timeout(self._poll):
+                await wake.wait()
+        except TimeoutError:
+            return
+
+    async def _claim(self, kind: str, limit: int, lease: float) -> list[Job]:
+        try:
+            return await self._store.claim([kind], limit, lease)
+        except UnavailableError as error:
+            logger.warning("no jobs claimed: %s", error.text)
+            await asyncio.sleep(1.0)
+            return []
+
+    async def _run_job(self, job: Job, lane: Lane) -> None:
+        try:
+            try:
+                async with asyncio.timeout(lane.lease * 0.9):  # past its lease the job may be another's
+                    await lane.handler(job)
+            except UndeliverableError as error:
+                await self._bury(job, error.text)
+            except Exception as error:
+                await self._retry(job, lane, error)
+            else:
+                self.counts["done" if await self._store.finish(job) else "lost"] += 1
+        except UnavailableError as error:  # the store: the lease runs out, and the job is claimed again
+            logger.warning("job %d (%s): outcome not kept: %s", job.id, job.kind, error.text)
+            self.counts["lost"] += 1
+
+    async def _bury(self, job: Job, why: str) -> None:
+        logger.error("job %d (%s) is a dead letter: %s", job.id, job.kind, why)
+        self.counts["buried"] += 1
+        await self._store.bury(job, why)
+
+    async def _retry(self, job: Job, lane: Lane, error: Exception) -> None:
+        why = getattr(error, "text", "") or f"{type(error).__name__}: {error}"
+        if lane.backoff.attempts is not None and job.attempt >= lane.backoff.attempts:
+            await self._bury(job, f"{job.attempt} attempts, the last: {why}")
+            return
+        delay = lane.backoff.delay(job.attempt)
+        known = isinstance(error, UnavailableError | TimeoutError)
+        logger.log(30 if known else 40, "job %d (%s) failed: %s", job.id, job.kind, why, exc_info=not known)
+        self.counts["failed"] += 1
+        await self._store.retry(job, why, delay)

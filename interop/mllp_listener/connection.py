@@ -1,0 +1,206 @@
+"""One MLLP connection: frames in, answers out in the same order, never one that was not earned."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from dataclasses import dataclass
+from logging import getLogger
+
+from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
+from interop.mllp_listener.intake import LARGE, Intake
+
+logger = getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may ask of us."""
+
+    message_bytes: int = 50_000_000
+    in_flight: int = 64  # messages received and not answered; reading stops there
+    faults: int = 10  # framing faults in a row, after which the connection is closed
+    partial_seconds: float = 30.0  # a message has to be whole by then, or come at least at ``partial_rate``
+    partial_rate: int = 20_000  # bytes per second
+    quiet_seconds: float = 0.25  # silence that ends a frame whose last CR is missing
+    stop_seconds: float = 10.0  # how long stopping waits for answers
+
+
+_KEEPALIVE = ((socket.SO_KEEPALIVE, 1),)
+_KEEPALIVE_TCP = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+
+
+class Connection(asyncio.Protocol):
+    """Sockets that stay open for hours are the norm: silence between frames is never a fault."""
+
+    def __init__(self, intake: Intake, limits: Limits, open_ones: set[Connection]) -> None:
+        self._intake = intake
+        self._limits = limits
+        self._open_ones = open_ones
+        self._decoder = FrameDecoder(limits.message_bytes)
+        self._answers: deque[asyncio.Task[list[bytes]]] = deque()
+        self._received: deque[Frame | FramingFault] = deque()
+        self._exclusive = False  # a large message is being read
+        self._transport: asyncio.Transport | None = None
+        self._address = ""
+        self._faults = 0
+        self._began: float | None = None  # when the first byte of an unfinished frame came
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused_writing = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._open_ones.add(self)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self._intake.counts["connections"] += 1
+        if not self._intake.allow.admits(self._address):
+            logger.warning("MLLP connection refused: the address is not on the list of peers")
+            self._closing = True
+            self._answers.append(asyncio.ensure_future(self._intake.refuse_connection(self._address)))
+            self._answers[-1].add_done_callback(self._answer)
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE_TCP:
+                if hasattr(socket, name):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._take(self._decoder.feed(data))
+        self._watch(len(data))
+
+    def eof_received(self) -> bool:
+        self._take(self._decoder.eof())
+        self._closing = True
+        self._answer()
+        return True  # half-closed: what was received is still answered
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._closing:
+            self._take(self._decoder.eof())
+        self._closing = True
+        self._transport = None
+        self._stop_timer()
+        self._answer()
+
+    def pause_writing(self) -> None:
+        self._paused_writing = True
+        self._flow()
+
+    def resume_writing(self) -> None:
+        self._paused_writing = False
+        self._flow()
+
+    async def finish(self) -> None:
+        """Take nothing more, answer what is here, close."""
+        self._closing = True
+        self._stop_timer()
+        self._answer()
+        try:
+            async with asyncio.timeout(self._limits.stop_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("MLLP connection closed with %d messages unanswered", len(self._answers))
+        if self._transport is not None:
+            self._transport.close()
+
+    def _take(self, found: list[Frame | FramingFault]) -> None:
+        if not found:
+            return
+        self._received.extend(found)
+        self._idle.clear()
+        self._begin()
+        self._flow()
+
+    def _begin(self) -> None:
+        """Start on what was received, in order: a large message is read in a thread, and nothing overtakes it."""
+        while self._received and not self._exclusive:
+            item = self._received.popleft()
+            if isinstance(item, Frame):
+                self._faults = 0
+                self._exclusive = len(item.data) > LARGE
+                task = asyncio.ensure_future(self._intake.answer(item.data, self._address))
+            else:
+                self._faults += 1
+                task = asyncio.ensure_future(self._intake.answer_fault(item, self._address))
+            if self._exclusive:
+                task.add_done_callback(self._begin_again)
+            self._answers.append(task)
+            task.add_done_callback(self._answer)
+            if self._faults >= self._limits.faults:
+                logger.warning("MLLP connection closed after %d framing faults in a row", self._faults)
+                self._received.clear()
+                self._closing = True
+
+    def _begin_again(self, _: object) -> None:
+        self._exclusive = False
+        self._begin()
+
+    def _answer(self, _: object = None) -> None:
+        """Send the answers that are ready, up to the first that is not."""
+        while self._answers and self._answers[0].done():
+            task = self._answers.popleft()
+            for reply in [] if task.cancelled() else task.result():
+                if self._transport is None or self._transport.is_closing():
+                    self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
+                else:
+                    self._transport.write(frame(reply))
+        self._flow()
+        if not self._answers and not self._received:
+            self._idle.set()
+            if self._closing:
+                self._open_ones.discard(self)
+                if self._transport is not None:
+                    self._transport.close()
+
+    def _flow(self) -> None:
+        """Read only while there is room for another message and the answers are taken."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._closing or self._paused_writing or len(self._answers) + len(self._received) >= self._limits.in_flight:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _watch(self, received: int) -> None:
+        """Time the unfinished frame, if there is one."""
+        loop = asyncio.get_running_loop()
+        self._stop_timer()
+        pending = self._decoder.pending
+        if not pending:
+            self._began = None
+            return
+        if self._began is None or pending < received:
+            self._began = loop.time()
+        self._timer = loop.call_later(self._limits.quiet_seconds, self._fell_silent)
+
+    def _fell_silent(self) -> None:
+        self._take(self._decoder.quiet())
+        if not self._decoder.pending or self._began is None:
+            self._began = None
+            return
+        loop = asyncio.get_running_loop()
+        allowed = self._limits.partial_seconds + self._decoder.pending / self._limits.partial_rate
+        if loop.time() - self._began < allowed:
+            self._timer = loop.call_later(min(1.0, self._limits.partial_seconds), self._fell_silent)
+            return
+        logger.warning("MLLP connection closed: a message of %d bytes did not come to its end", self._decoder.pending)
+        self._intake.counts["slow"] += 1
+        self._take(self._decoder.eof())
+        self._closing = True
+        self._answer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

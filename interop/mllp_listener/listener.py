@@ -1,0 +1,67 @@
+"""The listening socket, and the counts of what went over it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from logging import getLogger
+
+from interop.mllp_listener.connection import Connection, Limits
+from interop.mllp_listener.intake import Intake
+from interop.mllp_listener.peers import AllowList
+from interop.store import Store
+from interop.workflow.site import Site
+
+logger = getLogger(__name__)
+
+
+class MllpListener:
+    """Accepts MLLP connections and answers every message on them, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        site: Site,
+        host: str,
+        port: int,
+        allow: Iterable[str] | AllowList = (),
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        self._host, self._port = host, port
+        self.allow = allow if isinstance(allow, AllowList) else AllowList.of(allow)
+        self.limits = limits or Limits()
+        self.counts: Counter[str] = Counter()  # connections, messages, refused, faults and why, unavailable
+        self.intake = Intake(store, site, self.allow, self.counts)
+        self._server: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the one that was found where 0 was asked for."""
+        if self._server is None:
+            return self._port
+        found: int = self._server.sockets[0].getsockname()[1]
+        return found
+
+    async def start(self) -> None:
+        """Listen; OSError if the port is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self.intake, self.limits, self._connections), self._host, self._port, backlog=512
+        )
+        logger.info("MLLP listener on %s:%d", self._host, self.port)
+
+    async def stop(self) -> None:
+        """Listen no more, answer what was received whole, close."""
+        if self._server is None:
+            return
+        self._server.close()
+        await asyncio.gather(*(connection.finish() for connection in tuple(self._connections)))
+        await self._server.wait_closed()
+        self._server = None
+
+    def ready(self) -> bool:
+        """Whether messages are accepted."""
+        return self._server is not None and self._server.is_serving()

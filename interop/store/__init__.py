@@ -1,0 +1,35 @@
+"""The one storage room: schema, migrations, units of work; resources, search index, orders, messages, jobs, audit."""
+
+from interop.store.migrating import HEAD as SCHEMA
+from interop.store.opening import open_store
+from interop.store.reading import open_reader
+from interop.store.rows import (
+    DuplicateIdentityError,
+    Job,
+    MessageRow,
+    OrderRow,
+    Page,
+    SeriesPart,
+    Stats,
+    Stored,
+    StoreInUseError,
+)
+from interop.store.store import Store
+from interop.store.tx import Tx
+
+__all__ = [
+    "SCHEMA",
+    "DuplicateIdentityError",
+    "Job",
+    "MessageRow",
+    "OrderRow",
+    "Page",
+    "SeriesPart",
+    "Stats",
+    "Store",
+    "StoreInUseError",
+    "Stored",
+    "Tx",
+    "open_reader",
+    "open_store",
+]

@@ -1,0 +1,123 @@
+"""HL7 messages: every one that came in or goes out, byte for byte, with what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from interop.errors import NotFoundError
+from interop.store import instants
+from interop.store import statements as sql
+from interop.store.rows import MessageRow
+from interop.store.unit import Unit
+
+
+class Messages(Unit):
+    """The messages of a transaction."""
+
+    def add_message(
+        self,
+        *,
+        direction: str,
+        peer: str,
+        application: str,
+        facility: str,
+        control_id: str,
+        type: str,
+        raw: bytes,
+        body_hash: str,
+        state: str,
+        ack_code: str | None = None,
+        ack: bytes | None = None,
+        issues: Sequence[dict[str, Any]] = (),
+        order_id: str | None = None,
+        at: datetime | None = None,
+    ) -> int:
+        """Keep a message; its number."""
+        names = (peer, application, facility, control_id, type)
+        added = self.session.row(
+            sql.MESSAGE_INSERT,
+            (
+                direction,
+                *map(plain, names),
+                raw,
+                body_hash,
+                state,
+                ack_code,
+                ack,
+                json.dumps(list(issues)),
+                order_id,
+                self._now if at is None else instants.micros(at),
+            ),
+        )
+        assert added is not None
+        return int(added[0])
+
+    def message(self, id: int) -> MessageRow | None:
+        """The message of this number."""
+        found = self.session.row(sql.MESSAGE, (id,))
+        return None if found is None else _message(found)
+
+    def find_message(self, direction: str, application: str, facility: str, control_id: str) -> MessageRow | None:
+        """The first message with this control id (MSH-10) of this sender (MSH-3, MSH-4)."""
+        values = (plain(control_id), direction, plain(application), plain(facility))
+        found = self.session.row(sql.MESSAGE_FIND, values)
+        return None if found is None else _message(found)
+
+    def find_messages(
+        self,
+        *,
+        control_id: str | None = None,
+        order_id: str | None = None,
+        direction: str | None = None,
+        state: str | None = None,
+        limit: int = 100,
+    ) -> list[MessageRow]:
+        """The messages for which all of this holds, newest first."""
+        asked = {"control_id": control_id, "order_id": order_id, "direction": direction, "state": state}
+        given = {name: plain(value) for name, value in asked.items() if value is not None}
+        where = f" WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""
+        found = self.session.rows(f"{sql.MESSAGES}{where} ORDER BY id DESC LIMIT ?", (*given.values(), limit))
+        return [_message(row) for row in found]
+
+    def update_message(
+        self,
+        id: int,
+        *,
+        state: str | None = None,
+        ack_code: str | None = None,
+        ack: bytes | None = None,
+        issues: Sequence[dict[str, Any]] | None = None,
+        order_id: str | None = None,
+    ) -> None:
+        """Set what is given and leave the rest; NotFoundError where there is no such message."""
+        written = None if issues is None else json.dumps(list(issues))
+        if not self.session.run(sql.MESSAGE_UPDATE, (state, ack_code, ack, written, order_id, id)):
+            raise NotFoundError(f"there is no message {id}")
+
+
+def plain(text: str) -> str:
+    """Text without U+0000, which PostgreSQL does not store."""
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def _message(row: tuple[Any, ...]) -> MessageRow:
+    return MessageRow(
+        id=row[0],
+        direction=row[1],
+        peer=row[2],
+        application=row[3],
+        facility=row[4],
+        control_id=row[5],
+        type=row[6],
+        raw=row[7],
+        body_hash=row[8],
+        state=row[9],
+        ack_code=row[10],
+        ack=row[11],
+        issues=json.loads(row[12]),
+        order_id=row[13],
+        at=instants.instant(row[14]),
+    )

@@ -1,0 +1,119 @@
+"""The lean index of orders: what a door asks for without reading the ServiceRequest, and what must be unique."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from interop.fhir.query import Identity
+from interop.store import instants
+from interop.store import statements as sql
+from interop.store.rows import DuplicateIdentityError, OrderRow
+from interop.store.unit import Unit
+
+
+class Orders(Unit):
+    """The orders of a transaction."""
+
+    def put_order(self, row: OrderRow) -> None:
+        """Write the order's row, new or again; DuplicateIdentityError where another order has one of its identities."""
+        for identity in ("placer", "filler", "accession"):
+            value: Identity | None = getattr(row, identity)
+            if value is not None:
+                self._refuse_held(identity, value.value, (value.value, value.system, row.id))
+        if row.study_uid is not None:
+            self._refuse_held("study_uid", row.study_uid, (row.study_uid, row.id))
+        self.session.run(sql.ORDER_PUT, _values(row))
+
+    def order(self, id: str) -> OrderRow | None:
+        """The order of this ServiceRequest."""
+        found = self.session.row(sql.ORDER, (id,))
+        return None if found is None else _order(found)
+
+    def find_orders(
+        self,
+        *,
+        placer: Identity | None = None,
+        filler: Identity | None = None,
+        accession: Identity | None = None,
+        study_uid: str | None = None,
+        patient_id: str | None = None,
+        scheduled: bool | None = None,
+        limit: int = 100,
+    ) -> list[OrderRow]:
+        """The orders for which all of this holds, the one changed last first."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        for name, identity in (("placer", placer), ("filler", filler), ("accession", accession)):
+            if identity is not None:
+                conditions.append(f"{name} = ? AND {name}_system = ?")
+                values += (identity.value, identity.system)
+        if study_uid is not None:
+            conditions.append("study_uid = ?")
+            values.append(study_uid)
+        if patient_id is not None:
+            conditions.append("patient_id = ?")
+            values.append(patient_id)
+        if scheduled is not None:  # a literal, so that the partial index serves
+            conditions.append("scheduled = 1" if scheduled else "scheduled = 0")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
+        return [_order(row) for row in found]
+
+    def _refuse_held(self, identity: str, shown: str, values: Sequence[str]) -> None:
+        held = self.session.row(sql.ORDER_HOLDERS[identity], values)
+        if held is not None:
+            raise DuplicateIdentityError(identity, shown, held[0])
+
+
+def _values(row: OrderRow) -> tuple[Any, ...]:
+    return (
+        row.id,
+        row.patient_id,
+        *_identity_values(row.placer),
+        *_identity_values(row.filler),
+        *_identity_values(row.accession),
+        row.study_uid,
+        row.procedure_id,
+        row.step_id,
+        row.status,
+        row.step,
+        int(row.scheduled),
+        row.missing,
+        row.modality,
+        None if row.start is None else instants.micros(row.start),
+        json.dumps(row.stations),
+        row.origin,
+        instants.micros(row.updated),
+    )
+
+
+def _identity_values(identity: Identity | None) -> tuple[str | None, str | None]:
+    return (None, None) if identity is None else (identity.system, identity.value)
+
+
+def _identity(system: str | None, value: str | None) -> Identity | None:
+    return None if value is None else Identity(system or "", value)
+
+
+def _order(row: tuple[Any, ...]) -> OrderRow:
+    return OrderRow(
+        id=row[0],
+        patient_id=row[1],
+        placer=_identity(row[2], row[3]),
+        filler=_identity(row[4], row[5]),
+        accession=_identity(row[6], row[7]),
+        study_uid=row[8],
+        procedure_id=row[9],
+        step_id=row[10],
+        status=row[11],
+        step=row[12],
+        scheduled=bool(row[13]),
+        missing=row[14],
+        modality=row[15],
+        start=None if row[16] is None else instants.instant(row[16]),
+        stations=tuple(json.loads(row[17])),
+        origin=row[18],
+        updated=instants.instant(row[19]),
+    )

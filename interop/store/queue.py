@@ -1,0 +1,104 @@
+"""Jobs: effects outside the database, owed by the commit that made them.
+
+A claim is a lease with a fence: whoever lets it run out has lost the job, and what it reports later is not heard. Jobs
+of one kind and key are claimed in the order they were enqueued, one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from interop.store import instants
+from interop.store import statements as sql
+from interop.store.messages import plain
+from interop.store.rows import Job
+from interop.store.unit import Unit
+
+_SECOND = 1_000_000
+
+
+class Queue(Unit):
+    """The jobs of a transaction."""
+
+    def enqueue(
+        self, kind: str, key: str, payload: dict[str, Any], *, run_at: datetime | None = None, replace: bool = False
+    ) -> int:
+        """Owe an effect; the job's number.
+
+        ``replace``, for effects that are rendered when they run: a job of the same kind and key that nobody has
+        claimed is kept, with this payload and no later than this, and not doubled.
+        """
+        due = self._now if run_at is None else instants.micros(run_at)
+        written, key = json.dumps(payload), plain(key)
+        self.enqueued = True
+        if replace:
+            waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
+            if waiting is not None:
+                self.session.run(sql.JOB_RENEW, (written, due, due, waiting[0]))
+                return int(waiting[0])
+        added = self.session.row(sql.JOB_INSERT, (kind, key, written, due, self._now))
+        assert added is not None
+        return int(added[0])
+
+    def claim_jobs(self, kinds: Sequence[str] | None, limit: int, lease: float) -> list[Job]:
+        """Take up to this many due jobs for ``lease`` seconds, oldest first."""
+        chosen = "" if kinds is None else f" AND j.kind IN ({', '.join('?' for _ in kinds)})"
+        if kinds is not None and not kinds:
+            return []
+        statement = sql.JOB_CLAIM[self.session.dialect].replace("{kinds}", chosen)
+        until = self._now + int(lease * _SECOND)
+        claimed = self.session.rows(statement, (until, self._now, self._now, *(kinds or ()), limit))
+        return [_job(row) for row in sorted(claimed)]
+
+    def finish_job(self, job: Job) -> bool:
+        """The effect has happened; False where the claim was lost meanwhile."""
+        return self.session.run(sql.JOB_FINISH, (job.id, job.attempt)) > 0
+
+    def retry_job(self, job: Job, error: str, delay: float) -> bool:
+        """Put it back, due in ``delay`` seconds; False where the claim was lost meanwhile."""
+        due = self._now + int(delay * _SECOND)
+        self.enqueued = True
+        return self.session.run(sql.JOB_RETRY, (due, plain(error), job.id, job.attempt)) > 0
+
+    def bury_job(self, job: Job, error: str) -> bool:
+        """Give up: a dead letter that only replay wakes; those behind it go on. False where the claim was lost."""
+        self.enqueued = True
+        return self.session.run(sql.JOB_BURY, (plain(error), job.id, job.attempt)) > 0
+
+    def extend_job(self, job: Job, lease: float) -> bool:
+        """Keep it for ``lease`` seconds from now; False where the claim was lost meanwhile."""
+        return self.session.run(sql.JOB_EXTEND, (self._now + int(lease * _SECOND), job.id, job.attempt)) > 0
+
+    def replay_job(self, id: int) -> bool:
+        """Owe a dead letter again; False where there is none of this number."""
+        self.enqueued = True
+        return self.session.run(sql.JOB_REPLAY, (self._now, id)) > 0
+
+    def dead_jobs(self, *, limit: int = 100) -> list[Job]:
+        """The dead letters, newest first."""
+        return [_job(row) for row in self.session.rows(sql.JOBS_DEAD, (limit,))]
+
+    def next_due(self) -> datetime | None:
+        """When the next job is due or its lease runs out; None where none is owed."""
+        found = self.session.row(sql.JOB_NEXT_DUE)
+        return None if found is None or found[0] is None else instants.instant(found[0])
+
+    def job_counts(self) -> dict[str, int]:
+        """How many jobs are ready, running, waiting for their time, and dead."""
+        counted = dict(self.session.rows(sql.JOB_COUNTS, (self._now, self._now)))
+        return {stand: counted.get(stand, 0) for stand in ("ready", "running", "waiting", "dead")}
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    return Job(
+        id=row[0],
+        kind=row[1],
+        key=row[2],
+        payload=json.loads(row[3]),
+        attempt=row[4],
+        created=instants.instant(row[5]),
+        last_error=row[6],
+    )

@@ -1,0 +1,163 @@
+"""Resources: the current version in one table, the earlier ones in another, the search index beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from interop.errors import DuplicateError, GoneError, NotFoundError
+from interop.store import instants, paging, search_index
+from interop.store import statements as sql
+from interop.store.bodies import make_body, same_content
+from interop.store.rows import Page, Stored
+from interop.store.unit import Unit
+
+Row = tuple[Any, ...]  # type, id, version, last_updated, deleted, body
+
+
+class Resources(Unit):
+    """The resources of a transaction. Nothing here validates."""
+
+    def create(self, resource: dict[str, Any], *, id: str | None = None) -> Stored:
+        """Store a new resource under a new id, or the given one; DuplicateError where that is taken."""
+        if id is None:
+            return self._insert(resource, self.new_id())
+        current = self._current(resource["resourceType"], id)
+        if current is None:
+            return self._insert(resource, id)
+        if not current[5]:
+            raise DuplicateError(f"{resource['resourceType']}/{id} exists already")
+        return self._supersede(current, resource)
+
+    def update(self, resource: dict[str, Any]) -> Stored:
+        """The next version of the resource with this id, or its first; the present one where nothing differs."""
+        current = self._current(resource["resourceType"], resource["id"])
+        if current is None:
+            return self._insert(resource, resource["id"])
+        present = self._stored(current[1:])
+        if not present.deleted:
+            again = make_body(resource, present.id, present.version, current[4])
+            if again == present.body or same_content(resource, present.resource()):
+                return present
+        return self._supersede(current, resource)
+
+    def delete(self, type: str, id: str) -> Stored:
+        """End the resource with a version that says so (R4 http.html#delete)."""
+        current = self._current(type, id)
+        if current is None:
+            raise NotFoundError(f"there is no {type}/{id}")
+        if current[5]:
+            raise GoneError(f"{type}/{id} was deleted")
+        pk = current[0]
+        search_index.clear(self.session, pk)
+        return self._next_version(current, b"", deleted=True)
+
+    def read(self, type: str, id: str, version: int | None = None) -> Stored | None:
+        """The current version, or the given one; None where there is none. A deletion is a version too."""
+        current = self.session.row(sql.RESOURCE, (type, id))
+        if current is None:
+            return None
+        if version is None or version == current[3]:
+            return self._stored(current[1:])
+        earlier = self.session.row(sql.HISTORY_VERSION, (type, id, version)) if 0 < version < current[3] else None
+        return None if earlier is None else self._stored(earlier)
+
+    def get(self, type: str, id: str) -> Stored:
+        """The current version; NotFoundError or GoneError where there is none."""
+        found = self.read(type, id)
+        if found is None:
+            raise NotFoundError(f"there is no {type}/{id}")
+        if found.deleted:
+            raise GoneError(f"{type}/{id} was deleted")
+        return found
+
+    def by_identifier(self, type: str, system: str | None, value: str) -> list[Stored]:
+        """The live resources with this business identifier, oldest first; system None: any, "": those without one."""
+        key = search_index.key_text(value)
+        if system is None:
+            rows = self.session.rows(sql.BY_IDENTIFIER_ANY_SYSTEM, (type, key))
+        else:
+            rows = self.session.rows(sql.BY_IDENTIFIER, (type, key, search_index.key_text(system)))
+        return [self._stored(row) for row in rows]
+
+    def referrers(self, type: str, id: str, *, limit: int = 1) -> list[tuple[str, str]]:
+        """Type and id of live resources that refer to this one."""
+        return [(row[0], row[1]) for row in self.session.rows(sql.REFERRERS, (id, type, limit))]
+
+    def history(self, type: str | None, id: str | None, *, count: int = 50, after: str | None = None) -> Page:
+        """The versions of a resource, of a type or of all, newest first."""
+        position = None if after is None else paging.read_token(after, (int, str, int))[0]
+        types = [type] if type is not None else [row[0] for row in self.session.rows(sql.RESOURCE_TYPES)]
+        rows = [row for each in types for row in self._versions(each, id, count + 1, position)]
+        rows.sort(key=lambda row: (row[3], row[1], row[2]), reverse=True)
+        page = rows[:count]
+        more = len(rows) > count and page
+        token = paging.write_token((page[-1][3], page[-1][1], page[-1][2])) if more else None
+        return Page([self._stored(row) for row in page], next=token)
+
+    def _versions(self, type: str, id: str | None, limit: int, before: paging.Position | None) -> list[Row]:
+        conditions, values = "type = ?", [type, *(() if id is None else (id,)), *(before or ())]
+        if id is not None:
+            conditions += " AND id = ?"
+        if before is not None:
+            conditions += " AND (last_updated, id, version) < (?, ?, ?)"
+        order = "version DESC" if id is not None else "last_updated DESC, id DESC, version DESC"
+        return [
+            row
+            for table in ("resource", "history")
+            for row in self.session.rows(
+                f"SELECT type, id, version, last_updated, deleted, body FROM {table} "  # noqa: S608
+                f"WHERE {conditions} ORDER BY {order} LIMIT ?",
+                (*values, limit),
+            )
+        ]
+
+    # what is written
+
+    def _current(self, type: str, id: str) -> Row | None:
+        return self.session.row(sql.RESOURCE_FOR_CHANGE[self.session.dialect], (type, id))
+
+    def _insert(self, resource: dict[str, Any], id: str) -> Stored:
+        type = resource["resourceType"]
+        body = make_body(resource, id, 1, self._now)
+        made = self.session.row(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
+        assert made is not None
+        rows = self._surroundings.index(_with_id(resource, id), self.zone)
+        search_index.write(self.session, search_index.entries(rows, type, made[0]))
+        return Stored(type, id, 1, self.now, False, body)
+
+    def _supersede(self, current: Row, resource: dict[str, Any]) -> Stored:
+        pk, type, id = current[0], current[1], current[2]
+        body = make_body(resource, id, current[3] + 1, self._moment_after(current))
+        rows = self._surroundings.index(_with_id(resource, id), self.zone)
+        search_index.rewrite(self.session, pk, search_index.entries(rows, type, pk))
+        return self._next_version(current, body)
+
+    def _next_version(self, current: Row, body: bytes, *, deleted: bool = False) -> Stored:
+        pk, type, id, version = current[:4]
+        moment = self._moment_after(current)
+        self.session.run(sql.HISTORY_INSERT, (pk,))
+        self.session.run(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
+        return Stored(type, id, version + 1, instants.instant(moment), deleted, body)
+
+    def _moment(self, current: Row) -> datetime:
+        return instants.instant(current[4])
+
+    def _moment_after(self, current: Row) -> int:
+        """Now, but never before the version that is replaced: a clock set back must not turn history round."""
+        return max(self._now, int(current[4]))
+
+    def _stored(self, row: Sequence[Any]) -> Stored:
+        type, id, version, last_updated, deleted, body = row
+        return Stored(
+            type, id, version, instants.instant(last_updated), bool(deleted), self._whole(type, id, version, body)
+        )
+
+    def _whole(self, type: str, id: str, version: int, body: bytes) -> bytes:
+        """The body as it is read; those that are kept in parts are put together here."""
+        return body
+
+
+def _with_id(resource: dict[str, Any], id: str) -> dict[str, Any]:
+    return resource if resource.get("id") == id else resource | {"id": id}

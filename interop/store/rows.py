@@ -1,0 +1,149 @@
+"""What goes into the storage room and comes out of it, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from interop.errors import DuplicateError, UnavailableError
+from interop.fhir.json import loads
+from interop.fhir.query import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a resource, as the bytes that go over the wire."""
+
+    type: str
+    id: str
+    version: int
+    last_updated: datetime  # aware, UTC, whole milliseconds
+    deleted: bool
+    body: bytes  # JSON with id and meta; empty where the version is a deletion
+
+    def resource(self) -> dict[str, Any]:
+        """The body read; a fresh value, the caller's to change."""
+        resource: dict[str, Any] = loads(self.body)
+        return resource
+
+    @property
+    def etag(self) -> str:
+        """The weak entity tag of this version (R4 http.html#versioning)."""
+        return f'W/"{self.version}"'
+
+    @property
+    def reference(self) -> str:
+        """``Type/id``."""
+        return f"{self.type}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search or of a history, with the opaque tokens of its neighbours."""
+
+    rows: list[Stored]
+    next: str | None = None
+    previous: str | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """An HL7 message as it came in or goes out, and what became of it."""
+
+    id: int
+    direction: str  # in | out
+    peer: str  # the address, or the receiver's name
+    application: str  # MSH-3 of the sender
+    facility: str  # MSH-4 of the sender
+    control_id: str  # MSH-10
+    type: str  # ORM^O01
+    raw: bytes
+    body_hash: str
+    state: str  # in: received | refused; out: queued | sent | dead
+    ack_code: str | None
+    ack: bytes | None
+    issues: list[dict[str, Any]]
+    order_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An effect that is owed, as it was claimed: ``attempt`` is the fence of this claim."""
+
+    id: int
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    attempt: int
+    created: datetime
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """The lean index of an order, written in the same commit as its ServiceRequest."""
+
+    id: str  # of the ServiceRequest
+    patient_id: str
+    status: str
+    step: str
+    origin: str  # "fhir:<who>" or "hl7:<APP|FAC>"
+    updated: datetime
+    placer: Identity | None = None
+    filler: Identity | None = None
+    accession: Identity | None = None
+    study_uid: str | None = None
+    procedure_id: str | None = None
+    step_id: str | None = None
+    scheduled: bool = False
+    missing: str = ""  # what keeps it unscheduled
+    modality: str | None = None
+    start: datetime | None = None
+    stations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPart:
+    """What a burst of images brought to one series of a study."""
+
+    series_uid: str
+    header: dict[str, Any]  # the ImagingStudy.series element, without its instances
+    instances: Sequence[dict[str, Any]] = ()  # ImagingStudy.series.instance elements; known ones are left out
+    replace: bool = False  # these are all there are
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much there is, for the start page."""
+
+    resources: dict[str, int]  # by type
+    messages: dict[tuple[str, str], int]  # by direction and state
+    jobs: dict[str, int] = field(default_factory=dict)  # ready, running, waiting, dead
+
+
+class DuplicateIdentityError(DuplicateError):
+    """Another order already has this identity."""
+
+    def __init__(self, identity: str, value: str, order_id: str) -> None:
+        self.identity = identity  # placer | filler | accession | study_uid
+        self.order_id = order_id
+        name = _IDENTITY_NAMES[identity]
+        super().__init__(
+            f"the {name} {value} already belongs to ServiceRequest/{order_id}", expression="ServiceRequest.identifier"
+        )
+
+
+_IDENTITY_NAMES = {
+    "placer": "placer order number",
+    "filler": "filler order number",
+    "accession": "accession number",
+    "study_uid": "StudyInstanceUID",
+}
+
+
+class StoreInUseError(UnavailableError):
+    """Another process writes to this database."""

@@ -1,0 +1,86 @@
+"""The index rows of a resource: written with it, and changed only where they differ."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from datetime import tzinfo
+from typing import Any
+
+from interop.fhir.query import IndexRow
+from interop.store import statements as sql
+from interop.store.session import Session
+
+IndexRows = Callable[[dict[str, Any], tzinfo], list[IndexRow]]
+Entry = tuple[Any, ...]  # pk and then the columns of the kind's table
+Entries = dict[str, dict[Entry, None]]  # by kind; a dict keeps the order and drops what is said twice
+
+LONGEST = 256  # characters of an indexed value; PostgreSQL refuses an index row of more than 2704 bytes
+
+
+def key_text(value: str) -> str:
+    """A value as the index has it: a long one ends in its hash; U+0000, which PostgreSQL refuses, is gone."""
+    if "\0" in value:
+        value = value.replace("\0", "")
+    if len(value) <= LONGEST:
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{value[: LONGEST - 65]}#{digest}"
+
+
+def prefix_text(value: str) -> str:
+    """A string as the index has it: searches ask for its beginning, so the rest of a long one is left out."""
+    return value.replace("\0", "")[:LONGEST]
+
+
+def entries(rows: Iterable[IndexRow], type: str, pk: int) -> Entries:
+    """The rows as their tables have them."""
+    found: Entries = {}
+    for row in rows:
+        kind = row.kind
+        entry: Entry
+        if kind == "date":
+            entry = (pk, type, row.param, row.low, row.high)
+        elif kind == "string":
+            entry = (pk, type, row.param, prefix_text(row.value))
+        else:
+            entry = (pk, type, row.param, key_text(row.value), key_text(row.system))
+        found.setdefault(kind, {})[entry] = None
+    return found
+
+
+def write(session: Session, wanted: Entries) -> None:
+    """Add rows; those that are there stay."""
+    for kind, rows in wanted.items():
+        session.run_many(sql.INDEX_INSERT[kind], rows)
+
+
+def rewrite(session: Session, pk: int, wanted: Entries) -> None:
+    """Make the rows of this resource exactly these."""
+    for kind in sql.INDEX_TABLES:
+        have = set(session.rows(sql.INDEX_OF[kind], (pk,)))
+        want = wanted.get(kind, {})
+        gone = have.difference(want)
+        fresh = [entry for entry in want if entry not in have]
+        if gone:
+            session.run_many(sql.INDEX_DELETE[kind], gone)
+        if fresh:
+            session.run_many(sql.INDEX_INSERT[kind], fresh)
+
+
+def remove(session: Session, unwanted: Entries) -> None:
+    """Take these rows away."""
+    for kind, rows in unwanted.items():
+        session.run_many(sql.INDEX_DELETE[kind], rows)
+
+
+def clear(session: Session, pk: int) -> None:
+    """Take all rows of a resource away."""
+    for statement in sql.INDEX_CLEAR.values():
+        session.run(statement, (pk,))
+
+
+def difference(one: Entries, other: Entries) -> Entries:
+    """The rows of one that the other has not."""
+    left = {kind: {entry: None for entry in rows if entry not in other.get(kind, {})} for kind, rows in one.items()}
+    return {kind: rows for kind, rows in left.items() if rows}

@@ -1,0 +1,359 @@
+"""The embedded engine: SQLite by the standard library, one connection, statements run in the event loop.
+
+Units that are waiting in the same turn of the loop share one BEGIN IMMEDIATE … COMMIT, so that they share one fsync. A
+group is first run without savepoints, which cost a third of the time of everything: where a unit is refused, the group
+is undone and run again, each unit under its own savepoint, and so are the next few groups. Measured: a writer thread
+beside a busy loop is starved by the interpreter's lock, while a statement in the loop takes microseconds. One
+connection writes and checkpoints: SQLite before 3.51.3 may otherwise corrupt the file (sqlite.org/wal.html#walresetbug).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interop.access.agent import Agent, system_agent
+from interop.errors import ConflictError, InteropError, UnavailableError
+from interop.store import instants
+from interop.store import statements as sql
+from interop.store.file_lock import FileLock
+from interop.store.session import ReadOnlySession, Session, Values, unstorable
+from interop.store.store import Refused, Store, T
+from interop.store.tx import Tx
+from interop.store.unit import Surroundings
+
+logger = logging.getLogger(__name__)
+
+GROUP = 256  # units in one commit
+GROUP_SECONDS = 0.05  # after which a group is committed and the loop has a turn
+CAREFUL_GROUPS = 32  # after a refusal, so many groups use savepoints from the start
+RETRY_AFTER = 5
+_VIEWER = system_agent("view")
+_ENGINE_FAILURES = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    )
+)
+_TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+_KEEPS_CONNECTION = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a database file is opened."""
+
+    path: Path
+    synchronous: str = "FULL"
+    max_page_count: int | None = None
+
+
+def connect(options: Options) -> sqlite3.Connection:
+    """An open connection with the settings that durability rests on."""
+    if options.synchronous not in ("FULL", "NORMAL", "EXTRA"):
+        raise ValueError(f"synchronous cannot be {options.synchronous!r}")
+    connection = sqlite3.connect(options.path, isolation_level=None, cached_statements=512, timeout=2.0)
+    for setting in (
+        "journal_mode = WAL",
+        f"synchronous = {options.synchronous}",
+        "mmap_size = 0",
+        "cache_size = -32768",
+        "temp_store = MEMORY",
+        "case_sensitive_like = ON",  # as PostgreSQL has it
+        "wal_autocheckpoint = 1000",
+        "journal_size_limit = 67108864",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    if options.max_page_count is not None:
+        connection.execute(f"PRAGMA max_page_count = {options.max_page_count:d}")
+    return connection
+
+
+class SqliteSession(Session):
+    """The one connection, spoken to as a session."""
+
+    dialect = "sqlite"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except UnicodeEncodeError as error:
+            raise unstorable() from error
+
+    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        return self._execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
+        cursor = self._execute(sql, values)
+        found: tuple[Any, ...] | None = cursor.fetchone()
+        cursor.close()  # ends the statement, which a RETURNING otherwise leaves open
+        return found
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        return self._execute(sql, values).rowcount
+
+    def run_many(self, sql: str, many: Iterable[Values]) -> None:
+        try:
+            self._connection.executemany(sql, many)
+        except UnicodeEncodeError as error:
+            raise unstorable() from error
+
+    def lock(self, keys: Iterable[str]) -> None:
+        """Nothing to do: units run one after another."""
+
+    def next_number(self, name: str) -> int:
+        taken = self.row(sql.COUNTER_TAKE, (name, 1))
+        assert taken is not None
+        return int(taken[0])
+
+
+class _Waiting:
+    """A unit that waits for its group."""
+
+    __slots__ = ("agent", "enqueued", "error", "future", "refused", "value", "work")
+
+    def __init__(
+        self, agent: Agent, work: Callable[[Tx], Any], refused: Refused[Any] | None, future: asyncio.Future[Any]
+    ) -> None:
+        self.agent = agent
+        self.work = work
+        self.refused = refused
+        self.future = future
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.enqueued = False
+
+
+class SqliteStore(Store):
+    """A database in one file."""
+
+    backend = "sqlite"
+
+    def __init__(self, options: Options, lock: FileLock, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._options = options
+        self._lock = lock
+        self._connection: sqlite3.Connection | None = connect(options)
+        self._waiting: deque[_Waiting] = deque()
+        self._scheduled = False
+        self._closed = False
+        self._careful = 0  # groups that still use savepoints
+
+    async def unit(self, agent: Agent, work: Callable[[Tx], T], *, refused: Refused[T] | None = None) -> T:
+        if self._closed:
+            raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Waiting(agent, work, refused, future))
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._commit_group, loop)
+        return await future
+
+    async def view(self, work: Callable[[Tx], T]) -> T:
+        try:
+            session = ReadOnlySession(SqliteSession(self._open()))
+            return work(Tx(session, _VIEWER, instants.now(), self._surroundings))
+        except sqlite3.Error as error:
+            if not _is_engine_failure(error):
+                raise
+            raise self._failed(error) from error
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._waiting:
+            self._run_group()
+        try:
+            if self._connection is not None:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.close()
+        except sqlite3.Error as error:
+            logger.warning("the database was left with its WAL: %s", _name(error))  # replayed at the next start
+        finally:
+            self._connection = None
+            self._lock.release()
+
+    # one group, one commit
+
+    def _commit_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        self._run_group()
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._commit_group, loop)
+
+    def _run_group(self) -> None:
+        done: list[_Waiting] = []
+        try:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if not self._run_waiting(connection, done):
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._run_again(connection, done)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            self._refuse_group(done, self._failed(error))
+            return
+        except BaseException as error:  # KeyboardInterrupt: nothing was kept, and nobody may wait for ever
+            self._refuse_group(done, UnavailableError("the server is stopping", retry_after=RETRY_AFTER))
+            raise error
+        for unit in done:
+            _resolve(unit)
+        if any(unit.enqueued for unit in done):
+            self.jobs_ready.set()
+
+    def _run_waiting(self, connection: sqlite3.Connection, done: list[_Waiting]) -> bool:
+        """Run those who wait; False where one was refused and there are no savepoints to undo it by itself."""
+        session = SqliteSession(connection)
+        until = time.monotonic() + GROUP_SECONDS
+        careful = self._careful > 0
+        self._careful -= careful
+        while self._waiting and len(done) < GROUP:
+            unit = self._waiting.popleft()
+            if unit.future.cancelled():
+                continue
+            done.append(unit)
+            if careful:
+                self._run_careful(session, unit)
+            elif not self._run_bold(session, unit):
+                self._careful = CAREFUL_GROUPS
+                return False
+            if time.monotonic() > until:
+                break
+        return True
+
+    def _run_again(self, connection: sqlite3.Connection, done: list[_Waiting]) -> None:
+        session = SqliteSession(connection)
+        for unit in done:
+            unit.enqueued = False
+            self._run_careful(session, unit)
+
+    def _run_bold(self, session: SqliteSession, unit: _Waiting) -> bool:
+        tx = Tx(session, unit.agent, instants.now(), self._surroundings)
+        try:
+            unit.value = unit.work(tx)
+        except Exception as error:
+            if _is_engine_failure(error):
+                raise
+            return False
+        unit.enqueued = tx.enqueued
+        return True
+
+    def _run_careful(self, session: SqliteSession, unit: _Waiting) -> None:
+        try:
+            unit.value = self._under_savepoint(session, unit, unit.work)
+        except InteropError as error:
+            if unit.refused is None:
+                unit.error = error
+                return
+            self._run_refused(session, unit, unit.refused, error)
+        except Exception as error:
+            _keep_error(unit, error)
+
+    def _run_refused(
+        self, session: SqliteSession, unit: _Waiting, refused: Refused[Any], refusal: InteropError
+    ) -> None:
+        try:
+            unit.value = self._under_savepoint(session, unit, lambda tx: refused(tx, refusal))
+        except Exception as error:
+            _keep_error(unit, error)
+
+    def _under_savepoint(self, session: SqliteSession, unit: _Waiting, work: Callable[[Tx], Any]) -> Any:
+        tx = Tx(session, unit.agent, instants.now(), self._surroundings)
+        session.run("SAVEPOINT unit")
+        try:
+            value = work(tx)
+        except Exception as error:
+            if not _is_engine_failure(error):
+                session.run("ROLLBACK TO unit")
+                session.run("RELEASE unit")
+            raise
+        session.run("RELEASE unit")
+        unit.enqueued = tx.enqueued
+        return value
+
+    def _refuse_group(self, done: list[_Waiting], failure: UnavailableError) -> None:
+        if not done and self._waiting:  # not even begun: those who wait now are the group
+            done.extend(self._waiting)
+            self._waiting.clear()
+        for unit in done:
+            unit.error = UnavailableError(failure.text, retry_after=failure.retry_after)
+            _resolve(unit)
+
+    # the connection and its failures
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if self._closed:
+                raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
+            self._connection = connect(self._options)
+        return self._connection
+
+    def _failed(self, error: sqlite3.Error) -> UnavailableError:
+        """What the callers are told; a connection that may be damaged is opened afresh at the next unit."""
+        logger.error("the database refused a commit: %s", _name(error))
+        if _code(error) not in _KEEPS_CONNECTION and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if _code(error) == sqlite3.SQLITE_FULL:
+            return UnavailableError("the database is full", retry_after=60)
+        return UnavailableError("the database is not available", retry_after=RETRY_AFTER)
+
+
+def _keep_error(unit: _Waiting, error: Exception) -> None:
+    if _is_engine_failure(error):
+        raise error
+    unit.error = _as_conflict(error)
+
+
+def _resolve(unit: _Waiting) -> None:
+    if unit.future.done():
+        return  # whoever waited has gone; the work stands
+    if unit.error is not None:
+        unit.future.set_exception(unit.error)
+    else:
+        unit.future.set_result(unit.value)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", type(error).__name__)
+
+
+def _is_engine_failure(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and _code(error) in _ENGINE_FAILURES
+
+
+def _as_conflict(error: Exception) -> Exception:
+    """A unique index that the unit ran into, as the caller is told of it on either engine."""
+    if isinstance(error, sqlite3.IntegrityError) and _name(error) in _TAKEN:
+        return ConflictError("something of the same identity is there already")
+    return error

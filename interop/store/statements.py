@@ -1,0 +1,165 @@
+"""The hot statements, written once: both engines prepare them by their text."""
+
+# ruff: noqa: S608 (what is put into the text here are the constants above it)
+
+from __future__ import annotations
+
+# resources
+_COLUMNS = "type, id, version, last_updated, deleted, body"
+RESOURCE = f"SELECT pk, {_COLUMNS} FROM resource WHERE type = ? AND id = ?"
+RESOURCE_FOR_CHANGE = {"sqlite": RESOURCE, "postgresql": RESOURCE + " FOR UPDATE"}
+RESOURCE_INSERT = """
+    INSERT INTO resource (type, id, version, last_updated, deleted, body) VALUES (?, ?, ?, ?, 0, ?) RETURNING pk"""
+RESOURCE_UPDATE = "UPDATE resource SET version = ?, last_updated = ?, deleted = ?, body = ? WHERE pk = ?"
+RESOURCE_COUNTS = "SELECT type, count(*) FROM resource WHERE deleted = 0 GROUP BY type ORDER BY type"
+RESOURCE_TYPES = "SELECT DISTINCT type FROM resource"
+HISTORY_INSERT = f"""
+    INSERT INTO history ({_COLUMNS}) SELECT {_COLUMNS} FROM resource WHERE pk = ?"""
+HISTORY_VERSION = f"SELECT {_COLUMNS} FROM history WHERE type = ? AND id = ? AND version = ?"
+BY_IDENTIFIER = """
+    SELECT r.type, r.id, r.version, r.last_updated, r.deleted, r.body FROM token_index t JOIN resource r ON r.pk = t.pk
+    WHERE t.type = ? AND t.param = 'identifier' AND t.value = ? AND t.system = ? ORDER BY r.last_updated, r.id"""
+BY_IDENTIFIER_ANY_SYSTEM = """
+    SELECT DISTINCT r.type, r.id, r.version, r.last_updated, r.deleted, r.body
+    FROM token_index t JOIN resource r ON r.pk = t.pk
+    WHERE t.type = ? AND t.param = 'identifier' AND t.value = ? ORDER BY r.last_updated, r.id"""
+REFERRERS = """
+    SELECT DISTINCT r.type, r.id FROM reference_index x JOIN resource r ON r.pk = x.pk
+    WHERE x.value = ? AND x.system = ? LIMIT ?"""
+
+# the search index: table, columns behind pk
+INDEX_TABLES = {
+    "token": ("token_index", "type, param, value, system"),
+    "reference": ("reference_index", "type, param, value, system"),
+    "date": ("date_index", "type, param, low, high"),
+    "string": ("string_index", "type, param, value"),
+}
+
+
+def _index_insert(table: str, columns: str) -> str:
+    marks = ", ".join("?" for _ in columns.split(","))
+    return f"INSERT INTO {table} (pk, {columns}) VALUES (?, {marks}) ON CONFLICT DO NOTHING"
+
+
+INDEX_INSERT = {kind: _index_insert(table, columns) for kind, (table, columns) in INDEX_TABLES.items()}
+INDEX_OF = {kind: f"SELECT pk, {columns} FROM {table} WHERE pk = ?" for kind, (table, columns) in INDEX_TABLES.items()}
+INDEX_CLEAR = {kind: f"DELETE FROM {table} WHERE pk = ?" for kind, (table, _) in INDEX_TABLES.items()}
+INDEX_DELETE = {
+    kind: f"DELETE FROM {table} WHERE pk = ? AND " + " AND ".join(f"{c} = ?" for c in columns.split(", "))
+    for kind, (table, columns) in INDEX_TABLES.items()
+}
+
+# parts of studies
+OPEN = 2147483647  # to_version of a part that the current version has
+PARTS_OF_VERSION = """
+    SELECT series_uid, header, body FROM study_part WHERE study_id = ? AND from_version <= ? AND to_version > ?
+    ORDER BY position, header DESC, pk"""
+HEADERS_NOW = """
+    SELECT series_uid, position, body FROM study_part
+    WHERE study_id = ? AND to_version = 2147483647 AND header = 1"""
+PARTS_NOW = """
+    SELECT series_uid, body FROM study_part WHERE study_id = ? AND to_version = 2147483647 AND header = 0"""
+PART_INSERT = """
+    INSERT INTO study_part (study_id, series_uid, header, position, from_version, to_version, body)
+    VALUES (?, ?, ?, ?, ?, 2147483647, ?)"""
+HEADER_CLOSE = """
+    UPDATE study_part SET to_version = ?
+    WHERE study_id = ? AND to_version = 2147483647 AND series_uid = ? AND header = 1"""
+CHUNKS_CLOSE = """
+    UPDATE study_part SET to_version = ?
+    WHERE study_id = ? AND to_version = 2147483647 AND series_uid = ? AND header = 0"""
+SERIES_CLOSE = """
+    UPDATE study_part SET to_version = ? WHERE study_id = ? AND to_version = 2147483647 AND series_uid = ?"""
+STUDY_CLOSE = "UPDATE study_part SET to_version = ? WHERE study_id = ? AND to_version = 2147483647"
+INSTANCE_KNOWN = """
+    SELECT value FROM token_index t JOIN resource r ON r.pk = t.pk
+    WHERE t.type = 'ImagingStudy' AND t.param = 'instance' AND t.value IN ({marks}) AND r.id = ?"""
+
+# orders
+_ORDER_FIELDS = (
+    "id, patient_id, placer_system, placer, filler_system, filler, accession_system, accession, study_uid, "
+    "procedure_id, step_id, status, step, scheduled, missing, modality, start, stations, origin, updated"
+)
+ORDER = f"SELECT {_ORDER_FIELDS} FROM imaging_order WHERE id = ?"
+ORDERS = f"SELECT {_ORDER_FIELDS} FROM imaging_order"
+ORDER_PUT = f"""
+    INSERT INTO imaging_order ({_ORDER_FIELDS}) VALUES ({", ".join("?" for _ in _ORDER_FIELDS.split(","))})
+    ON CONFLICT (id) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _ORDER_FIELDS.split(", ") if name != "id")}"""
+ORDER_HOLDERS = {
+    "placer": "SELECT id FROM imaging_order WHERE placer = ? AND placer_system = ? AND id <> ?",
+    "filler": "SELECT id FROM imaging_order WHERE filler = ? AND filler_system = ? AND id <> ?",
+    "accession": "SELECT id FROM imaging_order WHERE accession = ? AND accession_system = ? AND id <> ?",
+    "study_uid": "SELECT id FROM imaging_order WHERE study_uid = ? AND id <> ?",
+}
+
+# messages
+_MESSAGE_FIELDS = (
+    "direction, peer, application, facility, control_id, type, raw, body_hash, state, ack_code, ack, issues, "
+    "order_id, at"
+)
+MESSAGE_INSERT = f"""
+    INSERT INTO message ({_MESSAGE_FIELDS}) VALUES ({", ".join("?" for _ in _MESSAGE_FIELDS.split(","))})
+    RETURNING id"""
+MESSAGE = f"SELECT id, {_MESSAGE_FIELDS} FROM message WHERE id = ?"
+MESSAGE_FIND = f"""
+    SELECT id, {_MESSAGE_FIELDS} FROM message
+    WHERE control_id = ? AND direction = ? AND application = ? AND facility = ? ORDER BY id LIMIT 1"""
+MESSAGES = f"SELECT id, {_MESSAGE_FIELDS} FROM message"
+MESSAGE_UPDATE = """
+    UPDATE message SET state = coalesce(?, state), ack_code = coalesce(?, ack_code), ack = coalesce(?, ack),
+    issues = coalesce(?, issues), order_id = coalesce(?, order_id) WHERE id = ?"""
+MESSAGE_COUNTS = "SELECT direction, state, count(*) FROM message GROUP BY direction, state"
+
+# jobs
+_JOB_FIELDS = "id, kind, key, payload, attempt, created, last_error"
+JOB_INSERT = """
+    INSERT INTO job (kind, key, payload, state, run_at, lease_until, attempt, created)
+    VALUES (?, ?, ?, 'ready', ?, 0, 0, ?) RETURNING id"""
+_WAITING = "SELECT id FROM job WHERE kind = ? AND key = ? AND state = 'ready' AND lease_until = 0 ORDER BY id LIMIT 1"
+JOB_WAITING = {"sqlite": _WAITING, "postgresql": _WAITING + " FOR UPDATE"}  # nobody claims it before our commit
+JOB_RENEW = "UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END WHERE id = ?"
+_DUE = """
+    SELECT j.id FROM job j WHERE j.state = 'ready' AND j.run_at <= ? AND j.lease_until <= ?{kinds}
+    AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)
+    ORDER BY j.run_at, j.id LIMIT ?"""
+_CLAIM = "UPDATE job SET lease_until = ?, attempt = attempt + 1 WHERE id IN ({due}) RETURNING " + _JOB_FIELDS
+JOB_CLAIM = {
+    "sqlite": _CLAIM.replace("{due}", _DUE),
+    "postgresql": _CLAIM.replace("{due}", _DUE + " FOR UPDATE OF j SKIP LOCKED"),
+}
+JOB_FINISH = "DELETE FROM job WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"
+JOB_RETRY = """
+    UPDATE job SET run_at = ?, lease_until = 0, last_error = ?
+    WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
+JOB_BURY = """
+    UPDATE job SET state = 'dead', lease_until = 0, last_error = ?
+    WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
+JOB_EXTEND = "UPDATE job SET lease_until = ? WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"
+JOB_REPLAY = "UPDATE job SET state = 'ready', run_at = ?, lease_until = 0 WHERE id = ? AND state = 'dead'"
+JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' ORDER BY id DESC LIMIT ?"
+JOB_NEXT_DUE = """
+    SELECT min(CASE WHEN lease_until > run_at THEN lease_until ELSE run_at END) FROM job WHERE state = 'ready'"""
+JOB_COUNTS = """
+    SELECT CASE WHEN state = 'dead' THEN 'dead' WHEN lease_until > ? THEN 'running' WHEN run_at > ? THEN 'waiting'
+    ELSE 'ready' END AS stand, count(*) FROM job GROUP BY 1"""
+
+# audit
+_AUDIT_FIELDS = (
+    "recorded, who, agent_kind, agent_name, client, address, agent_patient, token_id, request_id, kind, subtype, "
+    "action, outcome, patient, entity, query, detail, dedupe_key"
+)
+AUDIT_INSERT = f"""
+    INSERT INTO audit ({_AUDIT_FIELDS}, type_code, subtype_code)
+    VALUES ({", ".join("?" for _ in _AUDIT_FIELDS.split(","))}, ?, ?)"""
+AUDIT_INSERT_ONCE = AUDIT_INSERT + " ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"
+AUDIT_ROWS = f"SELECT pk, {_AUDIT_FIELDS} FROM audit a"
+AUDIT_BY_PK = f"SELECT pk, {_AUDIT_FIELDS} FROM audit a WHERE pk = ? AND recorded = ?"
+
+# state and counters
+STATE = "SELECT value FROM state WHERE name = ?"
+STATE_PUT = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+STATE_CLEAR = "DELETE FROM state WHERE name = ?"
+COUNTER_TAKE = """
+    INSERT INTO counter (name, value) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value RETURNING value"""

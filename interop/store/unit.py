@@ -1,0 +1,53 @@
+"""What every part of a transaction knows: who acts, when, and the open session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from interop.access.agent import Agent
+from interop.audit.event import AuditRow
+from interop.store import ids, instants
+from interop.store.search_index import IndexRows
+from interop.store.session import Session
+
+AuditResource = Callable[[AuditRow], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a store lends to each of its transactions."""
+
+    zone: tzinfo
+    index: IndexRows
+    audit_resource: AuditResource
+
+
+class Unit:
+    """One unit of work in progress."""
+
+    def __init__(self, session: Session, agent: Agent, now: datetime, surroundings: Surroundings) -> None:
+        self.session = session
+        self.agent = agent
+        self.now = now
+        self.zone = surroundings.zone
+        self.enqueued = False
+        self._surroundings = surroundings
+        self._now = instants.micros(now)
+
+    def new_id(self) -> str:
+        """A new id; ids sort by the time they were made."""
+        return ids.new_id()
+
+    def lock(self, *keys: str) -> None:
+        """Let no other unit that locks one of these keys run beside this one.
+
+        What is read afterwards is what the holder before has committed. On SQLite units run one after another anyway.
+        """
+        self.session.lock(keys)
+
+    def next_number(self, name: str) -> int:
+        """The next number of the named counter: given once, with gaps where a unit was undone."""
+        return self.session.next_number(name)

@@ -1,0 +1,231 @@
+"""The numbers of an order: what names it, and what this server assigns once and keeps.
+
+Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC,
+FILL and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the
+StudyInstanceUID (system ``urn:dicom:uid``).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from interop.errors import InvalidContentError, Issue
+from interop.fhir import names
+from interop.fhir.query import Identity
+from interop.store import OrderRow, Tx
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+
+PLACER, FILLER, ACCESSION, PROCEDURE, STEP, STUDY = "PLAC", "FILL", "ACSN", "RPID", "SPSID", "UID"
+_WORDS = {
+    PLACER: ("placer order number", "ORC-2"),
+    FILLER: ("filler order number", "ORC-3"),
+    ACCESSION: ("accession number", "OBR-18"),
+    PROCEDURE: ("requested procedure id", "OBR-19"),
+    STEP: ("scheduled procedure step id", "OBR-20"),
+    STUDY: ("StudyInstanceUID", "ZDS-1"),
+}
+_TYPED = {
+    (names.V2_0203, PLACER),
+    (names.V2_0203, FILLER),
+    (names.V2_0203, ACCESSION),
+    (names.IDENTIFIER_TYPES, PROCEDURE),
+    (names.IDENTIFIER_TYPES, STEP),
+}
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
+SHORT = 16  # PS3.5 6.2: SH
+_ROOT_36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """An order's numbers; an accession number without an issuer has ours."""
+
+    placer: Identity | None = None
+    filler: Identity | None = None
+    accession: Identity | None = None
+    procedure_id: str | None = None
+    step_id: str | None = None
+    study_uid: str | None = None
+
+    @classmethod
+    def of(cls, resource: Resource, site: Site) -> Numbers:
+        """What a ServiceRequest says: the first identifier of each kind."""
+        found: dict[str, Identity] = {}
+        for identifier in resource.get("identifier", ()):
+            kind = kind_of(identifier)
+            if kind is not None and kind not in found and identifier.get("value"):
+                found[kind] = Identity(identifier.get("system", ""), identifier["value"])
+        accession = found.get(ACCESSION)
+        if accession is not None and not accession.system:
+            found[ACCESSION] = Identity(names.accession_system(site.facility), accession.value)
+        return cls(
+            found.get(PLACER),
+            found.get(FILLER),
+            found.get(ACCESSION),
+            found[PROCEDURE].value if PROCEDURE in found else None,
+            found[STEP].value if STEP in found else None,
+            found[STUDY].value.removeprefix("urn:oid:") if STUDY in found else None,
+        )
+
+    def lock_keys(self) -> list[str]:
+        """What to lock before looking the order up."""
+        named = (("placer", self.placer), ("filler", self.filler), ("accession", self.accession))
+        return [f"order:{kind}:{key.system}|{key.value}" for kind, key in named if key is not None]
+
+
+def kind_of(identifier: Resource) -> str | None:
+    """Which of the six an identifier is."""
+    if identifier.get("system") == names.STUDY_UID:
+        return STUDY
+    for coding in identifier.get("type", {}).get("coding", ()):
+        if (coding.get("system"), coding.get("code")) in _TYPED:
+            return str(coding["code"])
+    return None
+
+
+def find(tx: Tx, numbers: Numbers) -> OrderRow | None:
+    """The order with this identity: its placer order number, else its filler order number (v2.5.1 4.5.1.2, 4.5.1.3)."""
+    if numbers.placer is not None:
+        found = tx.find_orders(placer=numbers.placer, limit=1)
+        if found:
+            return found[0]
+    if numbers.filler is not None:
+        found = tx.find_orders(filler=numbers.filler, limit=1)
+        if found and (numbers.placer is None or found[0].placer in (None, numbers.placer)):
+            return found[0]
+    return None
+
+
+def find_named(tx: Tx, numbers: Numbers) -> OrderRow | None:
+    """The order that a later message means: by identity, else by the numbers that we told (accession, study)."""
+    found = find(tx, numbers)
+    if found is None and numbers.accession is not None:
+        found = next(iter(tx.find_orders(accession=numbers.accession, limit=1)), None)
+    if found is None and numbers.study_uid is not None:
+        found = next(iter(tx.find_orders(study_uid=numbers.study_uid, limit=1)), None)
+    return found
+
+
+def check(resource: Resource, index: int = 1) -> None:
+    """Refuse numbers that DICOM cannot carry: longer ones are never cut (PS3.5 6.2: SH 16, UI 64, LO 64)."""
+    issues: list[Issue] = []
+    for position, identifier in enumerate(resource.get("identifier", ())):
+        kind = kind_of(identifier)
+        if kind is None:
+            continue
+        fault = _fault(kind, str(identifier.get("value", "")))
+        if fault:
+            words, place = _WORDS[kind]
+            expression = f"ServiceRequest.identifier[{position}].value"
+            issues.append(Issue("value", f"the {words} {fault}", (expression,), _located(place, index), hl7_code="102"))
+    if issues:
+        raise InvalidContentError(issues[0].text, issues=tuple(issues))
+
+
+def _located(place: str, index: int) -> str:
+    segment, _, field = place.partition("-")
+    return place if index == 1 else f"{segment}[{index}]-{field}"
+
+
+def _fault(kind: str, value: str) -> str | None:
+    if kind == STUDY:
+        uid = value.removeprefix("urn:oid:")
+        valid = value.startswith("urn:oid:") and len(uid) <= 64 and _UID.match(uid)
+        return None if valid else "is not a UID as urn:oid:<UID> of at most 64 characters"
+    limit = 64 if kind in (PLACER, FILLER) else SHORT
+    if not value.strip():
+        return "is empty"
+    if len(value) > limit:
+        return f"has {len(value)} characters; at most {limit} fit into DICOM"
+    if "\\" in value or any(ord(char) < 32 for char in value):
+        return "holds a backslash or a control character, which DICOM forbids"
+    return None
+
+
+def location_of(identity: str) -> str:
+    """Where in a message the number stands that OrderRow calls so."""
+    kinds = {"placer": PLACER, "filler": FILLER, "accession": ACCESSION, "study_uid": STUDY}
+    return _WORDS[kinds[identity]][1]
+
+
+def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
+    """Give the order the numbers that nobody gave it, and write them on the resource."""
+    if numbers.accession and numbers.procedure_id and numbers.step_id and numbers.study_uid:
+        return numbers
+    serial = f"{tx.now.astimezone(site.zone):%y}{_base_36(tx.next_number('order')):0>6}"
+    identifiers: list[Resource] = list(resource.get("identifier", ()))
+    if numbers.accession is None:
+        accession = Identity(names.accession_system(site.facility), _free_accession(tx, site, serial))
+        numbers = replace(numbers, accession=accession)
+        identifiers.append(_identifier(names.V2_0203, ACCESSION, accession))
+    if numbers.procedure_id is None:
+        numbers = replace(numbers, procedure_id=f"RP{serial}")
+        own = Identity(names.procedure_system(site.facility), f"RP{serial}")
+        identifiers.append(_identifier(names.IDENTIFIER_TYPES, PROCEDURE, own))
+    if numbers.step_id is None:
+        numbers = replace(numbers, step_id=f"SPS{serial}")
+        own = Identity(names.step_system(site.facility), f"SPS{serial}")
+        identifiers.append(_identifier(names.IDENTIFIER_TYPES, STEP, own))
+    if numbers.study_uid is None:
+        numbers = replace(numbers, study_uid=f"2.25.{uuid.uuid4().int}")  # PS3.5 B.2
+        identifiers.append({"system": names.STUDY_UID, "value": f"urn:oid:{numbers.study_uid}"})
+    resource["identifier"] = identifiers
+    return numbers
+
+
+def _free_accession(tx: Tx, site: Site, serial: str) -> str:
+    while True:
+        value = f"{site.facility}{serial}"
+        if not tx.find_orders(accession=Identity(names.accession_system(site.facility), value), limit=1):
+            return value
+        serial = f"{serial[:2]}{_base_36(tx.next_number('order')):0>6}"  # a client has chosen ours by accident
+
+
+def _identifier(system: str, code: str, identity: Identity) -> Resource:
+    return {
+        "type": {"coding": [{"system": system, "code": code}]},
+        "system": identity.system,
+        "value": identity.value,
+    }
+
+
+def _base_36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _ROOT_36[digit] + digits
+    return digits or "0"
+
+
+def keep(site: Site, before: Resource, after: Resource, index: int = 1) -> None:
+    """Lay the numbers that ``after`` leaves out back into it; InvalidContentError where it changes one."""
+    given = {kind: item for item in after.get("identifier", ()) if (kind := kind_of(item))}
+    for item in before.get("identifier", ()):
+        kind = kind_of(item)
+        if kind is None:
+            continue
+        fresh = given.get(kind)
+        if fresh is None:
+            after.setdefault("identifier", []).append(item)
+        elif _number(site, kind, fresh) != _number(site, kind, item):
+            words, place = _WORDS[kind]
+            position = after["identifier"].index(fresh)
+            raise InvalidContentError(
+                f"the {words} of an order does not change",
+                expression=f"ServiceRequest.identifier[{position}]",
+                location=_located(place, index),
+            )
+
+
+def _number(site: Site, kind: str, identifier: Resource) -> tuple[str, str]:
+    default = {
+        ACCESSION: names.accession_system(site.facility),
+        PROCEDURE: names.procedure_system(site.facility),
+        STEP: names.step_system(site.facility),
+    }
+    return identifier.get("system") or default.get(kind, ""), identifier.get("value", "")

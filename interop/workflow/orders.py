@@ -1,0 +1,273 @@
+"""Orders: placed, changed, held, released, cancelled, completed, from either door; one order has one life.
+
+The life itself is the table in ``lifecycle``. Here: which order is meant, whether it was told before, what a change may
+touch, and what follows from it (worklist, messages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
+from interop.fhir.orders import OrderFacts, order_facts
+from interop.store import DuplicateIdentityError, OrderRow, Stored, Tx
+from interop.workflow import linking, numbers, outbox
+from interop.workflow.lifecycle import (
+    ABSENT,
+    FHIR,
+    IN_ERROR,
+    ON_HOLD,
+    REVOKED,
+    State,
+    advance,
+    event_of,
+    on_worklist,
+)
+from interop.workflow.numbers import Numbers
+from interop.workflow.scheduling import Plan, is_order, plan, schedule, step_of, write_step
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an order; ``row`` is None for a ServiceRequest that is only stored."""
+
+    stored: Stored
+    row: OrderRow | None = None
+    issues: tuple[Issue, ...] = ()
+    fresh: bool = False  # the order began with this
+
+
+def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None = None, index: int = 1) -> Outcome:
+    """A new order; ``resource`` has its subject. What is no imaging order is stored, and no more.
+
+    The same order again is answered with the one that stands; DuplicateError if it says something else.
+    """
+    facts = order_facts(resource, site.zone)
+    if not is_order(site, resource, facts):
+        return Outcome(tx.create(resource, id=id))
+    if facts.patient is None:
+        raise InvalidContentError("an order needs a Patient", expression="ServiceRequest.subject", location="PID-3")
+    numbers.check(resource, index)
+    given = Numbers.of(resource, site)
+    tx.lock(*given.lock_keys())
+    present = numbers.find(tx, given)
+    if present is not None:
+        return _again(tx, site, present, resource, door, index)
+    resource = dict(resource)
+    resource.setdefault("authoredOn", _instant(tx))
+    return _begin(tx, site, resource, facts, given, door, id=id)
+
+
+def _begin(
+    tx: Tx,
+    site: Site,
+    resource: Resource,
+    facts: OrderFacts,
+    given: Numbers,
+    door: str,
+    *,
+    id: str | None = None,
+    known: bool = False,
+) -> Outcome:
+    """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
+    held = resource["status"] == ON_HOLD
+    assigned = numbers.assign(tx, site, resource, given)
+    found = plan(site, resource, facts)
+    state = schedule(advance(ABSENT, "new", door), found)
+    if held:
+        state = advance(state, "hold", door)
+    resource["status"] = state.status
+    write_step(resource, state.step)
+    stored = tx.update(resource) if known else tx.create(resource, id=id)
+    row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
+    _put(tx, row)
+    _follow(tx, site, None, row, "new", resource)
+    return Outcome(stored, row, found.issues, fresh=True)
+
+
+def advance_order(
+    tx: Tx,
+    site: Site,
+    row: OrderRow,
+    event: str,
+    door: str,
+    content: Resource | None = None,
+    *,
+    cleared: Iterable[str] = (),
+    index: int = 1,
+    tell: bool = True,
+) -> Outcome:
+    """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears."""
+    state = advance(State(row.status, row.step), event, door)
+    stored = tx.get("ServiceRequest", row.id)
+    before = stored.resource()
+    after = dict(before)
+    if content is not None:
+        numbers.check(content, index)
+        numbers.keep(site, before, {**content}, index)
+        after["identifier"] = linking.joined_identifiers(before, content)
+        if event == "change":
+            after = linking.changed(before, content, cleared)
+    return _write(tx, site, row, stored, after, state, event if tell else None)
+
+
+def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
+    """A ServiceRequest put by FHIR over the present one."""
+    row = tx.order(present.id)
+    facts = order_facts(resource, site.zone)
+    if row is None:
+        if not is_order(site, resource, facts):
+            return Outcome(tx.update(resource))
+        numbers.check(resource)
+        given = Numbers.of(resource, site)
+        tx.lock(*given.lock_keys())
+        resource.setdefault("authoredOn", _instant(tx))
+        return _begin(tx, site, resource, facts, given, FHIR, known=True)
+    before = present.resource()
+    after = dict(resource)
+    _refuse_other_order(before, after)
+    numbers.check(after)
+    numbers.keep(site, before, after)
+    step = step_of(after)
+    state = State(row.status, row.step)
+    event = event_of(state, str(after["status"]), row.step if step is None else step)
+    return _write(tx, site, row, present, after, advance(state, event, FHIR), event)
+
+
+def delete(tx: Tx, site: Site, id: str) -> Stored:
+    """Cancel the order and mark it as entered in error. It goes from sight too, unless others refer to it."""
+    stored = tx.get("ServiceRequest", id)
+    row = tx.order(id)
+    if row is not None:
+        outcome = advance_order(tx, site, row, "entered-in-error", FHIR)
+        stored = outcome.stored
+        # its numbers are free again: what was entered in error is entered anew, correctly
+        tx.put_order(replace(outcome.row or row, placer=None, filler=None, accession=None, study_uid=None))
+    return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
+
+
+def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, index: int) -> Outcome:
+    """An order whose identity stands: told before by this door, or known from the other one."""
+    stored = tx.get("ServiceRequest", row.id)
+    if row.status in (REVOKED, IN_ERROR):
+        raise _duplicate(row, f"is {row.status}; a new order needs a new number", index)
+    told_key = f"told:{door}:{row.id}"
+    if row.origin.partition(":")[0] == door:
+        first = tx.read("ServiceRequest", row.id, 1)
+        same = first is not None and linking.same_content(site, first.resource(), resource)
+    else:
+        told = tx.get_state(told_key)
+        if told is None:
+            tx.set_state(told_key, linking.digest(resource))
+            return _link(tx, site, row, stored, resource)
+        same = told == linking.digest(resource)
+    if not same:
+        raise _duplicate(row, "says something else; changes are told as such", index)
+    return Outcome(stored, row)
+
+
+def _duplicate(row: OrderRow, words: str, index: int) -> DuplicateError:
+    segment = "ORC" if index == 1 else f"ORC[{index}]"
+    number = "2" if row.placer else "3"
+    return DuplicateError(
+        f"ServiceRequest/{row.id} has this order number and {words}",
+        expression="ServiceRequest.identifier",
+        location=f"{segment}-{number}",
+    )
+
+
+def _link(tx: Tx, site: Site, row: OrderRow, stored: Stored, resource: Resource) -> Outcome:
+    before = stored.resource()
+    _refuse_other_patient(before, resource)
+    after, issues = linking.filled(before, resource)
+    outcome = _write(tx, site, row, stored, after, State(row.status, row.step), None)
+    return replace(outcome, issues=(*outcome.issues, *issues))
+
+
+def _write(
+    tx: Tx, site: Site, row: OrderRow, stored: Stored, after: Resource, state: State, event: str | None
+) -> Outcome:
+    """The order's new version, its row and what follows; nothing at all where nothing changes."""
+    facts = order_facts(after, site.zone)
+    found = plan(site, after, facts)
+    state = schedule(state, found)
+    after["status"] = state.status
+    write_step(after, state.step)
+    fresh = tx.update(after)
+    if fresh.version == stored.version:
+        return Outcome(stored, row)
+    new_row = _row(tx, row.id, facts, Numbers.of(after, site), state, found, row.origin)
+    _put(tx, new_row)
+    _follow(tx, site, row, new_row, event, after)
+    return Outcome(fresh, new_row, found.issues if event == "change" else ())
+
+
+def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:
+    if row.scheduled or (before is not None and before.scheduled):
+        tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
+    if event is not None:
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
+
+
+def _put(tx: Tx, row: OrderRow) -> None:
+    try:
+        tx.put_order(row)
+    except DuplicateIdentityError as error:
+        place_ = numbers.location_of(error.identity)
+        raise DuplicateError(error.text, expression="ServiceRequest.identifier", location=place_) from error
+
+
+def _row(tx: Tx, id: str, facts: OrderFacts, given: Numbers, state: State, found: Plan, origin: str) -> OrderRow:
+    return OrderRow(
+        id=id,
+        patient_id=(facts.patient or "").removeprefix("Patient/"),
+        status=state.status,
+        step=state.step,
+        origin=origin,
+        updated=tx.now,
+        placer=given.placer,
+        filler=given.filler,
+        accession=given.accession,
+        study_uid=given.study_uid,
+        procedure_id=given.procedure_id,
+        step_id=given.step_id,
+        scheduled=on_worklist(state) and not found.missing,
+        missing=found.missing,
+        modality=found.modality,
+        start=found.start,
+        stations=found.stations,
+    )
+
+
+def _refuse_other_order(before: Resource, after: Resource) -> None:
+    _refuse_other_patient(before, after)
+    for name in ("intent", "doNotPerform"):
+        if (before.get(name) or None) != (after.get(name) or None):
+            raise InvalidContentError(
+                f"the {name} of an order does not change; cancel it instead", expression=f"ServiceRequest.{name}"
+            )
+
+
+def _refuse_other_patient(before: Resource, after: Resource) -> None:
+    if before["subject"].get("reference") != after.get("subject", {}).get("reference"):
+        raise ConflictError(
+            f"the order is one of {before['subject'].get('reference')}",
+            expression="ServiceRequest.subject",
+            location="PID-3",
+            status=422,
+        )
+
+
+def _instant(tx: Tx) -> str:
+    return tx.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def refuse_other_patient(row: OrderRow, patient_id: str) -> None:
+    """ConflictError if a message speaks of this order under another patient."""
+    if row.patient_id != patient_id:
+        raise ConflictError(f"ServiceRequest/{row.id} is an order of another patient", location="PID-3")

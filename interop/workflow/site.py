@@ -1,0 +1,30 @@
+"""What the rules need to know of the site they run at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from interop.dicom.stations import Station
+from interop.mapping.peers import Receiver
+from interop.mapping.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Read once at start by the composition root."""
+
+    facility: str  # at most 4 characters A-Z 0-9
+    zone: tzinfo  # of DICOM and HL7 times that state none
+    stations: tuple[Station, ...]
+    receivers: tuple[Receiver, ...]
+    tables: Tables
+    public_url: str  # how clients reach the HTTP server, without a trailing slash
+
+    def stations_of(self, modality: str) -> tuple[str, ...]:
+        """The AE titles of all stations of a modality."""
+        return tuple(station.aet for station in self.stations if station.modality == modality)
+
+    def station(self, aet: str) -> Station | None:
+        """The station of that AE title."""
+        return next((station for station in self.stations if station.aet == aet), None)

@@ -1,0 +1,129 @@
+"""What an archive tells of an instance becomes facts, and what cannot be read stays unknown."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from interop.dicom.facts import has_title, instance_of, series_of, study_of
+from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+
+NICOSIA = ZoneInfo("Asia/Nicosia")
+TAGS: dict[str, Any] = {
+    "0008,0016": "1.2.840.10008.5.1.4.1.1.2",
+    "0008,0020": "20260701",
+    "0008,0021": "20260701",
+    "0008,0030": "101500",
+    "0008,0050": " A1 ",
+    "0008,0051": [{"0040,0031": "LOCAL", "0040,0032": "1.2.3", "0040,0033": "ISO"}],
+    "0008,0060": "CT",
+    "0008,0080": "Γενικό Νοσοκομείο",
+    "0008,0090": "House^Gregory",
+    "0008,1030": "CT Thorax",
+    "0008,103e": "Axial",
+    "0008,1050": "A^B\\C^D",
+    "0008,1070": "E^F",
+    "0010,0010": "Παπαδόπουλος^Νίκος",
+    "0010,0020": "123 ",
+    "0010,0021": "HOSP",
+    "0010,0030": "1980.01.02",
+    "0010,0040": "M",
+    "0018,0015": "CHEST",
+    "0020,000d": "1.2.3.4",
+    "0020,000e": "1.2.3.4.5",
+    "0020,0010": "RP1",
+    "0020,0011": "2",
+    "0020,0060": "L",
+    "7fe0,0010": None,
+}
+
+
+def test_a_study_is_read() -> None:
+    assert study_of(TAGS, NICOSIA) == StudyFacts(
+        study_uid="1.2.3.4",
+        patient_id="123",
+        issuer="HOSP",
+        patient_name="Παπαδόπουλος^Νίκος",
+        birth_date="1980-01-02",
+        sex="M",
+        accession="A1",
+        accession_issuer="1.2.3",
+        study_id="RP1",
+        description="CT Thorax",
+        started=datetime(2026, 7, 1, 7, 15, tzinfo=UTC),
+        referrer="House^Gregory",
+        institution="Γενικό Νοσοκομείο",
+    )
+
+
+def test_a_series_is_read() -> None:
+    assert series_of(TAGS, NICOSIA) == SeriesFacts(
+        uid="1.2.3.4.5",
+        modality="CT",
+        number=2,
+        description="Axial",
+        body_part="CHEST",
+        laterality="L",
+        started=date(2026, 7, 1),
+        performers=("A^B", "C^D", "E^F"),
+    )
+
+
+def test_a_stated_offset_wins_over_the_site_zone() -> None:
+    study = study_of({**TAGS, "0008,0201": "-0500"}, NICOSIA)
+    assert study is not None
+    assert study.started == datetime(2026, 7, 1, 15, 15, tzinfo=UTC)
+
+
+def test_what_cannot_be_read_is_unknown() -> None:
+    broken = {
+        "0020,000d": "1.2.3",
+        "0020,000e": "1.2.3.4",
+        "0010,0030": "someday",
+        "0010,0040": "X",
+        "0008,0020": None,
+        "0008,0051": "no sequence",
+        "0020,0011": "two",
+        "0020,0060": "B",
+    }
+    assert study_of(broken, UTC) == StudyFacts(study_uid="1.2.3")
+    assert series_of(broken, UTC) == SeriesFacts(uid="1.2.3.4", modality="OT")
+
+
+@pytest.mark.parametrize("uid", [None, "", "../x", "1.2\\1.3", "x" * 70])
+def test_an_instance_of_no_study_or_series_is_none(uid: str | None) -> None:
+    assert study_of({**TAGS, "0020,000d": uid}, UTC) is None
+    assert series_of({**TAGS, "0020,000e": uid}, UTC) is None
+
+
+def resource(sop_class: str, **tags: str) -> dict[str, Any]:
+    return {"MainDicomTags": {"0008,0018": "1.2.9", "0020,0013": "7", **tags}, "Metadata": {"SopClassUid": sop_class}}
+
+
+def test_an_image_is_read_without_its_own_tags() -> None:
+    multiframe = resource("1.2.840.10008.5.1.4.1.1.3.1", **{"0028,0008": "87"})
+    assert instance_of(multiframe) == InstanceFacts("1.2.9", "1.2.840.10008.5.1.4.1.1.3.1", 7, None, 87)
+    assert instance_of({"MainDicomTags": {}, "Metadata": {}}) is None
+    assert instance_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "tags", "title"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.33", {"0040,a043": [{"0008,0104": "Adult Echo Report"}]}, "Adult Echo Report"),
+        ("1.2.840.10008.5.1.4.1.1.88.59", {"0040,a043": []}, None),
+        ("1.2.840.10008.5.1.4.1.1.104.1", {"0042,0010": "Γνωμάτευση"}, "Γνωμάτευση"),
+        ("1.2.840.10008.5.1.4.1.1.11.1", {"0070,0080": "LABEL", "0070,0081": "For review"}, "For review"),
+        ("1.2.840.10008.5.1.4.1.1.66.4", {"0070,0080": "LABEL"}, "LABEL"),
+    ],
+)
+def test_a_document_has_its_title(sop_class: str, tags: dict[str, Any], title: str | None) -> None:
+    assert has_title(sop_class)
+    read = instance_of(resource(sop_class), {"0008,0016": sop_class, **tags})
+    assert read is not None
+    assert read.title == title
+
+
+def test_images_need_no_title() -> None:
+    assert not has_title("1.2.840.10008.5.1.4.1.1.2")
