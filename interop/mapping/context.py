@@ -15,7 +15,7 @@ from interop.mapping.codes import Code, CodeTable
 class Context:
     """One message (or one order on its way out) in one site's terms."""
 
-    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "resolved", "sender", "target", "zone")
+    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "resolved", "sender", "zone")
 
     def __init__(
         self,
@@ -31,10 +31,9 @@ class Context:
         self.sender = sender  # MSH-4
         self.authorities = authorities
         self.codes = codes
-        self.target = ""  # the type of the resource in the making
         self.resolved: Mapping[str, dict[str, Any]] = {}  # resources by reference, on the way out
         self.issues: list[Issue] = []
-        self.cleared: list[str] = []  # targets that the sender asks to empty
+        self.cleared: list[str] = []  # elements that the sender asks to empty
 
     def unmapped(self, text: str, location: str, *, code: str = "value", hl7_code: str = "102") -> None:
         """Note what could not be mapped; the rest goes on without it (design law 6)."""
@@ -47,6 +46,21 @@ class Context:
             location = f"{value.location}.{component}" if component else value.location
             self.unmapped(f"{code!r} is not in the table {table}", location, code="code-invalid", hl7_code="103")
         return found
+
+    def person(self, reference: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Identifiers and names of whom a reference means, as far as they are known here."""
+        known = self.resolved.get(reference.get("reference", ""), {})
+        inner = known.get("practitioner")
+        if inner and not known.get("name"):  # PractitionerRole
+            return self.person(inner)
+        found = known.get("name", [])
+        named = [{"family": found}] if isinstance(found, str) else list(found)  # an Organization's is text
+        identifiers = [one for one in known.get("identifier", []) if one.get("value")]
+        if reference.get("identifier", {}).get("value"):
+            identifiers.append(reference["identifier"])
+        if not named and reference.get("display"):
+            named = [{"text": reference["display"]}]
+        return identifiers, named
 
 
 class Contained(NamedTuple):

@@ -117,7 +117,7 @@ class CompiledRow:
         self._empty = _meaning_of_nothing(row, codes)
         self._many = "[]" in row.target
         self._required = row.required
-        self._element = re.split(r"[.\[]", row.target)[0]
+        self._element = _clearable(row.target)
         try:
             self._put = setter(row.target)
         except ValueError as error:
@@ -139,14 +139,22 @@ class CompiledRow:
         if self._empty is not None:
             self._keep(self._empty(context), draft, self._sources[0].text)
         elif self._required:
-            position = self._sources[0].text
-            raise InvalidContentError(f"{position} is needed", location=position, hl7_code="101")
+            raise self._missing(scope)
+
+    def _missing(self, scope: Scope) -> InvalidContentError:
+        text, name, number, _ = self._sources[0]
+        segments = scope.get(name)
+        where = f"{segments[0].location}-{number}" if segments else text
+        return InvalidContentError(f"{text} is needed", location=where, hl7_code="101")
 
     def _take(self, found: Sequence[Value], draft: Draft, context: Context) -> bool:
         taken = False
         for value in found:
             if value.null:
-                context.cleared.append(f"{context.target}.{self._element}")
+                if self._required:
+                    raise InvalidContentError("cannot be emptied", location=value.location, hl7_code="101")
+                if self._element:
+                    context.cleared.append(self._element)
                 return True
             taken |= self._keep(self._convert(value, context), draft, value)
         return taken
@@ -157,6 +165,12 @@ class CompiledRow:
         if self.trace is not None:
             self.trace(self.name, origin if isinstance(origin, str) else origin.location)
         return True
+
+
+def _clearable(target: str) -> str:
+    """The element that ``""`` empties: a whole one only, and no number by which something is known."""
+    element = target.removesuffix("[]")
+    return element if element.isalpha() and element not in ("identifier", "extension") else ""
 
 
 def _conversion(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Value, Context], Any]:

@@ -49,7 +49,11 @@ class MappedReport:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a message became. ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.name``."""
+    """What a message became.
+
+    ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.maritalStatus``. The issues are those of
+    the mapping; ``Message.issues`` has those of the reading.
+    """
 
     type: str
     patient: dict[str, Any] | None
@@ -97,9 +101,8 @@ def map_message(
         if table.report:
             reports.append(_report(group, scope, table, context))
     _check_required(message, table)
-    issues = [*message.issues, *context.issues, *_unread(message, table)]
-    cleared = tuple(dict.fromkeys(context.cleared))
-    return Mapped(message.type, patient, tuple(orders), tuple(reports), tuple(issues), cleared)
+    issues = (*context.issues, *_unread(message, table))
+    return Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
 
 
 def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:
@@ -130,8 +133,11 @@ def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
 def run(rows: Sequence[CompiledRow], type: str, scope: Scope, context: Context) -> dict[str, Any]:
     """The resource that the rows make of the segments."""
     draft = Draft(type)
+    before, context.cleared = context.cleared, []
     for row in rows:
         row.run(scope, draft, context)
+    emptied = [f"{type}.{element}" for element in context.cleared if element not in draft.resource]
+    context.cleared = before + emptied
     return draft.resource
 
 
@@ -141,7 +147,6 @@ def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context:
         return None
     if len(found) > 1:
         raise UnsupportedError("a message about more than one patient", location=found[1].location, hl7_code="207")
-    context.target = "Patient"
     return run(table.patient, "Patient", leading, context)
 
 
@@ -158,7 +163,6 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMe
             f"an order with control code {control} needs an OBR segment", location=orc.location, hl7_code="100"
         )
     _note_repeated(group, context)
-    context.target = "ServiceRequest"
     return MappedOrder(control, event, run(table.order, "ServiceRequest", scope, context), group.index)
 
 
@@ -200,7 +204,6 @@ def _report(
         raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
     for note in group.segments.get("NTE", []):
         context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
-    context.target = "DiagnosticReport"
     report = run(table.report, "DiagnosticReport", scope, context)
     result: Result = results_of(group, scope, report, table, context)
     identities = {
