@@ -15,7 +15,9 @@ from interop.mapping.codes import Code, CodeTable
 class Context:
     """One message (or one order on its way out) in one site's terms."""
 
-    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "resolved", "sender", "zone")
+    __slots__ = (
+        "authorities", "cleared", "codes", "contained", "facility", "issues", "reading", "resolved", "sender", "zone",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -31,7 +33,10 @@ class Context:
         self.sender = sender  # MSH-4
         self.authorities = authorities
         self.codes = codes
-        self.resolved: Mapping[str, dict[str, Any]] = {}  # resources by reference, on the way out
+        # On the way out: resources by reference, and those contained in each source (two may have a #performer).
+        self.resolved: Mapping[str, dict[str, Any]] = {}
+        self.contained: Mapping[str, Mapping[str, dict[str, Any]]] = {}
+        self.reading = ""  # the source of the value at hand
         self.issues: list[Issue] = []
         self.cleared: list[str] = []  # elements that the sender asks to empty
 
@@ -49,7 +54,8 @@ class Context:
 
     def person(self, reference: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Identifiers and names of whom a reference means, as far as they are known here."""
-        known = self.resolved.get(reference.get("reference", ""), {})
+        literal = reference.get("reference", "")
+        known = self.contained.get(self.reading, {}).get(literal) or self.resolved.get(literal, {})
         inner = known.get("practitioner")
         if inner and not known.get("name"):  # PractitionerRole
             return self.person(inner)

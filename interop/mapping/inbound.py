@@ -136,7 +136,7 @@ class CompiledRow:
                     return
         if there:
             return
-        if self._empty is not None:
+        if self._empty is not None and scope.get(self._sources[0].segment):
             self._keep(self._empty(context), draft, self._sources[0].text)
         elif self._required:
             raise self._missing(scope)
@@ -198,15 +198,17 @@ def _by_codes(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Value, Cont
     def convert(value: Value, context: Context) -> Any:
         text = value.text(1).strip()
         found = context.find(table, text, value)
-        if found is None and required:
-            raise UnmappedCodeError(f"{text!r} is not in the table {table}", location=value.location)
+        if found is None and required:  # what is needed and unknown is said to be unknown (design law 6)
+            found = context.codes[table].find("")
+            if found is None:
+                raise UnmappedCodeError(f"{text!r} is not in the table {table}", location=value.location)
         return shape(found, value)
 
     return convert
 
 
 def _meaning_of_nothing(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Context], Any] | None:
-    """What an absent field means, where the code table has a row for it."""
+    """What an empty field of a segment that is there means, where the code table has a row for it."""
     if not row.codes or "" not in codes[row.codes].rows:
         return None
     table, shape = row.codes, CODE_CONVERTERS[row.convert or "code_to_code"]

@@ -66,7 +66,7 @@ def _bundle(mapped: Mapped) -> dict[str, Any]:
 
 
 def _order(order: MappedOrder, subject: Mapping[str, Any]) -> dict[str, Any]:
-    resource = {**order.service_request, "status": _STATUS.get(order.event, "active"), **subject}
+    resource = {"intent": "order", **order.service_request, "status": _STATUS.get(order.event, "active"), **subject}
     return {"fullUrl": _url("ServiceRequest", order.index), "resource": resource}
 
 
