@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from logging import getLogger
 from typing import Protocol
 
 from interop.errors import UnavailableError
-from interop.hl7.framing import Frame, FrameDecoder, frame
+from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
 
 logger = getLogger(__name__)
 
@@ -62,7 +63,7 @@ class _Wire(asyncio.Protocol):
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(UnavailableError("the receiver closed the connection without an answer"))
 
-    def _take(self, found: list[object]) -> None:
+    def _take(self, found: Sequence[Frame | FramingFault]) -> None:
         for item in found:
             if isinstance(item, Frame) and self._reply is not None and not self._reply.done():
                 self._reply.set_result(item.data)

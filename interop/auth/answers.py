@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from interop.errors import InteropError
+from interop.fhir.json import dumps
+from interop.fhir.outcome import outcome
 
 _PAGES = re.compile(r"/|/(viewer|login|console)(/.*)?")
 _DATA = re.compile(r"/(dicom-web|api)(/.*)?")
@@ -43,6 +44,8 @@ class Answers:
             response = self._page(error.status, title, error.text)
         else:
             response = _problem(error, title)
+        if error.status == 401:
+            response.headers["www-authenticate"] = _challenge(error, scope)
         if error.status == 503:
             response.headers["retry-after"] = str(error.retry_after or 10)
         return response
@@ -54,21 +57,22 @@ class Answers:
         return self(error, request.scope)
 
 
+def _challenge(error: InteropError, scope: Scope) -> str:
+    """RFC 6750 3: why a token was refused, where one was sent."""
+    if "authorization" not in Headers(scope=scope):
+        return 'Bearer realm="interop"'
+    return f'Bearer realm="interop", error="invalid_token", error_description="{error.text}"'
+
+
 def _wants_page(scope: Scope) -> bool:
     return "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def _outcome(error: InteropError) -> Response:
-    issues = [
-        {"severity": issue.severity, "code": issue.code, "diagnostics": issue.text}
-        | ({"expression": list(issue.expression)} if issue.expression else {})
-        for issue in error.issues
-    ]
-    body = orjson.dumps({"resourceType": "OperationOutcome", "issue": issues})
-    return Response(body, error.status, media_type="application/fhir+json")
+    return Response(dumps(outcome(error)), error.status, media_type="application/fhir+json")
 
 
 def _problem(error: InteropError, title: str) -> Response:
     """RFC 9457."""
-    body = orjson.dumps({"title": title, "status": error.status, "detail": error.text, "code": error.issue_code})
+    body = dumps({"title": title, "status": error.status, "detail": error.text, "code": error.issue_code})
     return Response(body, error.status, media_type="application/problem+json")

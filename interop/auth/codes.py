@@ -11,23 +11,16 @@ import hashlib
 import json
 import re
 import secrets
-from typing import Any, Protocol
+from typing import Any
 
 from interop.errors import UnauthenticatedError
+from interop.store import Tx
 
 SECONDS = 60
 CODE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class StateTx(Protocol):
-    """What a code needs of a unit of work."""
-
-    def lock(self, *keys: str) -> None: ...
-    def get_state(self, name: str) -> str | None: ...
-    def set_state(self, name: str, value: str) -> None: ...
-
-
-def make(tx: StateTx, purpose: str, opens: dict[str, Any], *, now: float, seconds: int = SECONDS) -> str:
+def make(tx: Tx, purpose: str, opens: dict[str, Any], *, now: float, seconds: int = SECONDS) -> str:
     """A new code that opens this once, for this purpose only."""
     if not 0 < seconds <= SECONDS:
         raise ValueError(f"a code lives for at most {SECONDS} seconds")
@@ -41,7 +34,7 @@ def make(tx: StateTx, purpose: str, opens: dict[str, Any], *, now: float, second
     return code
 
 
-def peek(tx: StateTx, purpose: str, code: str, *, now: float) -> dict[str, Any]:
+def peek(tx: Tx, purpose: str, code: str, *, now: float) -> dict[str, Any]:
     """What the code would open; UnauthenticatedError if it is unknown, used or too old."""
     digest = _digest(purpose, code)
     found = _living(tx, _shard(digest), now).get(digest)
@@ -50,7 +43,7 @@ def peek(tx: StateTx, purpose: str, code: str, *, now: float) -> dict[str, Any]:
     return dict(found["opens"])
 
 
-def redeem(tx: StateTx, purpose: str, code: str, *, now: float) -> dict[str, Any]:
+def redeem(tx: Tx, purpose: str, code: str, *, now: float) -> dict[str, Any]:
     """What the code opens, which it never does again; UnauthenticatedError if it is unknown, used or too old."""
     digest = _digest(purpose, code)
     shard = _shard(digest)
@@ -70,6 +63,6 @@ def _shard(digest: str) -> str:
     return f"codes:{digest[0]}"
 
 
-def _living(tx: StateTx, shard: str, now: float) -> dict[str, Any]:
+def _living(tx: Tx, shard: str, now: float) -> dict[str, Any]:
     kept = json.loads(tx.get_state(shard) or "{}")
     return {digest: entry for digest, entry in kept.items() if entry["until"] > now}

@@ -133,10 +133,6 @@ class AuthMiddleware:
 
     async def _refuse(self, error: InteropError, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._answer(error, scope)
-        if error.status == 401:
-            presented = "authorization" in Headers(scope=scope)
-            why = f', error="invalid_token", error_description="{error.text}"' if presented else ""
-            response.headers["www-authenticate"] = f'Bearer realm="interop"{why}'
         if scope["method"] not in _SAFE:
             response.headers["connection"] = "close"  # the body stays unread
         await response(scope, receive, send)

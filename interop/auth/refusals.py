@@ -5,29 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
 
 from interop.access import Agent
 from interop.audit import Event
 from interop.errors import UnavailableError
+from interop.store import Store
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _MOST = 120  # addresses told apart in one minute; a flood from more of them shares one event
-
-
-class SessionStore(Protocol):
-    """What this door needs of the store."""
-
-    async def unit(self, agent: Agent, work: Callable[[Any], T]) -> T: ...
-    async def view(self, work: Callable[[Any], T]) -> T: ...
 
 
 class Refusals:
     """Writes refusals down, bounded."""
 
-    def __init__(self, store: SessionStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._minute = 0

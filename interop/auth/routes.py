@@ -14,9 +14,10 @@ from starlette.routing import Route
 from interop.access import Agent
 from interop.audit import Event
 from interop.auth import codes
-from interop.auth.refusals import Refusals, SessionStore
+from interop.auth.refusals import Refusals
 from interop.auth.sessions import Sessions
 from interop.errors import ForbiddenError, UnauthenticatedError
+from interop.store import Store, Tx
 
 _PURPOSE = "console"
 
@@ -26,7 +27,7 @@ class Login:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: Store,
         sessions: Sessions,
         refusals: Refusals,
         *,
@@ -45,7 +46,7 @@ class Login:
             raise ForbiddenError("a sign-in link is made with a bearer token that is not bound to a patient")
         opens = {"sub": agent.who, "name": agent.name, "scope": " ".join(sorted(agent.scopes))}
 
-        def work(tx: Any) -> str:
+        def work(tx: Tx) -> str:
             tx.audit(Event("login", "link", "E"))
             return codes.make(tx, _PURPOSE, opens, now=self._clock())
 
@@ -54,7 +55,7 @@ class Login:
     async def make(self, request: Request) -> Response:
         """POST /api/v1/login: a link for whoever holds the bearer token."""
         url = await self.link(request.state.agent)
-        return JSONResponse({"url": url, "expires_in": codes.SECONDS}, 201)
+        return JSONResponse({"url": url, "expires_in": codes.SECONDS})
 
     async def redeem(self, request: Request) -> Response:
         """GET /login/{code}: opens a session and leads to the start page. A HEAD request uses nothing up."""
@@ -63,7 +64,7 @@ class Login:
         anonymous: Agent = request.state.agent
         code = request.path_params["code"]
 
-        def work(tx: Any) -> dict[str, Any]:
+        def work(tx: Tx) -> dict[str, Any]:
             tx.audit(Event("login", "login", "E"))
             return codes.redeem(tx, _PURPOSE, code, now=self._clock())
 

@@ -10,9 +10,10 @@ from typing import Any
 from interop.access import Agent
 from interop.audit import Event
 from interop.auth import codes
-from interop.auth.refusals import Refusals, SessionStore
+from interop.auth.refusals import Refusals
 from interop.auth.sessions import Sessions
 from interop.errors import UnauthenticatedError
+from interop.store import Store, Tx
 
 _PURPOSE = "viewer"
 
@@ -24,7 +25,7 @@ class ViewerLinks:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: Store,
         sessions: Sessions,
         refusals: Refusals,
         *,
@@ -41,7 +42,7 @@ class ViewerLinks:
         """InvalidContentError if the studies do not fit one session."""
         self._sessions.check_studies(studies)
 
-    def write(self, tx: Any, studies: Sequence[str]) -> str:
+    def write(self, tx: Tx, studies: Sequence[str]) -> str:
         """The URL for the unit's agent and these studies; good once the unit is committed, for sixty seconds."""
         opens = {"sub": tx.agent.who, "studies": sorted(set(studies))}
         return f"{self._public_url}/viewer/open/{codes.make(tx, _PURPOSE, opens, now=self._clock())}"
@@ -50,7 +51,7 @@ class ViewerLinks:
         """The studies that the code opens and the Set-Cookie values that open them; UnauthenticatedError if it is
         spent."""
 
-        def work(tx: Any) -> dict[str, Any]:
+        def work(tx: Tx) -> dict[str, Any]:
             tx.audit(Event("login", "login", "E", entity=f"urn:oid:{opens['studies'][0]}"))
             return codes.redeem(tx, _PURPOSE, code, now=self._clock())
 

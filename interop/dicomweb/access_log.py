@@ -10,12 +10,13 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+
+import orjson
 
 from interop.access import Agent
 from interop.audit import Event
-from interop.dicomweb.archive import AccessStore
 from interop.fhir.names import STUDY_UID
+from interop.store import Store, Tx
 
 WINDOW = 300.0  # seconds
 _UNREGISTERED = 5.0  # a study without a resource yet is written down again soon, with its patient
@@ -26,10 +27,10 @@ _KINDS = {"qido-rs": "dicom-query", "wado-rs": "dicom-transfer"}
 _ACTIONS = {"qido-rs": "E", "wado-rs": "R"}
 
 
-def patient_of_study(tx: Any, study: str) -> str | None:
+def patient_of_study(tx: Tx, study: str) -> str | None:
     """``Patient/<id>`` of the study; None while it is not registered."""
     for stored in tx.by_identifier("ImagingStudy", STUDY_UID, f"urn:oid:{study}"):
-        subject = stored.resource().get("subject", {}).get("reference")
+        subject = orjson.loads(stored.body).get("subject", {}).get("reference")
         if subject:
             return str(subject)
     return None
@@ -38,7 +39,7 @@ def patient_of_study(tx: Any, study: str) -> str | None:
 class AccessLog:
     """Writes accesses down."""
 
-    def __init__(self, store: AccessStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
         self._until: dict[_Key, float] = {}
@@ -75,7 +76,7 @@ class AccessLog:
         done.add_done_callback(_retrieved)
         self._writing |= dict.fromkeys(keys, done)
 
-        def work(tx: Any) -> list[str | None]:
+        def work(tx: Tx) -> list[str | None]:
             patients = [patient_of_study(tx, key[3]) if key[3] else None for key in keys]
             for key, patient in zip(keys, patients, strict=True):
                 tx.audit(_event(key, patient, detail, query, now))

@@ -1,13 +1,9 @@
-"""What this door needs of others: the archive to relay from, and the store."""
+"""What this door needs of a wire: the archive to relay from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
-
-from interop.access import Agent
-
-T = TypeVar("T")
+from collections.abc import Sequence
+from typing import Protocol
 
 
 class Answer(Protocol):
@@ -27,10 +23,3 @@ class Archive(Protocol):
     """The relay to the archive."""
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer: ...
-
-
-class AccessStore(Protocol):
-    """The store, as far as this door goes."""
-
-    async def unit(self, agent: Agent, work: Callable[[Any], T]) -> T: ...
-    async def view(self, work: Callable[[Any], T]) -> T: ...

@@ -15,10 +15,11 @@ from interop.access import Agent
 from interop.dicomweb import retrieve, search
 from interop.dicomweb.accept import wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archive import AccessStore, Archive
+from interop.dicomweb.archive import Archive
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.paths import ROOT, Target, parse
 from interop.errors import ForbiddenError, UnsupportedError
+from interop.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 _PASSED_ON = frozenset({b"range", b"if-none-match", b"if-modified-since"})
@@ -33,7 +34,7 @@ _THUMBNAIL = "128,128"
 class DicomWeb:
     """Authorises, relays and writes down."""
 
-    def __init__(self, archive: Archive, store: AccessStore, *, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, store: Store, *, public_url: str = "") -> None:
         self._archive = archive
         self._guard = Guard(store)
         self._access_log = AccessLog(store)
@@ -138,6 +139,6 @@ def _rendering(query: str, *, thumbnail: bool) -> str:
     return "&".join(f"{name}={value}" for name, value in given.items())
 
 
-def dicomweb_routes(archive: Archive, store: AccessStore, *, public_url: str = "") -> list[BaseRoute]:
+def dicomweb_routes(archive: Archive, store: Store, *, public_url: str = "") -> list[BaseRoute]:
     """The routes of this door. ``public_url`` where the server is told how clients reach it."""
     return [Route(f"{ROOT}/{{rest:path}}", DicomWeb(archive, store, public_url=public_url), name="dicomweb")]

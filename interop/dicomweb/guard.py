@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+
+import orjson
 
 from interop.access import Agent, bound_to_patient, decide, may_view_study
 from interop.dicomweb.access_log import patient_of_study
-from interop.dicomweb.archive import AccessStore
 from interop.errors import ForbiddenError
 from interop.fhir.names import STUDY_UID
 from interop.fhir.query import Clause, Query, ReferenceValue
+from interop.store import Store, Tx
 
 _KEPT_SECONDS = 10.0  # whose study it is changes only when patients are merged or a study is moved
 _KEPT = 4096
@@ -20,7 +21,7 @@ _KEPT = 4096
 class Guard:
     """Asks ``access`` with what it needs to know from the store."""
 
-    def __init__(self, store: AccessStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._owners: dict[str, tuple[float, str | None]] = {}
@@ -56,7 +57,7 @@ class Guard:
         return owner
 
 
-def _studies_of(tx: Any, patient: str) -> frozenset[str]:
+def _studies_of(tx: Tx, patient: str) -> frozenset[str]:
     """The StudyInstanceUIDs of a patient."""
     found: set[str] = set()
     after: str | None = None
@@ -64,7 +65,7 @@ def _studies_of(tx: Any, patient: str) -> frozenset[str]:
         clause = Clause("patient", "reference", (ReferenceValue("Patient", patient),))
         page = tx.search(Query("ImagingStudy", (clause,), count=200, after=after))
         for stored in page.rows:
-            for identifier in stored.resource().get("identifier", []):
+            for identifier in orjson.loads(stored.body).get("identifier", []):
                 if identifier.get("system") == STUDY_UID:
                     found.add(str(identifier["value"]).removeprefix("urn:oid:"))
         after = page.next

@@ -21,12 +21,18 @@ def prepare_sqlite(path: Path, *, migrate: bool) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        present = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        found = connection.execute(_REVISION).fetchone() if present else None
+        found = revision_of(connection)
     finally:
         connection.close()
     if needs_migration(found, migrate=migrate):
         upgrade("sqlite", lambda: sqlite3.connect(path, isolation_level=None))
+
+
+def revision_of(connection: sqlite3.Connection) -> tuple[str] | None:
+    """The row that says which schema the file has; None where it has none."""
+    present = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    found: tuple[str] | None = connection.execute(_REVISION).fetchone() if present else None
+    return found
 
 
 def prepare_postgresql(connect: Callable[[], psycopg.Connection[Any]], *, migrate: bool) -> None:

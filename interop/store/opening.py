@@ -33,13 +33,20 @@ async def open_store(
     ``sqlite:///relative/path`` or ``sqlite:////absolute/path``, with ``?max_page_count=`` to limit its size;
     ``postgresql+psycopg://user@host/name``, with ``?pool_size=`` for the units that run beside one another.
     """
-    surroundings = Surroundings(zone, index or _index_rows, audit_resource or _audit_resource)
+    surroundings = surroundings_of(zone, index, audit_resource)
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
         return await _open_sqlite(sqlite_options(url, synchronous), surroundings, migrate=migrate)
     if scheme in ("postgresql+psycopg", "postgresql"):
         return await _open_postgresql(postgresql_options(url, synchronous), surroundings, migrate=migrate)
     raise ValueError(f"{scheme}: is not the URL of a database; write sqlite:///path or postgresql+psycopg://…")
+
+
+def surroundings_of(
+    zone: tzinfo, index: IndexRows | None = None, audit_resource: AuditResource | None = None
+) -> Surroundings:
+    """What the transactions of a store are lent, this server's own unless given."""
+    return Surroundings(zone, index or _index_rows, audit_resource or _audit_resource)
 
 
 async def _open_sqlite(options: sqlite.Options, surroundings: Surroundings, *, migrate: bool) -> Store:

@@ -1,0 +1,45 @@
+"""How our pages look: server-rendered, escaped, without scripts, and with a policy that would stop any."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+_HERE = Path(__file__).parent
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+STYLE = (_HERE / "static" / "style.css").read_bytes()
+# A refusal goes to people who may load nothing else from here, so its few rules come with it.
+_ERROR_STYLE = (_HERE / "static" / "error.css").read_text("utf-8")
+_ERROR_HASH = base64.b64encode(hashlib.sha256(_ERROR_STYLE.encode()).digest()).decode()
+_ERROR_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_ERROR_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def policy(form_target: str) -> str:
+    """The start page's policy. A launch form is answered by a redirect to the server's public address."""
+    forms = f"'self' {form_target}".strip()
+    return f"default-src 'none'; style-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
+
+
+def start_page(content: dict[str, Any], *, form_target: str) -> Response:
+    """The start page."""
+    html = _TEMPLATES.get_template("start.html").render(content)
+    return HTMLResponse(html, headers={"content-security-policy": policy(form_target)})
+
+
+def error_page(status: int, title: str, text: str) -> Response:
+    """A refusal for people to read."""
+    html = _TEMPLATES.get_template("error.html").render(status=status, title=title, text=text, style=_ERROR_STYLE)
+    return HTMLResponse(html, status, headers={"content-security-policy": _ERROR_POLICY})

@@ -1,0 +1,78 @@
+"""The HTTP doors, put together behind one gate. server.py builds the parts and hands them over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from interop.auth import Answers, AuthMiddleware, Keys, Login, Refusals, Sessions, Tokens, ViewerLinks, auth_routes
+from interop.console import console_routes, error_page
+from interop.dicomweb import dicomweb_routes
+from interop.dicomweb.archive import Archive
+from interop.errors import InteropError
+from interop.health import Readiness, health_routes
+from interop.health.checks import Check
+from interop.imaging_api import Launcher, imaging_routes
+from interop.store import Store
+from interop.viewer import Assets, viewer_routes
+
+
+class Wired(Protocol):
+    """The address that clients see, and whether it was given or only follows from where the server listens."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def public_url(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpApp:
+    """The application, and the parts of it that the server itself uses."""
+
+    app: ASGIApp  # behind the gate
+    routes: Sequence[BaseRoute]
+    tokens: Tokens
+    login: Login  # makes sign-in links
+    launcher: Launcher
+
+
+def http_app(
+    store: Store,
+    archive: Archive,
+    keys: Keys,
+    *,
+    urls: Wired,
+    assets: Assets | None,
+    checks: Mapping[str, Check],
+    fhir: Sequence[BaseRoute] = (),
+) -> HttpApp:
+    """All HTTP doors. ``checks`` are the parts that /readyz asks; ``fhir`` are the routes of the FHIR door."""
+    tokens = Tokens(keys)
+    sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
+    refusals = Refusals(store)
+    answers = Answers(error_page)
+    links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
+    login = Login(store, sessions, refusals, public_url=urls.base_url)
+    launcher = Launcher(store, links, archive)
+    readiness = Readiness(checks)
+    routes: list[BaseRoute] = [
+        *dicomweb_routes(archive, store, public_url=urls.public_url),
+        *health_routes(readiness),
+        *auth_routes(login),
+        *imaging_routes(launcher),
+        *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
+        *fhir,
+        *viewer_routes(links, launcher, assets),
+    ]
+    inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})
+    inner.router.redirect_slashes = False
+    app = AuthMiddleware(
+        inner, tokens=tokens, sessions=sessions, refusals=refusals, answer=answers, public_url=urls.public_url
+    )
+    return HttpApp(app, routes, tokens, login, launcher)

@@ -1,0 +1,76 @@
+"""POST /api/v1/launch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from interop.access import Agent
+from interop.errors import ForbiddenError, InvalidContentError, Issue, MalformedError, TooLargeError
+from interop.imaging_api.launcher import Launcher
+
+_MAX_BODY = 64 * 1024
+
+
+class LaunchRequest(BaseModel):
+    """What to open: studies by UID, or all studies of one accession number."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=128)
+
+    studies: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    accession: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LaunchRequest:
+        if (self.studies is None) == (self.accession is None):
+            raise ValueError("give either studies (a list of UIDs) or accession")
+        return self
+
+
+class LaunchDoor:
+    """The endpoint."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    async def post(self, request: Request) -> Response:
+        """A one-time URL for the studies asked for."""
+        agent: Agent = request.state.agent
+        if agent.kind == "viewer":
+            raise ForbiddenError("a viewer session cannot launch another; a bearer token can")
+        wanted = _read(await _body(request))
+        studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
+        url = await self._launcher.launch(agent, studies)
+        return JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise TooLargeError(f"a launch request is at most {_MAX_BODY} bytes")
+    return body
+
+
+def _read(body: bytes) -> LaunchRequest:
+    try:
+        return LaunchRequest.model_validate_json(body)
+    except ValidationError as error:
+        issues = tuple(
+            Issue("invalid", f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": "))
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        text = "; ".join(issue.text for issue in issues)
+        if any(found["type"] == "json_invalid" for found in error.errors(include_url=False)):
+            raise MalformedError(f"the body is not JSON: {text}", issues=issues) from None
+        raise InvalidContentError(text, issues=issues) from None
+
+
+def imaging_routes(launcher: Launcher) -> list[BaseRoute]:
+    """The routes of this door."""
+    return [Route("/api/v1/launch", LaunchDoor(launcher).post, methods=["POST"])]

@@ -1,0 +1,123 @@
+"""The viewer's door: one-time URLs, IHE's Invoke Image Display, and OHIF itself at the root of the site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import quote
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from interop.access import Agent
+from interop.errors import NotFoundError, UnsupportedError
+from interop.viewer.assets import Assets
+
+# OHIF's modes and its own error pages: paths that its router answers in the browser.
+_PAGES = frozenset(
+    {
+        "viewer",
+        "basic",
+        "segmentation",
+        "tmtv",
+        "microscopy",
+        "dynamic-volume",
+        "usAnnotation",
+        "notfoundstudy",
+        "notfoundserver",
+    }
+)
+_ELSEWHERE = re.compile(r"(fhir|dicom-web|api|console|login|\.well-known)(/.*)?")
+
+
+class Links(Protocol):
+    """Redeems one-time URLs."""
+
+    async def redeem(self, code: str, caller: Agent, cookies: str) -> tuple[list[str], list[str]]: ...
+
+
+class Launch(Protocol):
+    """Makes launches."""
+
+    async def launch(self, agent: Agent, studies: Sequence[str]) -> str: ...
+    async def studies_of(self, accession: str) -> list[str]: ...
+    async def allow(self, agent: Agent, studies: Sequence[str]) -> object: ...
+    async def require(self, agent: Agent, studies: Sequence[str]) -> object: ...
+
+
+class Viewer:
+    """The endpoints."""
+
+    def __init__(self, links: Links, launch: Launch, assets: Assets | None) -> None:
+        self._links = links
+        self._launch = launch
+        self._assets = assets
+
+    async def open(self, request: Request) -> Response:
+        """GET /viewer/open/{code}: sets the cookie and leads to the study. A HEAD request uses nothing up."""
+        if request.method != "GET":
+            return Response(status_code=405, headers={"allow": "GET"})
+        cookies = "; ".join(request.headers.getlist("cookie"))
+        studies, set_cookies = await self._links.redeem(request.path_params["code"], request.state.agent, cookies)
+        response = _to_viewer(studies)
+        for value in set_cookies:
+            response.headers.append("set-cookie", value)
+        return response
+
+    async def iid(self, request: Request) -> Response:
+        """GET /viewer/iid (IHE RAD-106): a bearer is led to a one-time URL, a fitting session to the images."""
+        agent: Agent = request.state.agent
+        studies = await self._asked_for(request.query_params)
+        if agent.kind == "viewer":
+            await self._launch.require(agent, studies)
+            return _to_viewer(studies)
+        return RedirectResponse(await self._launch.launch(agent, studies), 303)
+
+    async def _asked_for(self, params: QueryParams) -> list[str]:
+        if params.get("requestType") != "STUDY":
+            raise UnsupportedError("requestType=STUDY is the one request that is offered here")
+        if params.get("studyUID"):
+            return [uid for value in params.getlist("studyUID") for uid in value.split(",") if uid]
+        if params.get("accessionNumber"):
+            return await self._launch.studies_of(params["accessionNumber"])
+        raise UnsupportedError("studyUID or accessionNumber is needed")
+
+    async def serve(self, request: Request) -> Response:
+        """Everything else at the root: OHIF's files, and its page for the paths that it routes itself."""
+        path = request.path_params["path"]
+        if self._assets is None:
+            raise NotFoundError("the viewer is not installed on this server (make setup, or INTEROP_OHIF_DIR)")
+        if path.split("/", 1)[0] in _PAGES:
+            return await self._show(request, request.state.agent) or self._assets.page()
+        response = None if _ELSEWHERE.fullmatch(path) else self._assets.file(path, request.headers)
+        if response is None:
+            raise NotFoundError("there is nothing at this address")
+        return response
+
+    async def _show(self, request: Request, agent: Agent) -> Response | None:
+        """A redirect where the address leaves the study open; None where the page may be shown."""
+        values = request.query_params.getlist("StudyInstanceUIDs")
+        studies = [uid for value in values for uid in re.split(r"[,\\]", value) if uid]
+        await self._launch.allow(agent, studies)
+        if not studies and request.path_params["path"] == "viewer":
+            if not agent.studies:
+                raise NotFoundError("no study is named; open one from where it is listed")
+            return _to_viewer(sorted(agent.studies))
+        return None
+
+
+def _to_viewer(studies: Sequence[str]) -> RedirectResponse:
+    return RedirectResponse(f"/viewer?StudyInstanceUIDs={quote(','.join(studies), safe=',')}", 303)
+
+
+def viewer_routes(links: Links, launch: Launch, assets: Assets | None) -> list[BaseRoute]:
+    """The routes of this door. The last one takes what no other door has: put them after all others."""
+    viewer = Viewer(links, launch, assets)
+    return [
+        Route("/viewer/open/{code}", viewer.open, methods=["GET"]),
+        Route("/viewer/iid", viewer.iid, methods=["GET"]),
+        Route("/{path:path}", viewer.serve, methods=["GET"], name="ohif"),
+    ]
