@@ -9,7 +9,7 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import modality_of, with_modality
+from interop.fhir.orders import modality_of
 from interop.workflow import numbers
 from interop.workflow.site import Site
 
@@ -63,9 +63,10 @@ def changed(before: Resource, content: Resource, cleared: Iterable[str] = ()) ->
         if element not in _NOT_JOINED:
             after.pop(element, None)
     after |= {name: value for name, value in content.items() if name not in _NOT_JOINED and name != "contained"}
-    modality = modality_of(before)
-    if modality is not None and "orderDetail" in content and modality_of(content) is None:
-        after = with_modality(after, modality)  # a change of the step's protocol says nothing of the modality
+    if "orderDetail" in content and modality_of(content) is None:
+        # a change of the step's protocol says nothing of the modality
+        stated = [one for one in before.get("orderDetail", ()) if modality_of({"orderDetail": [one]}) is not None]
+        after["orderDetail"] = [*content["orderDetail"], *stated]
     after["identifier"] = joined_identifiers(before, content)
     _lay_extensions(after, content)
     return _with_contained(after, {**_contained(before), **_contained(content)})

@@ -211,7 +211,7 @@ def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: s
     if row.scheduled or (before is not None and before.scheduled):
         tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
-        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id)
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
 
 
 def _put(tx: Tx, row: OrderRow) -> None:

@@ -69,7 +69,7 @@ def resolve(tx: Tx, patient: Resource) -> Resolved:
 
 
 def register(tx: Tx, patient: Resource, cleared: Iterable[str] = ()) -> Stored:
-    """An ADT message's patient: made if new, else its demographics replace what is known, or empty it (v2.5.1 3.3.8)."""
+    """An ADT message's patient: made if new, else what it says replaces what is known (v2.5.1 3.3.8)."""
     if not identities(patient):
         raise InvalidContentError(
             "the patient has no identifier", expression="Patient.identifier", location="PID-3", hl7_code="101"
