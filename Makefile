@@ -32,6 +32,7 @@ check: setup ## ruff, mypy, import-linter, docs tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p bench
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/docs
 

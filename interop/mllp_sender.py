@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from logging import getLogger
-from typing import Protocol
+from typing import Protocol, cast
 
 from interop.errors import UnavailableError
-from interop.hl7.framing import Frame, FrameDecoder, frame
+from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
 
 logger = getLogger(__name__)
 
@@ -42,8 +43,7 @@ class _Wire(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -62,7 +62,7 @@ class _Wire(asyncio.Protocol):
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(UnavailableError("the receiver closed the connection without an answer"))
 
-    def _take(self, found: list[object]) -> None:
+    def _take(self, found: Sequence[Frame | FramingFault]) -> None:
         for item in found:
             if isinstance(item, Frame) and self._reply is not None and not self._reply.done():
                 self._reply.set_result(item.data)

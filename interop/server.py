@@ -7,21 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
-import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
-from interop.errors import InteropError
+from interop.archive_feed import ArchiveFeed
+from interop.auth import Keys
+from interop.dicomweb_relay import Relay
+from interop.errors import InteropError, UnavailableError
+from interop.fhir_api import fhir_routes
+from interop.http_app import http_app
+from interop.jobs import Handler, JobRunner, SendJobs, WorklistJobs, reconcile
+from interop.mllp_listener import Limits, MllpListener
+from interop.mllp_sender import MllpSender
+from interop.orthanc.client import OrthancClient
+from interop.orthanc.holders import holder_of
+from interop.parts import archive_credentials, ohif_folder, private_archive, site
 from interop.settings import Settings
+from interop.shipped import shipped
+from interop.store import SCHEMA, Store, open_store
+from interop.viewer import Assets
+from interop.workflow import resources, studies
+from interop.workflow.site import Site
+from interop.worklist_folder import WorklistFolder
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +75,11 @@ def check_bindings(settings: Settings, roles: frozenset[str]) -> None:
 
 def run(settings: Settings, *, roles: frozenset[str], private_orthanc: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     check_bindings(settings, roles)
+    if settings.time_zone == "UTC":
+        log.warning("INTEROP_TIME_ZONE is UTC: DICOM and HL7 times that state no zone are taken as UTC")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, roles, private_orthanc))
 
@@ -74,10 +91,157 @@ async def _run(settings: Settings, roles: frozenset[str], private_orthanc: bool)
         loop.add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
         if private_orthanc:
-            from interop.parts import private_archive
-
             settings = await stack.enter_async_context(private_archive(settings))
-        await stack.enter_async_context(serving(settings, roles, stopping.set))
-        log.info("ready: roles %s", ", ".join(sorted(roles)))
-        await stopping.wait()
+        running = await stack.enter_async_context(serving(settings, roles))
+        log.info("ready: %s", ", ".join(sorted(roles)))
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stop, *running}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for task in running:
+            if task.done() and not task.cancelled():
+                task.result()  # a part that ended by itself has failed: say why, and end
         log.info("stopping")
+
+
+@asynccontextmanager
+async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[set[asyncio.Task[None]]]:
+    """The chosen roles, up while the context lasts; gives the tasks that must not end."""
+    async with contextlib.AsyncExitStack() as stack:
+        rules = site(settings)
+        store = await open_store(settings.database, zone=settings.zone)
+        stack.push_async_callback(store.close)
+        username, password = archive_credentials(settings)
+        archive = OrthancClient(settings.orthanc_url, username, password or "")
+        stack.push_async_callback(archive.close)
+        rooms = Rooms(settings, rules, store, archive)
+        running: set[asyncio.Task[None]] = set()
+        if "worker" in roles:
+            running |= await stack.enter_async_context(working(rooms))
+        if "mllp" in roles:
+            limits = Limits(message_bytes=settings.mllp_max_bytes)
+            listener = MllpListener(
+                store, rules, settings.mllp_host, settings.mllp_port, settings.mllp_peers, limits=limits
+            )
+            with _port_named("INTEROP_MLLP_PORT", settings.mllp_port):
+                await listener.start()
+            stack.push_async_callback(listener.stop)
+            rooms.listener = listener
+        if "http" in roles:
+            running.add(await stack.enter_async_context(answering(rooms)))
+        yield running
+
+
+@dataclass
+class Rooms:
+    """What the doors of one process are given."""
+
+    settings: Settings
+    site: Site
+    store: Store
+    archive: OrthancClient
+    listener: MllpListener | None = None
+
+    async def mllp_answers(self) -> None:
+        """UnavailableError unless this process, or the one with the mllp role, listens."""
+        if self.listener is not None and self.listener.ready():
+            return
+        try:
+            _, writer = await asyncio.open_connection(self.settings.mllp_host, self.settings.mllp_port)
+        except OSError as error:
+            raise UnavailableError("the MLLP listener does not answer") from error
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
+    """The worker role: jobs, and the feed of what changes in the archive."""
+    folder = WorklistFolder(rooms.settings.worklist)
+    sender = MllpSender()
+    handlers: dict[str, Handler] = {
+        "worklist": WorklistJobs(rooms.store, rooms.site, folder),
+        "send": SendJobs(rooms.store, sender, rooms.site.receivers),
+    }
+    await reconcile(rooms.store, folder)
+    feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, studies.register)
+    tasks = {
+        asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
+        asyncio.create_task(feed.run(), name="archive-feed"),
+    }
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await sender.close()
+
+
+class _HttpServer(uvicorn.Server):
+    """Stops when it is told to, not by signals: those belong to the whole process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
+    """The http role: uvicorn on its own socket, without its signal handlers."""
+    settings = rooms.settings
+    with _port_named("INTEROP_HTTP_PORT", settings.http_port):
+        listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
+    relay_username, relay_password = archive_credentials(settings)
+    relay = Relay(settings.orthanc_url, relay_username, relay_password)
+    config = uvicorn.Config(
+        application(rooms, relay),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = _HttpServer(config)
+    task = asyncio.create_task(server.serve([listening]), name="http")
+    log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
+    try:
+        yield task
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+        await relay.close()
+        listening.close()
+
+
+def application(rooms: Rooms, relay: Relay) -> ASGIApp:
+    """All HTTP doors behind the one gate."""
+    settings, store = rooms.settings, rooms.store
+    assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
+    fhir = fhir_routes(
+        store, rooms.site, writer=resources, base_url=f"{settings.base_url}/fhir", max_bytes=settings.fhir_max_bytes
+    )
+    checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
+    keys = Keys.load(settings.data_dir)
+    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir).app
+
+
+@contextlib.contextmanager
+def _port_named(setting: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        holder = holder_of(port)
+        held = f" by {holder}" if holder else ""
+        raise StartError(f"port {port} is in use{held}: stop that, or set {setting}") from error
+
+
+async def migrate(settings: Settings) -> str:
+    """Bring the database to this version's schema; the revision that it is at then."""
+    store = await open_store(settings.database, zone=settings.zone, migrate=True)
+    await store.close()
+    return SCHEMA

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from interop import settings_page
+from interop import errors_page, settings_page
 from interop.workflow import lifecycle_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +21,7 @@ def decisions_index() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/decisions/README.md": decisions_index,
     "docs/lifecycle.md": lifecycle_page.as_markdown,
+    "docs/reference/errors.md": errors_page.as_markdown,
     "docs/reference/settings.md": settings_page.as_markdown,
 }
 

@@ -103,17 +103,20 @@ def token(
     minutes: Annotated[int, typer.Option(min=1, max=60 * 24 * 366, help="How long it is good for.")] = 60,
 ) -> None:
     """Print a bearer token for local use, as the last line."""
-    from interop import server
+    from interop.auth import Keys, Tokens
 
-    typer.echo(server.issue_token(Settings(), scope=scope, subject=subject, patient=patient, minutes=minutes))
+    tokens = Tokens(Keys.load(Settings().data_dir))
+    typer.echo(tokens.issue(subject, scope.split(), patient=patient, client="cli", minutes=minutes))
 
 
 @app.command("orthanc-config")
 def orthanc_config(
-    output: Annotated[Path, typer.Argument(help="File to write, mode 0600; - for standard output.")],
-    docker: Annotated[bool, typer.Option("--docker", help="For the container image of docker-compose.yml.")] = False,
+    output: Annotated[Path, typer.Argument(help="File to write, mode 0600.")],
+    docker: Annotated[bool, typer.Option("--docker", help="For the container image of docker-compose.yml.")],
 ) -> None:
-    """Write the configuration that Orthanc needs for this server."""
-    from interop import server
+    """Write the configuration that Orthanc's container needs for this server; `interop up` writes its own."""
+    from interop.parts import write_orthanc_configuration
 
-    server.write_orthanc_configuration(Settings(), output, docker=docker)
+    if not docker:
+        raise InteropError("there is one kind to write: --docker; a private Orthanc gets its own from interop up")
+    write_orthanc_configuration(Settings(), output)

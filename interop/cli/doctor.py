@@ -92,11 +92,11 @@ async def _files(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    from interop.store import open_store
+    from interop.store import open_reader
 
     shown = settings.database.rsplit("@", 1)[-1]
     try:
-        store = await open_store(settings.database, zone=settings.zone, readonly=True)
+        store = await open_reader(settings.database, zone=settings.zone)
     except (InteropError, OSError) as error:
         return [Finding("fault", "database", f"{shown}: {error}", "interop migrate, or check INTEROP_DATABASE_URL")]
     try:

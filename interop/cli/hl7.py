@@ -52,7 +52,7 @@ def show(
 def preview(file: FileArgument) -> None:
     """Print the FHIR Bundle that a message would become, and what could not be mapped. Nothing is stored."""
     from interop.mapping.preview import preview as previewed
-    from interop.server import mapping_tables
+    from interop.parts import mapping_tables
 
     settings = Settings()
     result = previewed(parse(read(file)), mapping_tables(), zone=settings.zone, facility=settings.facility)
@@ -82,7 +82,7 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
                     raise UnavailableError(f"{host}:{port} closed the connection without an acknowledgement")
                 for part in decoder.feed(received):
                     if isinstance(part, Frame):
-                        return part.payload
+                        return part.data
     except TimeoutError as error:
         raise UnavailableError(f"no acknowledgement from {host}:{port} within {timeout:g} s") from error
     except OSError as error:
@@ -90,11 +90,11 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
 
 
 async def _stored(settings: Settings, control_id: str, *, raw: bool) -> bytes:
-    from interop.store import open_store
+    from interop.store import open_reader
 
-    store = await open_store(settings.database, zone=settings.zone, readonly=True)
+    store = await open_reader(settings.database, zone=settings.zone)
     try:
-        rows = await store.view(lambda tx: tx.find_messages(control_id))
+        rows = await store.view(lambda tx: tx.find_messages(control_id=control_id))
     finally:
         await store.close()
     if not rows:

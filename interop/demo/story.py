@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -75,7 +76,7 @@ class Story:
             found = self._search("Patient", identifier=f"{system}|{value}")
             ids = [f"Patient/{entry['id']}" for entry in found]
             require(ids == [self.facts["patient"]], f"identifier {system}|{value} found {ids}")
-        return self.facts["patient"]
+        return str(self.facts["patient"])
 
     def ris_orders_a_ct(self) -> str:
         self._accepted(self._ct("NW", self.numbers.ct_placer, self.numbers.ct_accession, self.start))
@@ -144,11 +145,11 @@ class Story:
             (self.facts["echo_study"], self.facts["echo"], 1),
             (self.facts["ct_study"], self.facts["ct"], 60),
         ):
-            study = eventually(f"study {uid} is whole", lambda u=uid, n=count: self._whole_study(u, n))
+            study = eventually(f"study {uid} is whole", partial(self._whole_study, uid, count))
             require(study["basedOn"] == [{"reference": order}], f"basedOn is {study.get('basedOn')}")
             require(sum(len(s["instance"]) for s in study["series"]) == count, "the instances do not add up")
             require(study.get("endpoint"), "the study names no endpoint")
-            eventually(f"{order} says that images are there", lambda o=order: self._step(o) == "images-available")
+            eventually(f"{order} says that images are there", partial(self._stands_at, order, "images-available"))
         require(not self._worklist(self.facts["echo_accession"], "US1"), "the echo is still in the worklist")
         return "basedOn, counts and endpoints"
 
@@ -202,7 +203,7 @@ class Story:
         return "one-time URL"
 
     def viewer_shows_the_images(self) -> str:
-        return shows_pattern(self.facts["launch"], self.facts["echo_study"], used_up=True)
+        return shows_pattern(self.facts["launch"], self.facts["echo_study"])
 
     def auditor_lists_who_touched_the_patient(self) -> str:
         with self.world.client("auditor", "system/AuditEvent.rs") as auditor:
@@ -260,6 +261,7 @@ class Story:
             called_aet=settings.orthanc_aet,
             calling_aet=aet,
             accession=accession,
+            station=aet,
         )
 
     def _worklist_item(self, accession: str, aet: str) -> Any:
@@ -289,6 +291,9 @@ class Story:
             if extension["url"] == EXT_STEP:
                 return str(extension["valueCode"])
         return None
+
+    def _stands_at(self, order: str, step: str) -> bool:
+        return self._step(order) == step
 
     def _report_of(self, order: str) -> dict[str, Any]:
         found = self._search("DiagnosticReport", **{"based-on": order})

@@ -57,6 +57,13 @@ class World:
         headers = {"Authorization": f"Bearer {self.token(subject, scope, patient)}"}
         return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False)
 
+    def login_url(self) -> str:
+        """A single-use link that opens the start page."""
+        with self.client("demo", "system/*.cruds") as client:
+            answer = client.post("/api/v1/login")
+            answer.raise_for_status()
+            return str(answer.json()["url"])
+
     def send(self, message: str) -> str:
         """Send an HL7 message as the RIS would; the acknowledgement as text."""
         answer = exchange(message.encode(), self.settings.mllp_host, self.settings.mllp_port, 30)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -203,8 +204,6 @@ def located(error: InteropError, index: int) -> InteropError:
         )
         for issue in error.issues
     )
-    moved = type(error)(
-        error.text, issues=issues, issue_code=error.issue_code, status=error.status, retry_after=error.retry_after
-    )
-    moved.__cause__ = error
+    moved = copy(error)
+    moved.issues = issues
     return moved

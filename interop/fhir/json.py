@@ -118,3 +118,8 @@ def _as_written(value: Any) -> Any:
 def dumps(value: Any) -> bytes:
     """Compact UTF-8 JSON; decimals as they were read."""
     return orjson.dumps(value, default=_as_written)
+
+
+def indented(data: bytes) -> bytes:
+    """The same JSON for people to read; decimals as they were."""
+    return orjson.dumps(loads(data), default=_as_written, option=orjson.OPT_INDENT_2)

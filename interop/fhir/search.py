@@ -89,6 +89,8 @@ class _Reading:
         self.type, self.zone, self.base_url, self.now = type, zone, base_url, now
 
     def clause(self, name: str, text: str) -> Clause:
+        if "\0" in text:
+            raise UnsupportedError("a parameter holds U+0000", issue_code="value")
         code, _, modifier = name.partition(":")
         values = [value for value in _split(text, ",") if value]
         if not values or len(values) > MAX_VALUES:

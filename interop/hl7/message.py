@@ -28,14 +28,14 @@ NULL = '""'  # "delete the value you have" (v2.5.1 2.5.3)
 class Value:
     """One repetition of a field, or one component of it."""
 
-    __slots__ = ("_component", "_parts", "_repetition", "_segment", "_separator", "number", "raw")
+    __slots__ = ("_component", "_parts", "_repetition", "_separator", "number", "raw", "segment")
 
     def __init__(
         self, raw: str, segment: Segment, number: int, repetition: int = 1, component: int = 0, separator: str = ""
     ) -> None:
         self.raw = raw
         self.number = number
-        self._segment = segment
+        self.segment = segment
         self._repetition = repetition
         self._component = component
         self._separator = separator or segment.encoding.component
@@ -53,18 +53,30 @@ class Value:
                 parts = self._parts = raw.split(self._separator)
             raw = parts[component - 1] if component <= len(parts) else ""
             if sub:
-                parts = raw.split(self._segment.encoding.subcomponent)
+                parts = raw.split(self.segment.encoding.subcomponent)
                 raw = parts[sub - 1] if sub <= len(parts) else ""
         if raw == NULL:
             return ""
-        encoding = self._segment.encoding
+        encoding = self.segment.encoding
         return encoding.unescape(raw) if encoding.escape in raw else raw
+
+    def texts(self, count: int) -> list[str]:
+        """The unescaped, trimmed texts of the first components, "" for those that are not there."""
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = self.raw.split(self._separator)
+        encoding = self.segment.encoding
+        if encoding.escape in self.raw:
+            found = [encoding.unescape(part).strip() if part != NULL else "" for part in parts[:count]]
+        else:
+            found = [part.strip() if part != NULL else "" for part in parts[:count]]
+        return found + [""] * (count - len(found))
 
     def component(self, number: int) -> Value:
         """The component as a value of its own, whose components are the subcomponents."""
         parts = self.raw.split(self._separator)
         raw = parts[number - 1] if number <= len(parts) else ""
-        return Value(raw, self._segment, self.number, self._repetition, number, self._segment.encoding.subcomponent)
+        return Value(raw, self.segment, self.number, self._repetition, number, self.segment.encoding.subcomponent)
 
     @property
     def null(self) -> bool:
@@ -81,7 +93,7 @@ class Value:
         """Where in the message it stands."""
         repetition = f"[{self._repetition}]" if self._repetition > 1 else ""
         component = f".{self._component}" if self._component else ""
-        return f"{self._segment.location}-{self.number}{repetition}{component}"
+        return f"{self.segment.location}-{self.number}{repetition}{component}"
 
     def __repr__(self) -> str:
         return f"<Value {self.location}>"  # never the content: it may name a patient
@@ -131,6 +143,19 @@ class Segment:
         if mark not in raw:
             return [Value(raw, self, number)]
         return [Value(part, self, number, at) for at, part in enumerate(raw.split(mark), 1) if part]
+
+    def lines(self, number: int) -> list[str]:
+        """The unescaped text of every repetition, empty ones too: how TX and FT carry several lines (v2.5.1 2.A.78)."""
+        return [self.encoding.unescape(part) for part in self.field(number).split(self.encoding.repetition)]
+
+    def with_field(self, number: int, raw: str) -> Segment:
+        """The segment with another raw field."""
+        changed = Segment(self.name, self.line, self.encoding, self.occurrence)
+        fields = list(self.fields)
+        fields += [""] * (number + 1 - len(fields))
+        fields[number] = raw
+        changed._fields = fields
+        return changed
 
     @property
     def location(self) -> str:

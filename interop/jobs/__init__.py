@@ -1,7 +1,7 @@
 """Effects outside the database, owed by the commits that made them: one file per kind, one runner for all."""
 
 from interop.jobs.runner import Backoff, Handler, JobRunner, UndeliverableError
-from interop.jobs.send import SendJobs, Sender
+from interop.jobs.send import Sender, SendJobs
 from interop.jobs.worklist import WorklistFolder, WorklistJobs, reconcile
 
 __all__ = [

@@ -1,8 +1,8 @@
 """Assigning authorities: HL7 namespaces, OIDs and DICOM issuers on one side, FHIR identifier systems on the other.
 
-A number without its authority is nobody's: two hospitals count from 1. An authority of ``authorities.toml`` has one FHIR
-system; else an ISO OID gives ``urn:oid:``, a UUID ``urn:uuid:``, a URI itself, and a bare namespace belongs to the
-facility that sent it: ``urn:interop:ns:<MSH-4>:<namespace>``.
+A number without its authority is nobody's: two hospitals count from 1. An authority of ``authorities.toml`` has one
+FHIR system; else an ISO OID gives ``urn:oid:``, a UUID ``urn:uuid:``, a URI itself, and a bare namespace belongs to
+the facility that sent it: ``urn:interop:ns:<MSH-4>:<namespace>``.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Authorities:
 
     def __init__(self, rows: tuple[Authority, ...]) -> None:
         self.rows = rows
+        self._seen: dict[tuple[str, ...], str] = {}
         self._by_system = {row.system: row for row in rows}
         self._by_oid = {row.oid: row for row in rows if row.oid}
         self._by_namespace = {
@@ -56,6 +57,15 @@ class Authorities:
 
         ``role`` (patient, placer, filler, …) stands in for a namespace where the sender gave none.
         """
+        key = (namespace, universal, kind, facility, role)
+        system = self._seen.get(key)
+        if system is None:
+            if len(self._seen) > 10_000:
+                self._seen.clear()  # a sender that makes up namespaces must not fill the memory
+            system = self._seen[key] = self._system_of(*key)
+        return system
+
+    def _system_of(self, namespace: str, universal: str, kind: str, facility: str, role: str) -> str:
         if universal:
             known = self._by_oid.get(universal)
             if known is not None:

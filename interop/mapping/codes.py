@@ -1,7 +1,8 @@
 """Code tables (``mappings/codes/*.csv``): one code system's codes and what each becomes.
 
 Columns: ``code`` (empty: what an empty field means; ``*``: every code without a row of its own; ``system|code``: only
-in that system), ``target`` (empty: known, and without a counterpart), ``display``, ``system`` (of the target), ``note``.
+in that system), ``target`` (empty: known, and without a counterpart), ``display`` and ``system`` of the target,
+``note``.
 """
 
 from __future__ import annotations

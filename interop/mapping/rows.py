@@ -44,7 +44,7 @@ class Row:
 
 
 _WORDS = frozenset({"source", "target", "convert", "codes", "when", "required", "note"})
-_TARGET = re.compile(r"[A-Za-z][\w.\[\]*-]*\Z")
+_TARGET = re.compile(r"_?[A-Za-z][\w.\[\]*-]*\Z")
 
 
 def read_toml(text: str, file: str) -> dict[str, Any]:

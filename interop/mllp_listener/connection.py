@@ -7,9 +7,10 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 from logging import getLogger
+from typing import cast
 
 from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
-from interop.mllp_listener.intake import Intake
+from interop.mllp_listener.intake import LARGE, Intake
 
 logger = getLogger(__name__)
 
@@ -39,7 +40,9 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._open_ones = open_ones
         self._decoder = FrameDecoder(limits.message_bytes)
-        self._answers: deque[asyncio.Task[bytes | None]] = deque()
+        self._answers: deque[asyncio.Task[list[bytes]]] = deque()
+        self._received: deque[Frame | FramingFault] = deque()
+        self._exclusive = False  # a large message is being read
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._faults = 0
@@ -51,8 +54,7 @@ class Connection(asyncio.Protocol):
         self._idle.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._open_ones.add(self)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
@@ -113,36 +115,48 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _take(self, found: list[Frame | FramingFault]) -> None:
-        for item in found:
+        if not found:
+            return
+        self._received.extend(found)
+        self._idle.clear()
+        self._begin()
+        self._flow()
+
+    def _begin(self) -> None:
+        """Start on what was received, in order: a large message is read in a thread, and nothing overtakes it."""
+        while self._received and not self._exclusive:
+            item = self._received.popleft()
             if isinstance(item, Frame):
                 self._faults = 0
-                answer = self._intake.answer(item.data, self._address)
+                self._exclusive = len(item.data) > LARGE
+                task = asyncio.ensure_future(self._intake.answer(item.data, self._address))
             else:
                 self._faults += 1
-                answer = self._intake.answer_fault(item, self._address)
-            self._idle.clear()
-            task = asyncio.ensure_future(answer)
+                task = asyncio.ensure_future(self._intake.answer_fault(item, self._address))
+            if self._exclusive:
+                task.add_done_callback(self._begin_again)
             self._answers.append(task)
             task.add_done_callback(self._answer)
             if self._faults >= self._limits.faults:
                 logger.warning("MLLP connection closed after %d framing faults in a row", self._faults)
+                self._received.clear()
                 self._closing = True
-                break
-        if found:
-            self._flow()
+
+    def _begin_again(self, _: object) -> None:
+        self._exclusive = False
+        self._begin()
 
     def _answer(self, _: object = None) -> None:
         """Send the answers that are ready, up to the first that is not."""
         while self._answers and self._answers[0].done():
-            reply = self._answers.popleft().result()
-            if reply is None:
-                continue
-            if self._transport is None or self._transport.is_closing():
-                self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
-            else:
-                self._transport.write(frame(reply))
+            task = self._answers.popleft()
+            for reply in [] if task.cancelled() else task.result():
+                if self._transport is None or self._transport.is_closing():
+                    self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
+                else:
+                    self._transport.write(frame(reply))
         self._flow()
-        if not self._answers:
+        if not self._answers and not self._received:
             self._idle.set()
             if self._closing:
                 self._open_ones.discard(self)
@@ -153,7 +167,7 @@ class Connection(asyncio.Protocol):
         """Read only while there is room for another message and the answers are taken."""
         if self._transport is None or self._transport.is_closing():
             return
-        if self._closing or self._paused_writing or len(self._answers) >= self._limits.in_flight:
+        if self._closing or self._paused_writing or len(self._answers) + len(self._received) >= self._limits.in_flight:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -156,7 +156,7 @@ def docker_configuration(
     *,
     aet: str,
     credentials: Credentials,
-    index: PostgresIndex,
+    index: PostgresIndex | None = None,
     worklist: str = "/var/lib/interop/worklist",
     storage: str = "/var/lib/orthanc/db",
     overlay: Mapping[str, Any] | None = None,
@@ -173,18 +173,17 @@ def docker_configuration(
         "DicomPort": 4242,
         "RemoteAccessAllowed": True,
         "StorageDirectory": storage,
-        "PostgreSQL": {
-            "EnableIndex": True,
-            "EnableStorage": False,
+        "PostgreSQL": {"EnableIndex": True, "EnableStorage": False, "Lock": True},
+    }
+    if index is not None:  # else the image's environment names the database
+        configuration["PostgreSQL"] |= {
             "Host": index.host,
             "Port": index.port,
             "Database": index.database,
             "Username": index.username,
             "Password": index.password,
             "IndexConnectionsCount": 50,
-            "Lock": True,
-        },
-    }
+        }
     configuration["Worklists"] |= {
         "Directory": worklist,
         "SaveInOrthancDatabase": False,

@@ -1,6 +1,8 @@
 """The one storage room: schema, migrations, units of work; resources, search index, orders, messages, jobs, audit."""
 
+from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
+from interop.store.reading import open_reader
 from interop.store.rows import (
     DuplicateIdentityError,
     Job,
@@ -16,6 +18,7 @@ from interop.store.store import Store
 from interop.store.tx import Tx
 
 __all__ = [
+    "SCHEMA",
     "DuplicateIdentityError",
     "Job",
     "MessageRow",
@@ -27,5 +30,6 @@ __all__ = [
     "StoreInUseError",
     "Stored",
     "Tx",
+    "open_reader",
     "open_store",
 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from interop.errors import UnavailableError
 
 HEAD = "0001"  # the newest revision in migrations/versions; a test keeps the two alike
 _KNOWN = ("0001",)
+_REVISION = "SELECT version_num FROM alembic_version"
 
 
 def prepare_sqlite(path: Path, *, migrate: bool) -> None:
@@ -17,18 +21,32 @@ def prepare_sqlite(path: Path, *, migrate: bool) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        present = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        found = connection.execute("SELECT version_num FROM alembic_version").fetchone() if present else None
+        found = revision_of(connection)
     finally:
         connection.close()
-    if needs_migration(None if found is None else found[0], migrate=migrate):
-        from sqlalchemy import URL
-
-        upgrade(URL.create("sqlite", database=str(path)))
+    if needs_migration(found, migrate=migrate):
+        upgrade("sqlite", lambda: sqlite3.connect(path, isolation_level=None))
 
 
-def needs_migration(revision: str | None, *, migrate: bool) -> bool:
+def revision_of(connection: sqlite3.Connection) -> tuple[str] | None:
+    """The row that says which schema the file has; None where it has none."""
+    present = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    found: tuple[str] | None = connection.execute(_REVISION).fetchone() if present else None
+    return found
+
+
+def prepare_postgresql(connect: Callable[[], psycopg.Connection[Any]], *, migrate: bool) -> None:
+    """The same on a server; of several processes that start together one migrates and the others wait."""
+    with connect() as connection:
+        present = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+        found = connection.execute(_REVISION).fetchone() if present != (None,) else None
+    if needs_migration(found, migrate=migrate):
+        upgrade("postgresql+psycopg", connect)
+
+
+def needs_migration(found: tuple[str] | None, *, migrate: bool) -> bool:
     """Whether a database of this revision is to be migrated."""
+    revision = None if found is None else found[0]
     if revision == HEAD:
         return False
     if revision is not None and revision not in _KNOWN:
@@ -38,18 +56,19 @@ def needs_migration(revision: str | None, *, migrate: bool) -> bool:
     return True
 
 
-def upgrade(url: Any) -> None:
+def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
     """Run the migrations that the database does not have yet."""
     from alembic import command
 
-    command.upgrade(alembic_config(url), HEAD)
+    command.upgrade(alembic_config(dialect, connect), HEAD)
 
 
-def alembic_config(url: Any) -> Any:
-    """Alembic's configuration, with the migrations of this package."""
+def alembic_config(dialect: str, connect: Callable[[], Any]) -> Any:
+    """Alembic's configuration, with the migrations of this package and the connections of this store."""
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "interop.store:migrations")
-    config.attributes["url"] = url
+    config.attributes["dialect"] = dialect
+    config.attributes["connect"] = connect
     return config

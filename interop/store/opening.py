@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+import psycopg
 
 from interop.audit.event import AuditRow
+from interop.errors import UnavailableError
 from interop.fhir.query import IndexRow
-from interop.store import file_lock, migrating
+from interop.store import file_lock, migrating, postgresql, sqlite
 from interop.store.search_index import IndexRows
-from interop.store.sqlite import Options, SqliteStore
 from interop.store.store import Store
 from interop.store.unit import AuditResource, Surroundings
 
@@ -27,34 +30,67 @@ async def open_store(
 ) -> Store:
     """The store of this URL, its schema brought up to date unless ``migrate`` is False.
 
-    ``sqlite:///relative/path`` or ``sqlite:////absolute/path``, with ``?max_page_count=`` to limit its size.
+    ``sqlite:///relative/path`` or ``sqlite:////absolute/path``, with ``?max_page_count=`` to limit its size;
+    ``postgresql+psycopg://user@host/name``, with ``?pool_size=`` for the units that run beside one another.
     """
-    surroundings = Surroundings(zone, index or _index_rows, audit_resource or _audit_resource)
-    options = sqlite_options(url, synchronous)
+    surroundings = surroundings_of(zone, index, audit_resource)
+    scheme = urlsplit(url).scheme
+    if scheme == "sqlite":
+        return await _open_sqlite(sqlite_options(url, synchronous), surroundings, migrate=migrate)
+    if scheme in ("postgresql+psycopg", "postgresql"):
+        return await _open_postgresql(postgresql_options(url, synchronous), surroundings, migrate=migrate)
+    raise ValueError(f"{scheme}: is not the URL of a database; write sqlite:///path or postgresql+psycopg://…")
+
+
+def surroundings_of(
+    zone: tzinfo, index: IndexRows | None = None, audit_resource: AuditResource | None = None
+) -> Surroundings:
+    """What the transactions of a store are lent, this server's own unless given."""
+    return Surroundings(zone, index or _index_rows, audit_resource or _audit_resource)
+
+
+async def _open_sqlite(options: sqlite.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
     options.path.parent.mkdir(parents=True, exist_ok=True)
     lock = await file_lock.take(options.path)
     try:
         migrating.prepare_sqlite(options.path, migrate=migrate)
-        return SqliteStore(options, lock, surroundings)
+        return sqlite.SqliteStore(options, lock, surroundings)
     except BaseException:
         lock.release()
         raise
 
 
-def sqlite_options(url: str, synchronous: str = "FULL") -> Options:
+async def _open_postgresql(options: postgresql.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
+    def prepare() -> None:
+        migrating.prepare_postgresql(lambda: psycopg.connect(options.conninfo, connect_timeout=5), migrate=migrate)
+
+    try:
+        await asyncio.to_thread(prepare)
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"the database does not answer: {error}", retry_after=5) from error
+    return postgresql.PostgresqlStore(options, surroundings)
+
+
+def sqlite_options(url: str, synchronous: str = "FULL") -> sqlite.Options:
     """The file that a ``sqlite:`` URL names, and its settings."""
     parts = urlsplit(url)
     path = unquote(parts.path)
-    if parts.scheme != "sqlite" or parts.netloc or not path.startswith("/") or len(path) < 2:
-        raise ValueError(
-            f"{parts.scheme}: is not the URL of a database; write sqlite:///path or postgresql+psycopg://…"
-        )
+    if parts.netloc or not path.startswith("/") or len(path) < 2:
+        raise ValueError("write sqlite:///relative/path or sqlite:////absolute/path")
     query = parse_qs(parts.query, strict_parsing=bool(parts.query))
-    unknown = query.keys() - {"max_page_count"}
-    if unknown:
-        raise ValueError(f"a sqlite URL has no option {', '.join(sorted(unknown))}")
-    limit = query.get("max_page_count")
-    return Options(Path(path[1:]), synchronous, None if limit is None else int(limit[0]))
+    limit = query.pop("max_page_count", None)
+    if query:
+        raise ValueError(f"a sqlite URL has no option {', '.join(sorted(query))}")
+    return sqlite.Options(Path(path[1:]), synchronous, None if limit is None else int(limit[0]))
+
+
+def postgresql_options(url: str, synchronous: str = "FULL") -> postgresql.Options:
+    """The database that a ``postgresql:`` URL names; ``?pool_size=`` is ours, the other options are libpq's."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    pool_size = int(query.pop("pool_size", ["8"])[0])
+    text = urlencode(query, doseq=True, quote_via=quote)
+    return postgresql.Options(parts._replace(scheme="postgresql", query=text).geturl(), synchronous, pool_size)
 
 
 def _index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 
 from interop.errors import UnsupportedError
 
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # R4 datatypes.html#id
 Position = tuple[int | str, ...]
 
 
@@ -27,6 +29,8 @@ def read_token(token: str, shape: tuple[type, ...]) -> tuple[Position, bool]:
     if not isinstance(value, list) or len(value) != len(shape) + 1 or value[0] not in ("<", ">"):
         raise _refusal()
     position = tuple(value[1:])
+    if any(isinstance(part, str) and not _ID.fullmatch(part) for part in position):
+        raise _refusal()
     if any(type(part) is not kind for part, kind in zip(position, shape, strict=True)):
         raise _refusal()
     if any(isinstance(part, int) and abs(part) >= 1 << 62 for part in position):

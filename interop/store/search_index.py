@@ -24,7 +24,8 @@ def key_text(value: str) -> str:
         value = value.replace("\0", "")
     if len(value) <= LONGEST:
         return value
-    return f"{value[: LONGEST - 65]}#{hashlib.sha256(value.encode()).hexdigest()}"
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{value[: LONGEST - 65]}#{digest}"
 
 
 def prefix_text(value: str) -> str:

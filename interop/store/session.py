@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
+
+from interop.errors import MalformedError
 
 Values = Sequence[Any]
 
@@ -16,7 +18,7 @@ Values = Sequence[Any]
 class Session(ABC):
     """One transaction of one engine."""
 
-    dialect: ClassVar[str]  # sqlite | postgresql
+    dialect: str  # sqlite | postgresql
 
     @abstractmethod
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
@@ -41,3 +43,44 @@ class Session(ABC):
     @abstractmethod
     def next_number(self, name: str) -> int:
         """The next number of a counter; never given twice."""
+
+
+class ReadOnlySession(Session):
+    """Another session, without what writes."""
+
+    def __init__(self, inner: Session) -> None:
+        self.dialect = inner.dialect
+        self._inner = inner
+
+    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        return self._inner.rows(_question(sql), values)
+
+    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
+        return self._inner.row(_question(sql), values)
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        raise _writing()
+
+    def run_many(self, sql: str, many: Iterable[Values]) -> None:
+        raise _writing()
+
+    def lock(self, keys: Iterable[str]) -> None:
+        raise _writing()
+
+    def next_number(self, name: str) -> int:
+        raise _writing()
+
+
+def unstorable() -> MalformedError:
+    """The refusal of text with U+0000 or half a surrogate pair."""
+    return MalformedError("a text holds a character that cannot be stored", issue_code="value")
+
+
+def _question(sql: str) -> str:
+    if not sql.lstrip().startswith("SELECT"):
+        raise _writing()
+    return sql
+
+
+def _writing() -> RuntimeError:
+    return RuntimeError("a view does not write")

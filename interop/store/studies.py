@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from interop.fhir.json import dumps, loads
-from interop.store import search_index
+from interop.fhir.names import STUDY_UID
+from interop.store import instants, search_index
 from interop.store import statements as sql
 from interop.store.bodies import make_body, same_content
 from interop.store.resources import Resources, Row
@@ -105,6 +106,18 @@ class Studies(Resources):
         for series_uid, chunk in self.session.rows(sql.PARTS_NOW, (study_id,)):
             found[series_uid].update(instance["uid"] for instance in loads(b"[" + chunk + b"]"))
         return found
+
+    def study(self, study_uid: str) -> Stored | None:
+        """The study of this StudyInstanceUID, without its series: costs the same however large it is."""
+        found = self.session.row(sql.BY_IDENTIFIER, (STUDY, f"urn:oid:{study_uid}", STUDY_UID))
+        if found is None:
+            return None
+        type, id, version, updated, deleted, body = found
+        return Stored(type, id, version, instants.instant(updated), bool(deleted), body)
+
+    def study_series(self, study_id: str) -> dict[str, dict[str, Any]]:
+        """The series of a study by their UID, without their instances."""
+        return {uid: loads(body) for uid, (_, body) in self._headers(study_id).items()}
 
     def known_instances(self, study_id: str, sop_uids: Iterable[str]) -> set[str]:
         """Which of these instances the study has already; costs in proportion to the question."""
@@ -207,7 +220,10 @@ class Studies(Resources):
         search_index.rewrite(self.session, pk, self._entries(loads(self._whole_study(made)), pk))
 
     def _entries(self, resource: dict[str, Any], pk: int) -> search_index.Entries:
-        return search_index.entries(self._surroundings.index(resource, self.zone), STUDY, pk)
+        found = search_index.entries(self._surroundings.index(resource, self.zone), STUDY, pk)
+        instances = (each["uid"] for series in resource.get("series", ()) for each in series.get("instance", ()))
+        found.setdefault("token", {}).update(((pk, STUDY, "instance", uid, ""), None) for uid in instances)
+        return found
 
     def _whole_study(self, stored: Stored) -> bytes:
         return self._whole(STUDY, stored.id, stored.version, stored.body)

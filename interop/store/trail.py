@@ -14,7 +14,7 @@ from interop.audit import codes
 from interop.audit.event import AuditRow, Event
 from interop.errors import UnsupportedError
 from interop.fhir.json import dumps
-from interop.fhir.names import DCM
+from interop.fhir.names import DCM, STUDY_UID
 from interop.fhir.query import Clause, DateValue, Query, ReferenceValue, TokenValue
 from interop.store import instants, paging
 from interop.store import statements as sql
@@ -28,6 +28,7 @@ from interop.store.searching import (
     either,
     one_of,
     string_condition,
+    token_condition,
 )
 from interop.store.unit import Unit
 
@@ -207,16 +208,31 @@ def _own_system(uri: str) -> Callable[[str, str], Condition]:
 
 
 def _patient(value: Any) -> Condition:
-    """``patient``: the AuditEvents about this patient."""
+    """``patient``: the AuditEvents about this patient, named by id or by an identifier."""
+    if isinstance(value, TokenValue):
+        return _patient_by_identifier(value)
     if isinstance(value, ReferenceValue) and value.type in (None, "Patient"):
         return Condition("a.patient = ?", (_target("Patient", value.id),))
     return _NOTHING
 
 
+def _patient_by_identifier(value: TokenValue) -> Condition:
+    chosen = token_condition((value,))
+    return Condition(
+        "a.patient IN (SELECT 'Patient/' || r.id FROM token_index t JOIN resource r ON r.pk = t.pk "  # noqa: S608
+        f"WHERE t.type = 'Patient' AND t.param = 'identifier' AND ({chosen.sql}))",
+        chosen.values,
+    )
+
+
 def _agent(value: Any) -> Condition:
-    """``agent``: who it was, by token, reference or the beginning of the text."""
+    """``agent``: who it was, by token, reference or the beginning of the text.
+
+    An agent's identifier has no system, but a peer is named "APP|FAC", which reads as a system and a code.
+    """
     if isinstance(value, TokenValue):
-        return _NOTHING if value.code is None else Condition("a.who = ?", (value.code,))
+        name = f"{value.system}|{value.code or ''}" if value.system else value.code
+        return _NOTHING if name is None else Condition("a.who = ?", (name,))
     if isinstance(value, ReferenceValue):
         return one_of("a.who", (value.id, _target(value.type, value.id)))
     return string_condition((str(value),), "a.who")
@@ -225,7 +241,9 @@ def _agent(value: Any) -> Condition:
 def _entity(value: Any) -> Condition:
     """``entity``: what it was about, in any version; a patient is an entity too."""
     if isinstance(value, TokenValue):
-        return _NOTHING if value.code is None else Condition("a.entity = ?", (value.code,))
+        study = value.system == STUDY_UID and (value.code or "").startswith("urn:oid:")
+        named = value.code is not None and (not value.system or study)
+        return Condition("a.entity = ?", (value.code,)) if named else _NOTHING
     assert isinstance(value, ReferenceValue)
     target = _target(value.type, value.id)
     if "/" not in target and ":" not in target:  # an id of any type

@@ -86,7 +86,9 @@ _TO_IN_PROGRESS = "->in-progress scheduled>in-progress arrived>in-progress in-pr
 
 RULES: tuple[Rule, ...] = (
     Rule("schedule", (SERVER,), "active on-hold", "->scheduled scheduled arrived", "nothing is missing (any more)"),
-    Rule("unschedule", (SERVER,), "active on-hold", "- scheduled>- arrived", "a change left no known modality or station"),
+    Rule(
+        "unschedule", (SERVER,), "active on-hold", "- scheduled>- arrived", "no modality or station is known any more"
+    ),
     Rule(
         "change",
         _BOTH,
@@ -127,6 +129,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("arrived", _BOTH, "active", "->arrived scheduled>arrived arrived", "the patient is there"),
     Rule("start", _BOTH, "active", _TO_IN_PROGRESS, "SC with ORC-5 IP; step in-progress"),
+    Rule("arrived", (HL7,), "active", "in-progress images-available", "told late: the images were faster"),
+    Rule("start", (HL7,), "active", "images-available", "told late: the images were faster"),
     Rule(
         "images-arrived",
         (ARCHIVE,),

@@ -7,11 +7,11 @@ from interop.workflow.lifecycle import DOORS, EVENTS, RULES, STATES, TABLE, Stat
 _INTRODUCTION = """\
 # The life of an order
 
-Written by `interop.workflow.lifecycle_page.as_markdown()` from the table in `interop/workflow/lifecycle.py`; a test keeps
-it current, and every cell is tested through the doors.
+Written by `interop.workflow.lifecycle_page.as_markdown()` from the table in `interop/workflow/lifecycle.py`; a test
+keeps it current, and every cell is tested.
 
-A state is `ServiceRequest.status` and, after the dot, our step (`urn:interop:StructureDefinition:order-step`). A row is a
-state, a column an event, a cell the state after it; `=` stays where it is, an empty cell is refused: HTTP 422 with an
+A state is `ServiceRequest.status` and, after the dot, our step (`urn:interop:StructureDefinition:order-step`). A row is
+a state, a column an event, a cell the state after it; `=` stays where it is, an empty cell is refused: HTTP 422 with an
 OperationOutcome, HL7 AE with ERR-3 207. Nothing is changed by a refusal.
 """
 

@@ -1,8 +1,8 @@
 """Which order a study was made for.
 
-In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the images
-say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is not
-the order's is not that order's study, whatever else agrees: it waits for a person.
+In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the
+images say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is
+not the order's is not that order's study, whatever else agrees: it waits for a person.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ def patient_key(site: Site, facts: StudyFacts) -> Identity | None:
     """(authority, PatientID); images without an issuer come from this site's own counting."""
     if not facts.patient_id:
         return None
-    return Identity(site.tables.issuer_system(facts.issuer or "", site.facility), facts.patient_id)
+    return Identity(issuer_system(site, facts.issuer or ""), facts.patient_id)
+
+
+def issuer_system(site: Site, issuer: str) -> str:
+    """The identifier system of a DICOM issuer, by its name in ``authorities.toml`` or as HL7 would have it."""
+    authorities = site.tables.authorities
+    for row in authorities.rows:
+        if issuer and issuer in (row.issuer or row.namespace, row.oid):
+            return row.system
+    return authorities.system_of(issuer, "", "", facility=site.facility, role="patient")
 
 
 def match(tx: Tx, site: Site, facts: StudyFacts) -> Match:
@@ -53,26 +62,30 @@ def _by_numbers(tx: Tx, site: Site, facts: StudyFacts) -> tuple[OrderRow, str] |
         return rows[0], "study-uid"
     if facts.accession is None:
         return None
-    system = (
-        site.tables.issuer_system(facts.accession_issuer, site.facility)
-        if facts.accession_issuer
-        else names.accession_system(site.facility)
-    )
-    rows = tx.find_orders(accession=Identity(system, facts.accession), limit=1)
-    return (rows[0], "accession") if rows else None
+    rows = _with_accession(tx, site, facts.accession, facts.accession_issuer)
+    return (rows[0], "accession") if len(rows) == 1 else None
+
+
+def _with_accession(tx: Tx, site: Site, value: str, issuer: str | None) -> list[OrderRow]:
+    """The orders with this accession number; where the images name no issuer, ours comes before all others."""
+    own = names.accession_system(site.facility)
+    system = own if issuer in (None, site.facility) else issuer_system(site, issuer or "")
+    rows = tx.find_orders(accession=Identity(system, value), limit=2)
+    if rows or issuer is not None:
+        return rows
+    found = (tx.order(stored.id) for stored in tx.by_identifier("ServiceRequest", None, value))
+    return [row for row in found if row is not None and row.accession is not None and row.accession.value == value]
 
 
 def _same_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool:
     """Whether the images' PatientID is one of the order's patient; images without one do not contradict."""
     if not facts.patient_id:
         return True
-    patient = tx.get("Patient", row.patient_id).resource()
-    keys = identities(patient)
-    if facts.issuer:
-        system = site.tables.issuer_system(facts.issuer, site.facility)
-        if any(key.system == system for key in keys):
-            return Identity(system, facts.patient_id) in keys
-    return any(key.value == facts.patient_id for key in keys) or (not keys and facts.patient_id == row.patient_id)
+    keys = identities(tx.get("Patient", row.patient_id).resource())
+    if not keys:
+        return facts.patient_id == row.patient_id  # what the worklist shows for a patient without a number
+    issuers = {site.tables.authorities.issuer_of(key.system) for key in keys if key.value == facts.patient_id}
+    return bool(issuers) and (facts.issuer is None or facts.issuer in issuers or "" in issuers)
 
 
 def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
@@ -95,9 +108,20 @@ def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
 
 
 def find_patient(tx: Tx, site: Site, facts: StudyFacts) -> Stored | None:
-    """The patient whom the images name by authority and number."""
+    """The one patient whom the images name by authority and number."""
     key = patient_key(site, facts)
-    found = tx.by_identifier("Patient", key.system, key.value) if key else []
+    if key is None:
+        return None
+    found = tx.by_identifier("Patient", key.system, key.value)
+    if not found and facts.issuer is not None:
+        found = [
+            stored
+            for stored in tx.by_identifier("Patient", None, key.value)
+            if any(
+                one.value == key.value and site.tables.authorities.issuer_of(one.system) == facts.issuer
+                for one in identities(stored.resource())
+            )
+        ]
     return found[0] if len(found) == 1 else None
 
 

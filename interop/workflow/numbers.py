@@ -1,8 +1,8 @@
 """The numbers of an order: what names it, and what this server assigns once and keeps.
 
-Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC, FILL
-and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the StudyInstanceUID
-(system ``urn:dicom:uid``).
+Six kinds stand on a ServiceRequest as identifiers: placer and filler order number and accession number (types PLAC,
+FILL and ACSN of v2-0203), requested procedure id and scheduled step id (types RPID and SPSID, ours), and the
+StudyInstanceUID (system ``urn:dicom:uid``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import OrderFacts
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Tx
 from interop.workflow.site import Site
@@ -54,18 +53,23 @@ class Numbers:
     study_uid: str | None = None
 
     @classmethod
-    def of(cls, facts: OrderFacts, site: Site) -> Numbers:
-        """What a ServiceRequest says."""
-        accession = facts.accession
+    def of(cls, resource: Resource, site: Site) -> Numbers:
+        """What a ServiceRequest says: the first identifier of each kind."""
+        found: dict[str, Identity] = {}
+        for identifier in resource.get("identifier", ()):
+            kind = kind_of(identifier)
+            if kind is not None and kind not in found and identifier.get("value"):
+                found[kind] = Identity(identifier.get("system", ""), identifier["value"])
+        accession = found.get(ACCESSION)
         if accession is not None and not accession.system:
-            accession = Identity(names.accession_system(site.facility), accession.value)
+            found[ACCESSION] = Identity(names.accession_system(site.facility), accession.value)
         return cls(
-            facts.placer,
-            facts.filler,
-            accession,
-            facts.procedure_id.value if facts.procedure_id else None,
-            facts.step_id.value if facts.step_id else None,
-            facts.study_uid,
+            found.get(PLACER),
+            found.get(FILLER),
+            found.get(ACCESSION),
+            found[PROCEDURE].value if PROCEDURE in found else None,
+            found[STEP].value if STEP in found else None,
+            found[STUDY].value.removeprefix("urn:oid:") if STUDY in found else None,
         )
 
     def lock_keys(self) -> list[str]:

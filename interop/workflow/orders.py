@@ -6,7 +6,7 @@ touch, and what follows from it (worklist, messages).
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from interop.workflow import linking, numbers, outbox
 from interop.workflow.lifecycle import (
     ABSENT,
     FHIR,
-    HL7,
     IN_ERROR,
     ON_HOLD,
     REVOKED,
@@ -32,8 +31,6 @@ from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
-_OWN = frozenset({"resourceType", "id", "meta", "status", "intent", "subject", "identifier", "extension"})
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -42,6 +39,7 @@ class Outcome:
     stored: Stored
     row: OrderRow | None = None
     issues: tuple[Issue, ...] = ()
+    fresh: bool = False  # the order began with this
 
 
 def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None = None, index: int = 1) -> Outcome:
@@ -50,26 +48,35 @@ def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None =
     The same order again is answered with the one that stands; DuplicateError if it says something else.
     """
     facts = order_facts(resource, site.zone)
-    if not is_order(resource, facts):
+    if not is_order(site, resource, facts):
         return Outcome(tx.create(resource, id=id))
+    if facts.patient is None:
+        raise InvalidContentError("an order needs a Patient", expression="ServiceRequest.subject", location="PID-3")
     numbers.check(resource, index)
-    given = Numbers.of(facts, site)
+    given = Numbers.of(resource, site)
     tx.lock(*given.lock_keys())
     present = numbers.find(tx, given)
     if present is not None:
         return _again(tx, site, present, resource, door, index)
     resource = dict(resource)
     resource.setdefault("authoredOn", _instant(tx))
-    return _begin(tx, site, resource, given, door, id=id)
+    return _begin(tx, site, resource, facts, given, door, id=id)
 
 
 def _begin(
-    tx: Tx, site: Site, resource: Resource, given: Numbers, door: str, *, id: str | None = None, known: bool = False
+    tx: Tx,
+    site: Site,
+    resource: Resource,
+    facts: OrderFacts,
+    given: Numbers,
+    door: str,
+    *,
+    id: str | None = None,
+    known: bool = False,
 ) -> Outcome:
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    facts = order_facts(resource, site.zone)
     found = plan(site, resource, facts)
     state = schedule(advance(ABSENT, "new", door), found)
     if held:
@@ -80,7 +87,7 @@ def _begin(
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
     _put(tx, row)
     _follow(tx, site, None, row, "new", resource)
-    return Outcome(stored, row, found.issues)
+    return Outcome(stored, row, found.issues, fresh=True)
 
 
 def advance_order(
@@ -91,21 +98,21 @@ def advance_order(
     door: str,
     content: Resource | None = None,
     *,
+    cleared: Iterable[str] = (),
     index: int = 1,
     tell: bool = True,
 ) -> Outcome:
-    """One event of the lifecycle; a change also lays the content over what is known."""
+    """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears."""
     state = advance(State(row.status, row.step), event, door)
     stored = tx.get("ServiceRequest", row.id)
     before = stored.resource()
-    after = copy.copy(before)
+    after = dict(before)
     if content is not None:
+        numbers.check(content, index)
+        numbers.keep(site, before, {**content}, index)
         after["identifier"] = linking.joined_identifiers(before, content)
         if event == "change":
-            numbers.check(content, index)
-            numbers.keep(site, before, {**content}, index)
-            after |= {name: value for name, value in content.items() if name not in _OWN}
-            _lay_stations(after, content)
+            after = linking.changed(before, content, cleared)
     return _write(tx, site, row, stored, after, state, event if tell else None)
 
 
@@ -114,13 +121,13 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
     row = tx.order(present.id)
     facts = order_facts(resource, site.zone)
     if row is None:
-        if not is_order(resource, facts):
+        if not is_order(site, resource, facts):
             return Outcome(tx.update(resource))
         numbers.check(resource)
-        given = Numbers.of(facts, site)
+        given = Numbers.of(resource, site)
         tx.lock(*given.lock_keys())
         resource.setdefault("authoredOn", _instant(tx))
-        return _begin(tx, site, resource, given, FHIR, known=True)
+        return _begin(tx, site, resource, facts, given, FHIR, known=True)
     before = present.resource()
     after = dict(resource)
     _refuse_other_order(before, after)
@@ -133,16 +140,15 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
 
 
 def delete(tx: Tx, site: Site, id: str) -> Stored:
-    """Cancel the order, mark it as entered in error, and take it from sight; its history stays."""
-    tx.get("ServiceRequest", id)
-    for type_, other in tx.referrers("ServiceRequest", id, limit=1):
-        raise ConflictError(f"{type_}/{other} is based on ServiceRequest/{id}: cancel it instead")
+    """Cancel the order and mark it as entered in error. It goes from sight too, unless others refer to it."""
+    stored = tx.get("ServiceRequest", id)
     row = tx.order(id)
     if row is not None:
-        row = advance_order(tx, site, row, "entered-in-error", FHIR).row or row
+        outcome = advance_order(tx, site, row, "entered-in-error", FHIR)
+        stored = outcome.stored
         # its numbers are free again: what was entered in error is entered anew, correctly
-        tx.put_order(replace(row, placer=None, filler=None, accession=None, study_uid=None))
-    return tx.delete("ServiceRequest", id)
+        tx.put_order(replace(outcome.row or row, placer=None, filler=None, accession=None, study_uid=None))
+    return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
 def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, index: int) -> Outcome:
@@ -195,7 +201,7 @@ def _write(
     fresh = tx.update(after)
     if fresh.version == stored.version:
         return Outcome(stored, row)
-    new_row = _row(tx, row.id, facts, Numbers.of(facts, site), state, found, row.origin)
+    new_row = _row(tx, row.id, facts, Numbers.of(after, site), state, found, row.origin)
     _put(tx, new_row)
     _follow(tx, site, row, new_row, event, after)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())
@@ -203,9 +209,9 @@ def _write(
 
 def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:
     if row.scheduled or (before is not None and before.scheduled):
-        tx.enqueue("worklist", row.id, {"order": row.id}, replace=True)
+        tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
-        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id)
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
 
 
 def _put(tx: Tx, row: OrderRow) -> None:
@@ -216,9 +222,7 @@ def _put(tx: Tx, row: OrderRow) -> None:
         raise DuplicateError(error.text, expression="ServiceRequest.identifier", location=place_) from error
 
 
-def _row(
-    tx: Tx, id: str, facts: OrderFacts, given: Numbers, state: State, found: Plan, origin: str
-) -> OrderRow:
+def _row(tx: Tx, id: str, facts: OrderFacts, given: Numbers, state: State, found: Plan, origin: str) -> OrderRow:
     return OrderRow(
         id=id,
         patient_id=(facts.patient or "").removeprefix("Patient/"),
@@ -259,14 +263,6 @@ def _refuse_other_patient(before: Resource, after: Resource) -> None:
         )
 
 
-def _lay_stations(after: Resource, content: Resource) -> None:
-    """A change that names stations names all of them."""
-    fresh = [item for item in content.get("extension", ())]
-    if fresh:
-        urls = {item.get("url") for item in fresh}
-        after["extension"] = [item for item in after.get("extension", ()) if item.get("url") not in urls] + fresh
-
-
 def _instant(tx: Tx) -> str:
     return tx.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -275,6 +271,3 @@ def refuse_other_patient(row: OrderRow, patient_id: str) -> None:
     """ConflictError if a message speaks of this order under another patient."""
     if row.patient_id != patient_id:
         raise ConflictError(f"ServiceRequest/{row.id} is an order of another patient", location="PID-3")
-
-
-__all__ = ["HL7", "Outcome", "advance_order", "delete", "place", "refuse_other_patient", "update"]

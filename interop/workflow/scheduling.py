@@ -9,6 +9,7 @@ from typing import Any
 from interop.errors import Issue
 from interop.fhir import names
 from interop.fhir.orders import OrderFacts
+from interop.mapping.worklist import modality_of
 from interop.workflow.lifecycle import ACTIVE, ARRIVED, ON_HOLD, SCHEDULED, SERVER, UNSCHEDULED, State, advance
 from interop.workflow.site import Site
 
@@ -45,26 +46,26 @@ class Plan:
         return tuple(found)
 
 
-def is_order(resource: Resource, facts: OrderFacts) -> bool:
-    """Whether a ServiceRequest asks for imaging to be done; every other one is stored and searchable, and no more."""
-    return (
-        facts.imaging
-        and facts.intent in _INTENTS
-        and facts.status in (ACTIVE, ON_HOLD)
-        and resource.get("doNotPerform") is not True
-    )
+def is_order(site: Site, resource: Resource, facts: OrderFacts) -> bool:
+    """Whether a ServiceRequest asks for imaging to be done; every other one is stored and searchable, and no more.
+
+    It is for imaging if it says so, if a modality is known for it, or if it says nothing of what kind it is.
+    """
+    asks = facts.intent in _INTENTS and facts.status in (ACTIVE, ON_HOLD) and not facts.do_not_perform
+    return asks and (facts.imaging or not resource.get("category") or modality_of(resource, site.tables) is not None)
 
 
 def plan(site: Site, resource: Resource, facts: OrderFacts) -> Plan:
     """Where and when; the stations are all of that modality unless the order names some of them."""
-    modality = facts.modality or site.tables.modality_of(resource)
+    modality = modality_of(resource, site.tables)
     if modality is None:
         return Plan(None, facts.start, (), f"no modality is known for {_procedure(resource)}")
     stations = site.stations_of(modality)
     if facts.stations:
         stations = tuple(aet for aet in facts.stations if site.station(aet) is not None)
         if not stations:
-            return Plan(modality, facts.start, (), f"no station {' or '.join(facts.stations)} in the list of modalities")
+            named = " or ".join(facts.stations)
+            return Plan(modality, facts.start, (), f"no station {named} in the list of modalities")
     if not stations:
         return Plan(modality, facts.start, (), f"no station for {modality} in the list of modalities")
     return Plan(modality, facts.start, stations, "")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 from interop.audit.event import Event
-from interop.dicom.study import SeriesFacts, StudyFacts
+from interop.dicom.person_names import name_parts
+from interop.dicom.study import StudyFacts
 from interop.fhir import names
-from interop.store import OrderRow, SeriesPart, Stored, Tx
-from interop.workflow import matching, orders
+from interop.fhir.query import Identity
+from interop.store import OrderRow, Stored, Tx
+from interop.workflow import orders
 from interop.workflow.endpoints import study_endpoints
-from interop.workflow.lifecycle import ARCHIVE
-from interop.workflow.matching import Match
-from interop.workflow.series import series_parts
+from interop.workflow.lifecycle import ARCHIVE, State, advance
+from interop.workflow.matching import Match, issuer_system, match
+from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
 from interop.workflow.study_patients import subject_of
 
@@ -28,24 +28,135 @@ class Registered:
 
     stored: Stored
     row: OrderRow | None
-    by: str  # how the order was found, or why none was
+    by: str  # how the order was found, or why none was: see matching.Match
 
 
 def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
-    """The study of these facts: made if new, grown by what is new, its order told."""
+    """The study of these facts: made if new, grown by what is new, its order moved on."""
     tx.lock(f"study:{facts.study_uid}")
     present = tx.study(facts.study_uid)
     before = present.resource() if present is not None else None
-    found = _match(tx, site, facts, before)
-    resource = _resource(tx, site, facts, before, found.row)
-    resource |= _counts(tx, present, facts, resource)
-    parts, removed = series_parts(tx, present.id if present else None, facts)
-    stored = tx.put_study(resource, parts, removed)
-    if before is None or before.get("basedOn") != resource.get("basedOn"):
-        _record_match(tx, stored, resource, found)
+    found = _order_of(tx, site, facts, before)
+    growth = grow(tx, present.id if present else None, facts)
+    resource = _resource(tx, site, facts, before, found.row) | growth.counted()
+    resource["status"] = "available" if growth.series else "cancelled"
+    stored = tx.put_study(resource, growth.parts, growth.removed)
+    linked = found.row is not None and not (before or {}).get("basedOn")
+    if before is None or linked:
+        _record(tx, facts, resource, found)
     row = found.row
     if row is not None:
-        if before is None or not before.get("basedOn"):
+        if linked:
             _link_reports(tx, stored, row)
-        row = _move_on(tx, site, row, facts)
+        if growth.series:
+            row = _move_on(tx, site, row, facts)
     return Registered(stored, row, found.by)
+
+
+def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
+    """Link the study that was here before its order, by the numbers that the order came with."""
+    present = tx.study(row.study_uid) if row.study_uid else None
+    if present is None and row.accession is not None:
+        present = _by_accession(tx, row.accession)
+    if present is None:
+        return None
+    before = present.resource()
+    patient = str(before["subject"]["reference"])
+    if before.get("basedOn") or patient != f"Patient/{row.patient_id}":
+        return None
+    resource = before | {"basedOn": [{"reference": f"ServiceRequest/{row.id}"}]}
+    stored = tx.put_study(resource, ())
+    tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
+    orders.advance_order(tx, site, row, "images-available", ARCHIVE)
+    return stored
+
+
+def _by_accession(tx: Tx, accession: Identity) -> Stored | None:
+    found = tx.by_identifier("ImagingStudy", accession.system, accession.value)
+    return tx.study(_uid_of(found[0].resource())) if len(found) == 1 else None
+
+
+def _uid_of(resource: Resource) -> str:
+    for identifier in resource["identifier"]:
+        if identifier.get("system") == names.STUDY_UID:
+            return str(identifier["value"]).removeprefix("urn:oid:")
+    raise ValueError(f"ImagingStudy/{resource['id']} has no StudyInstanceUID")
+
+
+def _order_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None) -> Match:
+    """The order that the study is linked to, else the one that fits."""
+    for reference in (before or {}).get("basedOn", ()):
+        row = tx.order(reference["reference"].removeprefix("ServiceRequest/"))
+        if row is not None:
+            return Match(row, "linked")
+    return match(tx, site, facts)
+
+
+def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, row: OrderRow | None) -> Resource:
+    """The study's own elements; what is known stays unless these facts are all there is."""
+    known = before or {}
+    subject = subject_of(tx, site, facts, before, row)
+    stated: Resource = {
+        "identifier": _identifiers(site, facts),
+        "started": fhir_time(facts.started),
+        "description": facts.description,
+        "referrer": _person(facts.referrer),
+    }
+    stated = {name: value for name, value in stated.items() if value}
+    resource = known | stated if facts.whole else stated | known
+    resource |= {"resourceType": "ImagingStudy", "subject": {"reference": subject}}
+    resource.pop("modality", None)
+    if row is not None:
+        resource["basedOn"] = [{"reference": f"ServiceRequest/{row.id}"}]
+    resource["endpoint"] = study_endpoints(tx, site, facts.study_uid, known.get("endpoint", []))
+    return resource
+
+
+def _identifiers(site: Site, facts: StudyFacts) -> list[Resource]:
+    found: list[Resource] = [{"system": names.STUDY_UID, "value": f"urn:oid:{facts.study_uid}"}]
+    if facts.accession:
+        system = names.accession_system(site.facility)
+        if facts.accession_issuer and facts.accession_issuer != site.facility:
+            system = issuer_system(site, facts.accession_issuer)
+        kind = {"coding": [{"system": names.V2_0203, "code": "ACSN"}]}
+        found.append({"type": kind, "system": system, "value": facts.accession})
+    return found
+
+
+def _person(text: str | None) -> Resource | None:
+    readable = name_parts(text).readable if text else ""
+    return {"display": readable} if readable else None
+
+
+def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:
+    refused = found.by in ("other-patient", "ambiguous")
+    tx.audit(
+        Event(
+            "match",
+            found.by,
+            "U" if found.row else "C",
+            outcome="4" if refused else "0",
+            patient=resource["subject"]["reference"],
+            entity=f"urn:oid:{facts.study_uid}",
+            detail=None if found.row else f"no order: {found.by}",
+        )
+    )
+
+
+def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> None:
+    """Reports that were here before the images show them now."""
+    link = {"reference": f"ImagingStudy/{stored.id}"}
+    for type_, id in tx.referrers("ServiceRequest", row.id, limit=100):
+        if type_ != "DiagnosticReport":
+            continue
+        report = tx.get(type_, id).resource()
+        if link not in report.get("imagingStudy", ()):
+            tx.update(report | {"imagingStudy": [*report.get("imagingStudy", ()), link]})
+
+
+def _move_on(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> OrderRow:
+    event = "images-available" if facts.quiet else "images-arrived"
+    state = State(row.status, row.step)
+    if advance(state, event, ARCHIVE) == state:
+        return row  # the usual burst: nothing to read, nothing to say
+    return orders.advance_order(tx, site, row, event, ARCHIVE).row or row

@@ -24,7 +24,8 @@ def shown(path: Path) -> str:
 
 
 def words(name: str) -> set[str]:
-    """snake_case and CamelCase taken apart."""
+    """snake_case and CamelCase taken apart; a ServiceRequest is one word of FHIR's."""
+    name = name.replace("ServiceRequest", "Order").replace("service_request", "order")
     return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)}
 
 
@@ -48,10 +49,8 @@ def test_every_room_stands_in_an_import_contract() -> None:
     assert optional == set(), "every layer is there by now"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=shown)
+@pytest.mark.parametrize("path", sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "settings.py"}), ids=shown)
 def test_only_settings_reads_the_environment(path: Path) -> None:
-    if path.parts[-2] in ("bench", "setup") or path == PACKAGE / "settings.py":
-        return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute):
             assert node.attr not in ("environ", "environb", "getenv", "putenv"), f"{shown(path)}:{node.lineno}"

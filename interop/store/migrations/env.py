@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from alembic import context
-from sqlalchemy import Connection, create_engine, event, pool, text
+from sqlalchemy import Connection, Engine, create_engine, event, pool, text
 
 from interop.store.schema import metadata
 
 _LOCK = 0x696E7465726F70  # of the advisory lock that replicas starting together wait for
 
 
-def _engine() -> Any:
-    engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _no_implicit_transactions(connection: Any, _: Any) -> None:
-            connection.isolation_level = None
+def _engine() -> Engine:
+    attributes = context.config.attributes
+    engine = create_engine(f"{attributes['dialect']}://", creator=attributes["connect"], poolclass=pool.NullPool)
+    if engine.dialect.name == "sqlite":  # sqlite3 itself would not begin before a CREATE TABLE
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:

@@ -1,0 +1,57 @@
+"""Answers and errors as HTTP: the one place where an InteropError becomes a response of this door."""
+
+from __future__ import annotations
+
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from interop.errors import InteropError
+from interop.fhir.json import dumps, indented
+from interop.fhir.outcome import all_ok, outcome
+from interop.fhir_api.calls import Answer
+from interop.fhir_api.incoming import Wanted
+from interop.fhir_api.routing import MethodNotOfferedError
+from interop.fhir_api.trail import versioned
+
+MEDIA_TYPE = "application/fhir+json"
+RETRY_AFTER = 5  # seconds, where a 503 knows no better
+
+
+def http_answer(answer: Answer, wanted: Wanted, base_url: str) -> Response:
+    """The response to an interaction that was carried out."""
+    headers = {"Cache-Control": "no-store"}
+    if answer.stored is not None:
+        headers["ETag"] = answer.stored.etag
+        headers["Last-Modified"] = format_datetime(answer.stored.last_updated, usegmt=True)
+        if answer.location:
+            headers["Location"] = f"{base_url}/{versioned(answer.stored)}"
+    body = preferred_body(answer, wanted)
+    if not body:
+        return Response(status_code=answer.status, headers=headers)
+    return Response(indented(body) if wanted.pretty else body, answer.status, headers, MEDIA_TYPE)
+
+
+def preferred_body(answer: Answer, wanted: Wanted) -> bytes:
+    """What Prefer: return= leaves of the body (R4 http.html#ops); only of a write."""
+    if not answer.written or wanted.returns == "representation":
+        return answer.body
+    return b"" if wanted.returns == "minimal" else dumps(all_ok())
+
+
+def http_error(error: InteropError) -> Response:
+    """The response to one that was refused: its status and an OperationOutcome."""
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, MethodNotOfferedError):
+        headers["Allow"] = ", ".join(error.allow)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503 or error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after or RETRY_AFTER)
+    return Response(dumps(outcome(error)), error.status, headers, MEDIA_TYPE)
+
+
+def status_line(status: int) -> str:
+    """``201 Created``, as a Bundle's response.status."""
+    return f"{status} {HTTPStatus(status).phrase}"

@@ -1,0 +1,84 @@
+"""create: POST [base]/[type] — https://hl7.org/fhir/R4/http.html#create
+
+Conditional with If-None-Exist (https://hl7.org/fhir/R4/http.html#ccreate), atomically: whoever asks with the same
+criteria waits for the lock, and then finds what the one before has made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from interop.access import decide
+from interop.errors import InvalidContentError, PreconditionError
+from interop.fhir.query import Clause, Query
+from interop.fhir.references import patient_of
+from interop.fhir.search import parse_query
+from interop.fhir_api import trail
+from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.linked import require_targets
+from interop.store import Stored, Tx
+
+
+def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
+    """201 with the new resource; 200 with the one that the criteria found."""
+    resource = permitted(tx, call, "c")
+    if call.if_none_exist is not None:
+        decide(tx.agent, "s", call.type, patient=patient_of(resource))
+        query = criteria(tx, around, call.type, call.if_none_exist)
+        tx.lock(criteria_key(query))
+        present = the_one(tx, query)
+        if present is not None:
+            return found(tx, call, present)
+    require_targets(tx, resource, coming=call.coming)
+    new = {name: value for name, value in resource.items() if name != "id"}
+    stored = around.writer.create(tx, around.site, new, id=call.new_id)
+    trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
+    return Answer(201, stored.body, stored, location=True, written=True)
+
+
+def permitted(tx: Tx, call: Call, verb: str) -> dict[str, Any]:
+    """The resource that was sent, once the agent may write it and it is known to be right."""
+    patient = None
+    if call.resource is not None:
+        patient = f"Patient/{call.id}" if call.type == "Patient" and call.id else patient_of(call.resource)
+        decide(tx.agent, verb, call.type, patient=patient)
+    if call.problem is not None:
+        raise call.problem
+    if call.resource is None:
+        raise InvalidContentError("a resource is needed", issue_code="required")
+    return call.resource
+
+
+def found(tx: Tx, call: Call, present: Stored) -> Answer:
+    """The answer of a conditional create that found its match."""
+    patient = trail.patient_in(present)
+    decide(tx.agent, "r", call.type, patient=patient)
+    trail.done(tx, call, patient=patient, entity=trail.versioned(present))
+    return Answer(200, present.body, present, location=True, written=True)
+
+
+def criteria(tx: Tx, around: Surroundings, type: str, text: str) -> Query:
+    """The criteria as a search for at most two."""
+    params = parse_qsl(text.removeprefix(type).removeprefix("?"), keep_blank_values=True)
+    query = parse_query(type, params, around.site.zone, base_url=around.base_url, now=tx.now)
+    if not query.clauses:
+        raise PreconditionError("If-None-Exist has no criteria", status=400, issue_code="invalid")
+    return Query(type, query.clauses, count=2)
+
+
+def criteria_key(query: Query) -> str:
+    """One name for the same criteria, in whatever order they were written."""
+    return f"if-none-exist:{query.type}?{'&'.join(sorted(map(_clause_key, query.clauses)))}"
+
+
+def _clause_key(clause: Clause) -> str:
+    return f"{clause.param}={sorted(map(repr, clause.values))}"
+
+
+def the_one(tx: Tx, query: Query) -> Stored | None:
+    """What the criteria match: nothing, or one; PreconditionError (412) if several."""
+    rows = tx.search(query).rows
+    if len(rows) > 1:
+        raise PreconditionError(f"more than one {query.type} meets the criteria", issue_code="multiple-matches")
+    return rows[0] if rows else None

@@ -1,0 +1,159 @@
+"""The FHIR door: an HTTP request becomes a call, a unit of work carries it out, and its answer goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from interop.access import Agent
+from interop.errors import InteropError, UnauthenticatedError
+from interop.fhir_api import trail
+from interop.fhir_api.answers import http_answer, http_error
+from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.incoming import FORM_TYPE, JSON_TYPES, Wanted, body_of, query_params, version_of, wanted
+from interop.fhir_api.interactions import INTERACTIONS
+from interop.fhir_api.metadata import statement
+from interop.fhir_api.preparing import Plan, aside, plan_of, with_resource
+from interop.fhir_api.routing import resolve, segments_of
+from interop.fhir_api.transaction import response_bundle, transaction
+from interop.store import Store, Tx
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 16  # entries of a batch under way together
+
+# What to call a request in the audit trail whose address means nothing here.
+_INTENDED = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class FhirDoor:
+    """The ASGI application at /fhir."""
+
+    def __init__(self, store: Store, around: Surroundings, max_bytes: int) -> None:
+        self._store = store
+        self._around = around
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever happens, with FHIR."""
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except InteropError as error:
+            response = http_error(error)
+        except Exception:
+            logger.exception("a FHIR request failed")
+            response = http_error(InteropError("this server made a mistake; it is in its log"))
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        segments = segments_of(request.path_params.get("path", ""))
+        query = request.scope.get("query_string", b"").decode("latin-1")
+        if segments == ("metadata",) and request.method in ("GET", "HEAD"):
+            asked = wanted(request, query_params(query))
+            return http_answer(Answer(200, statement(self._around.base_url)), asked, self._around.base_url)
+        agent = getattr(request.state, "agent", None)
+        if not isinstance(agent, Agent):
+            raise UnauthenticatedError()
+        call = Call(_INTENDED.get(request.method, "operation"), segments[0] if segments else "", query=query)
+        plan: Plan | None = None
+        try:
+            target = resolve(request.method, segments)
+            call = replace(call, interaction=target.interaction, type=target.type, id=target.id, version=target.version)
+            call = replace(call, params=query_params(query))
+            asked = wanted(request, call.params)
+            if call.interaction == "bundle":
+                call = replace(call, interaction="transaction")  # until the Bundle says that it is a batch
+                plan = await self._plan(request)
+            else:
+                call = await self._with_body(request, call)
+        except InteropError as error:
+            await self._refuse(agent, call, error)
+        if plan is not None:
+            answer = Answer(200, await self._bundle(agent, call, plan, asked))
+        else:
+            answer = await self._perform(agent, call)
+        return http_answer(answer, asked, self._around.base_url)
+
+    async def _with_body(self, request: Request, call: Call) -> Call:
+        """The call with what headers and body add to it."""
+        if call.interaction == "search-type" and request.method == "POST":
+            form = await body_of(request, self._max_bytes, (FORM_TYPE,))
+            query = "&".join(part for part in (call.query, form.decode("utf-8", "replace")) if part)
+            return replace(call, query=query, params=query_params(query))
+        if call.interaction in ("create", "update", "delete"):
+            call = replace(call, if_match=version_of(request.headers.get("if-match")))
+        if call.interaction not in ("create", "update"):
+            return call
+        body = await body_of(request, self._max_bytes, JSON_TYPES)
+        if call.interaction == "create":
+            call = replace(call, if_none_exist=request.headers.get("if-none-exist"))
+        return await aside(len(body), lambda: with_resource(call, body, self._around.base_url))
+
+    async def _perform(self, agent: Agent, call: Call) -> Answer:
+        return await self._unit(agent, call, lambda tx: INTERACTIONS[call.interaction](tx, self._around, call))
+
+    async def _unit(self, agent: Agent, call: Call, work: Callable[[Tx], Answer]) -> Answer:
+        """One unit of work; a refusal leaves its event in the same commit and is then raised."""
+
+        def refused(tx: Tx, error: InteropError) -> Answer | InteropError:
+            trail.refused(tx, call, error)
+            return error
+
+        result = await self._store.unit(agent, work, refused=refused)
+        if isinstance(result, InteropError):
+            raise result
+        return result
+
+    async def _refuse(self, agent: Agent, call: Call, error: InteropError) -> NoReturn:
+        """A refusal before there was anything to carry out; audited like any other."""
+
+        def work(_tx: Tx) -> Answer:
+            raise error
+
+        await self._unit(agent, call, work)
+        raise error
+
+    async def _plan(self, request: Request) -> Plan:
+        body = await body_of(request, self._max_bytes, JSON_TYPES)
+        return await aside(len(body), lambda: plan_of(body, self._around.base_url))
+
+    async def _bundle(self, agent: Agent, call: Call, plan: Plan, asked: Wanted) -> bytes:
+        if plan.kind == "batch":
+            return response_bundle("batch", await self._batch(agent, plan), asked)
+        return response_bundle("transaction", await self._transaction(agent, call, plan), asked)
+
+    async def _transaction(self, agent: Agent, call: Call, plan: Plan) -> list[Answer]:
+        answers: list[Answer] = []
+
+        def work(tx: Tx) -> Answer:
+            answers[:] = transaction(tx, self._around, call, plan)
+            return Answer(200)
+
+        await self._unit(agent, call, work)
+        return answers
+
+    async def _batch(self, agent: Agent, plan: Plan) -> list[Answer | InteropError]:
+        """Each entry for itself (http.html#brules), side by side so that they share their commits."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(call: Call) -> Answer | InteropError:
+            async with gate:
+                try:
+                    if call.interaction not in INTERACTIONS:
+                        assert call.problem is not None
+                        await self._refuse(agent, call, call.problem)
+                    return await self._perform(agent, call)
+                except InteropError as error:
+                    return error
+
+        return list(await asyncio.gather(*map(one, plan.calls)))

@@ -1,0 +1,173 @@
+"""transaction and batch: POST [base] — https://hl7.org/fhir/R4/http.html#transaction
+
+A transaction is one unit of work: all or nothing, every fault located at its entry. The ids of what it creates are
+known before anything is written, so links between entries may go in any direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from interop.access import decide
+from interop.errors import BrokenReferenceError, InteropError, InvalidContentError, Issue, PreconditionError
+from interop.fhir.bundle import Entry, conditional_reference, links, located, ordered
+from interop.fhir.json import dumps
+from interop.fhir.outcome import outcome
+from interop.fhir.references import references, rewrite
+from interop.fhir_api import trail
+from interop.fhir_api.answers import preferred_body, status_line
+from interop.fhir_api.bundles import instant_text
+from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.create import criteria, criteria_key, permitted, the_one
+from interop.fhir_api.incoming import Wanted
+from interop.fhir_api.interactions import INTERACTIONS
+from interop.fhir_api.preparing import Plan
+from interop.store import Tx
+
+_VERBS = {"create": "c", "update": "u"}
+
+
+def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[Answer]:
+    """The answers of all entries, in the order of the Bundle; the first error undoes everything."""
+    _require_right(tx, plan)
+    steps = ordered(plan.entries)
+    answers: dict[int, Answer] = {}
+    for entry in steps:
+        if entry.method == "DELETE":
+            answers[entry.index] = _carry_out(tx, around, entry, plan.calls[entry.index])
+    # Only now: what was deleted no longer meets the criteria of a conditional create.
+    promised = _promises(tx, around, plan)
+    names: dict[str, str] = {}
+    for promise in promised.values():
+        names |= links(promise.entry, promise.reference, around.base_url)
+    coming = frozenset(promise.reference for promise in promised.values())
+    for entry in steps:
+        if entry.method == "DELETE":
+            continue
+        one = plan.calls[entry.index]
+        if one.resource is not None:
+            one = replace(
+                one, resource=rewrite(one.resource, names), new_id=promised[entry.index].new_id, coming=coming
+            )
+        answers[entry.index] = _carry_out(tx, around, entry, one, promised.get(entry.index))
+    trail.done(tx, call)
+    return [answers[index] for index in range(len(plan.entries))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """What an entry that writes is going to be; the others link to it before it is."""
+
+    entry: Entry
+    reference: str
+    new_id: str | None = None
+
+
+def _carry_out(tx: Tx, around: Surroundings, entry: Entry, call: Call, promise: _Promise | None = None) -> Answer:
+    try:
+        if call.resource is not None:
+            call = replace(call, resource=_resolved(tx, around, call.resource))
+        answer = INTERACTIONS[call.interaction](tx, around, call)
+        if promise is not None and answer.stored is not None and answer.stored.reference != promise.reference:
+            raise PreconditionError("an entry before this one changed what its criteria match")
+        return answer
+    except InteropError as error:
+        raise located(error, entry.index) from error
+
+
+def _require_right(tx: Tx, plan: Plan) -> None:
+    """All faults that are known beforehand, in one refusal; those that the agent may not know of come first."""
+    issues: list[Issue] = []
+    worst: InteropError | None = None
+    for index, call in enumerate(plan.calls):
+        if call.problem is None:
+            continue
+        if call.interaction in _VERBS and call.resource is not None:
+            try:
+                permitted(tx, replace(call, problem=None), _VERBS[call.interaction])
+            except InteropError as error:
+                raise located(error, index) from error
+        issues += call.problem.issues
+        worst = worst or call.problem
+    if worst is not None:
+        status = 400 if worst.status == 405 else worst.status  # POST itself is a method of this address
+        raise InvalidContentError(
+            worst.text, issues=tuple(issues), status=status, issue_code=worst.issue_code
+        ) from worst
+
+
+def _promises(tx: Tx, around: Surroundings, plan: Plan) -> dict[int, _Promise]:
+    """The reference of each entry that writes, and its id if it is a new one."""
+    conditional = {
+        entry.index: criteria(tx, around, entry.type, call.if_none_exist)
+        for entry, call in zip(plan.entries, plan.calls, strict=True)
+        if call.if_none_exist is not None
+    }
+    keys = {index: criteria_key(query) for index, query in conditional.items()}
+    tx.lock(*sorted(set(keys.values())))
+    promised: dict[int, _Promise] = {}
+    by_key: dict[str, str] = {}
+    for entry, call in zip(plan.entries, plan.calls, strict=True):
+        if call.interaction == "update":
+            promised[entry.index] = _Promise(entry, f"{call.type}/{call.id}")
+        elif call.interaction == "create":
+            key = keys.get(entry.index)
+            present = the_one(tx, conditional[entry.index]) if key else None
+            new_id = None if present else by_key.get(key or "") or tx.new_id()
+            if key and new_id:
+                by_key[key] = new_id  # the same criteria again will find what this one makes
+            promised[entry.index] = _Promise(entry, f"{call.type}/{present.id if present else new_id}", new_id)
+    return promised
+
+
+def _resolved(tx: Tx, around: Surroundings, resource: dict[str, Any]) -> dict[str, Any]:
+    """Conditional references by what they match, this transaction's own creations included."""
+    found: dict[str, str] = {}
+    for path, reference in references(resource):
+        conditional = conditional_reference(reference)
+        if conditional is None or reference in found:
+            continue
+        type, text = conditional
+        try:
+            match = the_one(tx, criteria(tx, around, type, text))
+        except InteropError as error:
+            error.issues = tuple(replace(issue, expression=(path,)) for issue in error.issues)
+            raise
+        if match is None:
+            raise BrokenReferenceError(f"no {type} meets the criteria of the reference", expression=path)
+        decide(tx.agent, "s", type, patient=trail.patient_in(match))
+        found[reference] = match.reference
+    return rewrite(resource, found)
+
+
+def response_bundle(kind: str, results: Sequence[Answer | InteropError], wanted: Wanted) -> bytes:
+    """R4 bundle.html#response: an entry for each entry, in the same order."""
+    entries = [_error(each) if isinstance(each, InteropError) else _entry(each, wanted) for each in results]
+    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": f"{kind}-response"}
+    if entries:
+        bundle["entry"] = entries
+    return dumps(bundle)
+
+
+def _entry(answer: Answer, wanted: Wanted) -> dict[str, Any]:
+    response: dict[str, Any] = {"status": status_line(answer.status)}
+    entry: dict[str, Any] = {}
+    if answer.stored is not None:
+        if answer.location or answer.written:
+            response["location"] = trail.versioned(answer.stored)
+        response["etag"] = answer.stored.etag
+        response["lastModified"] = instant_text(answer.stored.last_updated)
+    body = preferred_body(answer, wanted) if wanted.asked or not answer.written else b""
+    if body and answer.written and wanted.returns == "OperationOutcome":
+        response["outcome"] = orjson.Fragment(body)
+    elif body:
+        entry["resource"] = orjson.Fragment(body)
+    return {**entry, "response": response}
+
+
+def _error(error: InteropError) -> dict[str, Any]:
+    return {"response": {"status": status_line(error.status), "outcome": outcome(error)}}

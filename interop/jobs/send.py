@@ -1,0 +1,122 @@
+"""send: one stored message to one receiver, until the receiver has said that it has it.
+
+Sent means: MSA-2 is our MSH-10 and MSA-1 is AA or CA. AE, CE, silence and an answer to something else are tried again
+with the same bytes; AR and CR are final, and the message is a dead letter (v2.5.1 2.9.2, tables 0008 and 0155).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from logging import getLogger
+from typing import Protocol
+
+from interop.access.agent import system_agent
+from interop.audit.event import Event
+from interop.errors import InteropError, UnavailableError
+from interop.hl7.message import Message, parse
+from interop.jobs.runner import UndeliverableError
+from interop.mapping.peers import Receiver
+from interop.store import Job, MessageRow, Store, Tx
+
+logger = getLogger(__name__)
+
+_TAKEN = ("AA", "CA")
+_REFUSED = ("AR", "CR")
+_AGENT = system_agent("sender")
+
+
+class Sender(Protocol):
+    """The wire to receivers."""
+
+    async def send(self, receiver: Receiver, raw: bytes) -> bytes:
+        """The reply to these bytes; UnavailableError when none came."""
+        ...
+
+    def drop(self, receiver: Receiver) -> None:
+        """Close the connection: what comes over it can no longer be told apart."""
+        ...
+
+
+class SendJobs:
+    """The handler of kind ``send``."""
+
+    def __init__(self, store: Store, sender: Sender, receivers: tuple[Receiver, ...], *, silence: float = 2.0) -> None:
+        self._store = store
+        self._sender = sender
+        self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._silence = silence  # seconds for which a receiver that did not answer is left alone
+        self._silent_until: dict[str, float] = {}
+
+    async def __call__(self, job: Job) -> None:
+        """Deliver the message of the job."""
+        row = await self._store.view(lambda tx: tx.message(int(job.payload["message"])))
+        if row is None:
+            raise UndeliverableError(f"there is no message {job.payload['message']}")
+        if row.state != "queued":
+            return  # delivered by an earlier attempt, whose outcome was kept
+        receiver = self._receivers.get(row.peer)
+        if receiver is None:
+            raise await self._dead(row, f"no receiver is called {row.peer!r} any more")
+        await self._deliver(row, receiver)
+
+    async def _deliver(self, row: MessageRow, receiver: Receiver) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._silent_until.get(receiver.name, 0.0):
+            raise UnavailableError(f"{receiver.name} does not answer")
+        try:
+            reply = await self._sender.send(receiver, row.raw)
+        except UnavailableError:
+            self._silent_until[receiver.name] = loop.time() + self._silence
+            raise
+        code, answer = self._judged(row, receiver, reply)
+        if code in _TAKEN:
+            await self._keep(row, "sent", code, reply, "0")
+        elif code in _REFUSED:
+            raise await self._dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
+        else:
+            raise UnavailableError(f"{receiver.name} answered {code} {_reason(answer)}".strip())
+
+    def _judged(self, row: MessageRow, receiver: Receiver, reply: bytes) -> tuple[str, Message]:
+        """MSA-1 of the reply, if it is one to this message."""
+        try:
+            answer = parse(reply)
+        except InteropError as error:
+            self._sender.drop(receiver)
+            raise UnavailableError(f"{receiver.name} answered with something unreadable") from error
+        code, echoed = answer.get("MSA-1").strip(), answer.get("MSA-2").strip()
+        if echoed != row.control_id:
+            self._sender.drop(receiver)
+            raise UnavailableError(f"{receiver.name} answered another message than {row.control_id}")
+        return code, answer
+
+    async def _dead(
+        self, row: MessageRow, why: str, code: str | None = None, reply: bytes | None = None
+    ) -> UndeliverableError:
+        await self._keep(row, "dead", code, reply, "8", why)
+        return UndeliverableError(why)
+
+    async def _keep(
+        self, row: MessageRow, state: str, code: str | None, reply: bytes | None, outcome: str, why: str | None = None
+    ) -> None:
+        def work(tx: Tx) -> None:
+            tx.update_message(row.id, state=state, ack_code=code, ack=reply)
+            order = tx.order(row.order_id) if row.order_id else None
+            tx.audit(
+                Event(
+                    "hl7",
+                    row.type,
+                    "R",
+                    outcome=outcome,
+                    patient=f"Patient/{order.patient_id}" if order else None,
+                    entity=f"ServiceRequest/{order.id}" if order else None,
+                    detail=why or f"message {row.id} to {row.peer}",
+                )
+            )
+
+        await self._store.unit(_AGENT, work)
+
+
+def _reason(answer: Message) -> str:
+    """Where and why the receiver refused, as far as codes say it: free text of others is not logged."""
+    codes = [segment.value(3).text(1) for segment in answer.all("ERR")]
+    return " ".join(code for code in codes if code)

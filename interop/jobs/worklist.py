@@ -1,0 +1,137 @@
+"""worklist: make an order's worklist files equal what the database says of it now.
+
+Level-triggered: the files are rendered when the job runs, so that the newest state wins and a cancel is never held back
+by an earlier write that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from logging import getLogger
+from typing import Any, Protocol
+
+from interop.access.agent import system_agent
+from interop.audit.event import Event
+from interop.dicom.worklist import worklist_bytes
+from interop.errors import InvalidContentError
+from interop.fhir.orders import order_facts
+from interop.jobs.runner import UndeliverableError
+from interop.mapping.worklist import worklist_attributes
+from interop.store import Job, OrderRow, Store, Tx
+from interop.workflow.outbox import named_in
+from interop.workflow.site import Site
+
+logger = getLogger(__name__)
+
+Resource = dict[str, Any]
+_AGENT = system_agent("worklist")
+_ALL = 1_000_000
+
+
+class WorklistFolder(Protocol):
+    """Where the worklist provider reads from."""
+
+    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
+        """Make the order's files exactly these, by station; whether anything changed."""
+        ...
+
+    async def orders(self) -> frozenset[str]:
+        """The ids of the orders that have files."""
+        ...
+
+
+class WorklistJobs:
+    """The handler of kind ``worklist``."""
+
+    def __init__(self, store: Store, site: Site, folder: WorklistFolder) -> None:
+        self._store = store
+        self._site = site
+        self._folder = folder
+
+    async def __call__(self, job: Job) -> None:
+        """Render the order of the job."""
+        id = str(job.payload["order"])
+        found = await self._store.view(lambda tx: _read(tx, id))
+        try:
+            files = {} if found is None else self._files(found)
+        except InvalidContentError as error:
+            await self._folder.make(id, {})
+            raise UndeliverableError(f"the order does not fit into a worklist item: {error.text}") from error
+        changed = await self._folder.make(id, files)
+        if changed:
+            await self._store.unit(_AGENT, lambda tx: _audit(tx, id, bool(files)))
+
+    def _files(self, found: _Found) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
+        stations = [station for aet in found.row.stations if (station := self._site.station(aet)) is not None]
+        for station in stations:
+            attributes = worklist_attributes(
+                found.order,
+                found.patient,
+                station_aet=station.aet,
+                modality=found.row.modality or station.modality,
+                start=_start(found, self._site.zone),
+                zone=self._site.zone,
+                facility=self._site.facility,
+                tables=self._site.tables,
+                location=station.location,
+                resolved=found.resolved,
+            )
+            files[station.aet] = worklist_bytes(attributes)
+        return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A scheduled order and what its worklist item needs."""
+
+    row: OrderRow
+    order: Resource
+    patient: Resource
+    resolved: dict[str, Resource]
+
+
+def _read(tx: Tx, id: str) -> _Found | None:
+    """The order; None if it belongs on no worklist."""
+    row = tx.order(id)
+    if row is None or not row.scheduled:
+        return None
+    order = tx.get("ServiceRequest", id).resource()
+    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+
+
+def _start(found: _Found, zone: tzinfo) -> datetime | date:
+    """When the step is planned: a day alone stays one; without any time, when the order was written."""
+    stated = str(found.order.get("occurrenceDateTime", ""))
+    if len(stated) == len("YYYY-MM-DD"):
+        return date.fromisoformat(stated)
+    authored = order_facts(found.order, zone).authored
+    return found.row.start or authored or found.row.updated
+
+
+def _audit(tx: Tx, id: str, shown: bool) -> None:
+    row = tx.order(id)
+    patient = f"Patient/{row.patient_id}" if row is not None else None
+    subtype = "entry-written" if shown else "entry-removed"
+    tx.audit(Event("worklist", subtype, "U" if shown else "D", patient=patient, entity=f"ServiceRequest/{id}"))
+
+
+async def reconcile(store: Store, folder: WorklistFolder) -> int:
+    """Compare the folder with the database and owe a job for every order that differs; how many there are.
+
+    For the start of a worker: files may have been lost or left behind while nobody was looking.
+    """
+    shown = await folder.orders()
+    planned = await store.view(lambda tx: {row.id for row in tx.find_orders(scheduled=True, limit=_ALL)})
+    differing = sorted(shown ^ planned)
+
+    def work(tx: Tx) -> None:
+        for id in differing:
+            tx.enqueue("worklist", id, {"order": id}, replace=True)
+
+    if differing:
+        logger.warning("the worklist differs from the database in %d orders: being mended", len(differing))
+        await store.unit(_AGENT, work)
+    return len(differing)

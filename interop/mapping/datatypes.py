@@ -1,0 +1,466 @@
+"""HL7 v2 data types as FHIR R4 ones: named functions that the rows of ``mappings/segments`` call.
+
+Each takes one value (a repetition of a field, or a component of it) and gives the FHIR value, or None where there is
+none. What cannot be mapped is noted in the context. The clause in each docstring is HL7 v2.5.1 chapter 2A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from interop.errors import InvalidContentError
+from interop.fhir import names
+from interop.hl7.message import Value
+from interop.mapping.context import Contained, Context
+from interop.mapping.times import dtm
+from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, local_code_system
+
+Converter = Callable[[Value, Context], Any]
+CONVERTERS: dict[str, Converter] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}  # converter -> code tables that it reads
+ACCESSION_LENGTH = 16  # SH (PS3.5 6.2); a longer one cannot be in a worklist
+
+
+def converter(*tables: str) -> Callable[[Converter], Converter]:
+    """Make a function known to the rows by its name."""
+
+    def register(function: Converter) -> Converter:
+        CONVERTERS[function.__name__] = function
+        NEEDS[function.__name__] = tables
+        return function
+
+    return register
+
+
+def compact(**elements: Any) -> dict[str, Any]:
+    """The elements that have a value; FHIR has no empty ones (R4 json.html)."""
+    return {name: value for name, value in elements.items() if value or value == 0}
+
+
+def authority(value: Value, component: int, context: Context, role: str) -> str:
+    """The FHIR system of the HD in a component."""
+    namespace, universal, kind = value.component(component).texts(3)
+    return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
+
+
+@converter()
+def st_to_string(value: Value, context: Context) -> str | None:
+    """ST, TX, FT, IS: the text of all of it."""
+    return value.text().strip() or None
+
+
+@converter()
+def st_to_reference(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST: a Reference that has no more than a display."""
+    text = value.text(2 if value.size > 1 and not value.text(1) else 1).strip()
+    return {"display": text} if text else None
+
+
+@converter()
+def id_to_boolean(value: Value, context: Context) -> bool | None:
+    """ID of table 0136 (yes/no)."""
+    text = value.text().strip().upper()
+    if text in ("Y", "N"):
+        return text == "Y"
+    context.unmapped(f"{text!r} is neither Y nor N", value.location)
+    return None
+
+
+@converter()
+def nm_to_integer(value: Value, context: Context) -> int | None:
+    """NM: a positive whole number."""
+    text = value.text().strip()
+    if text.isascii() and text.isdigit() and 0 < int(text) < 2**31:
+        return int(text)
+    context.unmapped(f"{text!r} is not a positive whole number", value.location)
+    return None
+
+
+@converter()
+def dtm_to_datetime(value: Value, context: Context) -> str | None:
+    """DTM, TS (2.A.22): dateTime; a time gets the sender's zone where it states none."""
+    return _time(value, context, lambda moment: moment.date_time)
+
+
+@converter()
+def dtm_to_date(value: Value, context: Context) -> str | None:
+    """DTM, TS, DT: the day, without the hour."""
+    return _time(value, context, lambda moment: moment.date)
+
+
+@converter()
+def dtm_to_birthtime(value: Value, context: Context) -> dict[str, Any] | None:
+    """DTM of a birth with its hour: the extension of birthDate; None without an hour."""
+    moment = dtm(value.text(1).strip(), context.zone)  # what is wrong with it, birthDate's row has said
+    if moment is None or moment.instant is None:
+        return None
+    return {"extension": [{"url": EXT_BIRTH_TIME, "valueDateTime": moment.instant}]}
+
+
+@converter()
+def dtm_to_instant(value: Value, context: Context) -> str | None:
+    """DTM: instant; None for a mere day."""
+    return _time(value, context, lambda moment: moment.instant)
+
+
+def _time(value: Value, context: Context, part: Callable[[Any], str | None]) -> str | None:
+    text = value.text(1).strip()  # TS.1 in versions before 2.6
+    if not text:
+        return None
+    moment = dtm(text, context.zone)
+    if moment is None:
+        context.unmapped("not a date and time of HL7 (YYYYMMDDHHMMSS)", value.location)
+        return None
+    return part(moment)
+
+
+@converter("name_use", "name_representation")
+def xpn_to_humanname(value: Value, context: Context) -> dict[str, Any] | None:
+    """XPN (2.A.88): family^given^middle^suffix^prefix^degree^type^representation."""
+    name = _name(value, 1, context)
+    kind = value.text(7).strip()
+    if name and kind:
+        use = context.find("name_use", kind, f"{value.location}.7")
+        name = compact(use=use.target if use else None) | name
+    form = value.text(8).strip()
+    if name and form:
+        found = context.find("name_representation", form, f"{value.location}.8")
+        if found:
+            name["extension"] = [{"url": EXT_REPRESENTATION, "valueCode": found.target}]
+    return name
+
+
+@converter()
+def xpn_to_family(value: Value, context: Context) -> str | None:
+    """XPN of a mother: her family name at birth."""
+    return value.text(1, 1).strip() or value.text(2).strip() or None
+
+
+def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
+    given, middle, suffix, prefix, degree = value.texts(first + 5)[first:]
+    found = compact(
+        family=value.text(first, 1).strip(),  # FN.1: the surname with its prefix
+        given=[part for part in (given, middle) if part],
+        prefix=[prefix] if prefix else [],
+        suffix=[part for part in (suffix, degree) if part],
+    )
+    return found or None
+
+
+@converter("identifier_type")
+def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX (2.A.14): id^check^scheme^authority^type^facility^from^to."""
+    text, _, _, _, kind, _, since, until = value.texts(8)
+    if not text:
+        return None
+    start, end = dtm(since, context.zone), dtm(until, context.zone)
+    return compact(
+        type=_identifier_type(kind, context),
+        system=authority(value, 4, context, "patient"),
+        value=text,
+        period=compact(start=start and start.date_time, end=end and end.date_time),
+    )
+
+
+def _identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
+    if not kind:
+        return None
+    found = context.codes["identifier_type"].find(kind)
+    if found is None:  # table 0203 is open: a code of the site's own stays text
+        return {"text": kind}
+    return {"coding": [compact(system=found.system, code=found.target, display=found.display)]}
+
+
+@converter()
+def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST of PID-19: a social security number, whose authority only the site knows."""
+    text = value.text(1).strip()
+    if not text:
+        return None
+    system = context.authorities.system_of("SSN", "", "", facility=context.sender, role="person")
+    return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "system": system, "value": text}
+
+
+@converter()
+def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX of PV1-19: the visit, by its number."""
+    text = value.text(1).strip()
+    if not text:
+        return None
+    kind = {"coding": [{"system": names.V2_0203, "code": "VN"}]}
+    system = authority(value, 4, context, "visit")
+    return {"identifier": {"type": kind, "system": system, "value": text}}
+
+
+def _entity(value: Value, context: Context, role: str) -> dict[str, Any] | None:
+    text, namespace, universal, kind = value.texts(4)
+    if not text:
+        return None
+    system = context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
+    return {"system": system, "value": text}
+
+
+@converter()
+def ei_to_placer_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """EI (2.A.28) of a placer number: id^namespace^universal id^type."""
+    return _entity(value, context, "placer")
+
+
+@converter()
+def ei_to_filler_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """EI of a filler number."""
+    return _entity(value, context, "filler")
+
+
+@converter()
+def ei_to_accession(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-18) or EI (IPC-1): an accession number; this server's own numbering where none is named."""
+    text = value.text(1).strip()
+    if len(text) > ACCESSION_LENGTH:
+        raise InvalidContentError(
+            f"the accession number has {len(text)} characters; DICOM allows {ACCESSION_LENGTH}",
+            expression="ServiceRequest.identifier",
+            location=value.location,
+        )
+    return _numbered(value, context, names.accession_system(context.facility))
+
+
+@converter()
+def ei_to_procedure_id(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-19) or EI (IPC-2): a requested procedure id, at most 16 characters."""
+    return _short(value, context, names.procedure_system(context.facility))
+
+
+@converter()
+def ei_to_step_id(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-20) or EI (IPC-4): a scheduled procedure step id, at most 16 characters."""
+    return _short(value, context, names.step_system(context.facility))
+
+
+def _short(value: Value, context: Context, system: str) -> dict[str, Any] | None:
+    if len(value.text(1).strip()) > ACCESSION_LENGTH:
+        context.unmapped(f"longer than the {ACCESSION_LENGTH} characters of DICOM: not taken over", value.location)
+        return None
+    return _numbered(value, context, system)
+
+
+def _numbered(value: Value, context: Context, default: str) -> dict[str, Any] | None:
+    found = _entity(value, context, "accession")
+    if found and not any(value.text(part) for part in (2, 3, 4)):
+        found["system"] = default
+    return found
+
+
+@converter()
+def rp_to_study_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """RP (ZDS-1, IHE RAD TF-2 4.4.4.1.2.6) or EI (IPC-3): a StudyInstanceUID."""
+    uid = value.text(1).strip()
+    if not uid:
+        return None
+    parts = uid.split(".")
+    plain = len(uid) <= 64 and len(parts) > 1 and all(part.isascii() and part.isdigit() for part in parts)
+    if not plain or any(len(part) > 1 and part[0] == "0" for part in parts):
+        raise InvalidContentError(
+            "the StudyInstanceUID is not a DICOM UID",
+            expression="ServiceRequest.identifier",
+            location=value.location,
+        )
+    return {"system": names.STUDY_UID, "value": f"urn:oid:{uid}"}
+
+
+@converter("coding_system")
+def cwe_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
+    """CE, CWE, CNE, CF (2.A.13): code^text^system^alternate code^text^system, original text in .9."""
+    codings = [coding for coding in (_coding(value, 1, context), _coding(value, 4, context)) if coding]
+    text = value.text(9).strip() or (value.text(2).strip() if not codings or not value.text(1) else "")
+    return compact(coding=codings, text=text) or None
+
+
+@converter("coding_system")
+def cwe_primary_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
+    """CWE.1-3 alone: in OBR-4 the alternate is the protocol code of the step."""
+    return _single(value, 1, context, value.text(9).strip())
+
+
+@converter("coding_system")
+def cwe_alternate_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
+    """CWE.4-6 alone."""
+    return _single(value, 4, context, "")
+
+
+@converter("coding_system")
+def cwe_other_than_procedure(value: Value, context: Context) -> dict[str, Any] | None:
+    """OBR-4.1-3 as the step, where OBR-44 names the procedure and names another one."""
+    if value.text(1).strip() == value.segment.value(44).text(1).strip():
+        return None
+    return _single(value, 1, context, value.text(9).strip())
+
+
+def _single(value: Value, first: int, context: Context, text: str) -> dict[str, Any] | None:
+    coding = _coding(value, first, context)
+    spoken = text or ("" if coding else value.text(first + 1).strip())
+    return compact(coding=[coding] if coding else [], text=spoken) or None
+
+
+def _coding(value: Value, first: int, context: Context) -> dict[str, Any] | None:
+    code, display, system = value.texts(first + 2)[first - 1 :]
+    if not code:
+        return None
+    return compact(system=coding_system(system, context), code=code, display=display)
+
+
+def coding_system(name: str, context: Context) -> str | None:
+    """The URI of a coding system of table 0396; a local one belongs to its sender."""
+    if not name:
+        return None
+    found = context.codes["coding_system"].find(name)
+    if found is not None:
+        return found.target
+    if name.upper().startswith("HL7") and name[3:].isdigit() and len(name) == 7:
+        return f"http://terminology.hl7.org/CodeSystem/v2-{name[3:]}"
+    if ":" in name:
+        return name
+    return local_code_system(context.sender, name)
+
+
+@converter()
+def is_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
+    """IS, ID: a code without a system is text."""
+    text = value.text().strip()
+    return {"text": text} if text else None
+
+
+@converter("identifier_type")
+def xcn_to_practitioner(value: Value, context: Context) -> Contained | None:
+    """XCN (2.A.86): id^family^given^middle^suffix^prefix^degree^table^authority^type."""
+    number = value.text(1).strip()
+    identifier = None
+    if number:
+        kind = value.text(13).strip()
+        identifier = compact(
+            type=_identifier_type(kind, context), system=authority(value, 9, context, "person"), value=number
+        )
+    return _practitioner(identifier, _name(value, 2, context))
+
+
+@converter()
+def ndl_to_practitioner(value: Value, context: Context) -> Contained | None:
+    """NDL (2.A.44): its first component is a CNN, id&family&given&middle&suffix&prefix."""
+    person = value.component(1)
+    if person.size == 1:  # senders put an XCN here
+        return xcn_to_practitioner_plain(value, context)
+    number = person.text(1).strip()
+    system = context.authorities.system_of(
+        person.text(9).strip(), person.text(10).strip(), person.text(11).strip(), facility=context.sender, role="person"
+    )
+    return _practitioner({"system": system, "value": number} if number else None, _name(person, 2, context))
+
+
+def xcn_to_practitioner_plain(value: Value, context: Context) -> Contained | None:
+    """The id and name of an XCN; its authority is not where NDL has other components."""
+    number = value.text(1).strip()
+    system = context.authorities.system_of("", "", "", facility=context.sender, role="person")
+    return _practitioner({"system": system, "value": number} if number else None, _name(value, 2, context))
+
+
+def _practitioner(identifier: dict[str, Any] | None, name: dict[str, Any] | None) -> Contained | None:
+    if identifier is None and name is None:
+        return None
+    resource = compact(
+        resourceType="Practitioner", identifier=[identifier] if identifier else [], name=[name] if name else []
+    )
+    return Contained(resource, spoken(name) if name else str((identifier or {}).get("value", "")))
+
+
+def spoken(name: dict[str, Any]) -> str:
+    """A HumanName as people say it."""
+    parts: Sequence[str] = [*name.get("prefix", []), *name.get("given", []), name.get("family", "")]
+    return " ".join([part for part in parts if part] + name.get("suffix", []))
+
+
+@converter("address_use", "address_type")
+def xad_to_address(value: Value, context: Context) -> dict[str, Any] | None:
+    """XAD (2.A.83): street^other^city^state^zip^country^type^other geographic^county."""
+    _, other, city, state, postal, country, kind, _, county = value.texts(9)
+    street = value.text(1, 1).strip()  # SAD.1
+    use = context.codes["address_use"].find(kind) if kind else None
+    form = context.codes["address_type"].find(kind) if kind else None
+    if kind and use is None and form is None:
+        context.unmapped(f"{kind!r} is not in table 0190", f"{value.location}.7", code="code-invalid", hl7_code="103")
+    parts = compact(
+        line=[line for line in (street, other) if line],
+        city=city,
+        district=county,
+        state=state,
+        postalCode=postal,
+        country=country,
+    )
+    return compact(use=use and use.target, type=form and form.target) | parts if parts else None
+
+
+@converter()
+def st_to_address(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST: a place as text."""
+    text = " ".join(part for part in (value.text(part).strip() for part in range(1, value.size + 1)) if part)
+    return {"text": text} if text else None
+
+
+@converter("telecom_use", "telecom_system")
+def xtn_to_contactpoint(value: Value, context: Context) -> dict[str, Any] | None:
+    """XTN (2.A.89): number^use^equipment^email^country^area^local^extension^text^…^^unformatted (.12)."""
+    first, use, equipment, email, country, area, local, extension, _, _, _, unformatted = value.texts(12)
+    number = unformatted or first or _assembled(country, area, local, extension)
+    if not email and not number:
+        return None
+    used = context.find("telecom_use", use, f"{value.location}.2") if use else None
+    system = context.find("telecom_system", equipment, f"{value.location}.3") if equipment else None
+    kind = system.target if system else "phone"
+    if email and (kind in ("email", "url") or not number):
+        kind, number = "email", email
+    elif kind == "email" or "@" in number:
+        kind = "email"
+    mobile = equipment == "CP"
+    return compact(system=kind, value=number, use="mobile" if mobile else used and used.target)
+
+
+def _assembled(country: str, area: str, local: str, extension: str) -> str:
+    number = " ".join(part for part in (f"+{country.lstrip('+')}" if country else "", area, local) if part)
+    return f"{number} x{extension}" if number and extension else number
+
+
+@converter("telecom_use", "telecom_system")
+def xtn_to_home_contactpoint(value: Value, context: Context) -> dict[str, Any] | None:
+    """XTN of PID-13: at home unless it says otherwise."""
+    return _placed(xtn_to_contactpoint(value, context), "home")
+
+
+@converter("telecom_use", "telecom_system")
+def xtn_to_work_contactpoint(value: Value, context: Context) -> dict[str, Any] | None:
+    """XTN of PID-14: at work unless it says otherwise."""
+    return _placed(xtn_to_contactpoint(value, context), "work")
+
+
+def _placed(point: dict[str, Any] | None, use: str) -> dict[str, Any] | None:
+    return point and {"use": use, **point} if point and "use" not in point else point
+
+
+@converter("coding_system")
+def cwe_to_communication(value: Value, context: Context) -> dict[str, Any] | None:
+    """CWE of PID-15: the patient's language."""
+    language = cwe_to_codeableconcept(value, context)
+    return {"language": language, "preferred": True} if language else None
+
+
+@converter()
+def pl_to_display(value: Value, context: Context) -> str | None:
+    """PL (2.A.53): where the patient is, as text: point of care, room, bed, facility."""
+    parts = [value.text(part, 1).strip() for part in (1, 2, 3, 4)]
+    return " ".join(part for part in parts if part) or None
+
+
+@converter()
+def nte_to_annotation(value: Value, context: Context) -> dict[str, Any] | None:
+    """NTE-3 (v2.5.1 2.15.10): all its repetitions are lines of one note."""
+    text = "\n".join(value.segment.lines(value.number)).strip()
+    return {"text": text} if text else None

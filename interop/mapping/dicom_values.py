@@ -1,0 +1,201 @@
+"""FHIR values as DICOM ones (PS3.5 6.2): named functions that the rows of ``mappings/dicom`` call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from interop.dicom.person_names import person_name
+from interop.dicom.times import wall_clock, write_date
+from interop.fhir import names
+from interop.mapping.context import Context
+from interop.mapping.fhir_rows import OutConverter
+from interop.mapping.uris import EXT_REPRESENTATION, local_code_name
+
+CONVERTERS: dict[str, OutConverter] = {}
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]+")  # in LO and SH, and a name's groups
+_UNFIT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_BIRTH_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+SH, LO, LT = 16, 64, 10240
+LOCAL_SCHEME = "99LOCAL"  # private schemes begin with 99 (PS3.16 8.2)
+
+
+def converter(function: OutConverter) -> OutConverter:
+    """Make a function known to the rows by its name."""
+    CONVERTERS[function.__name__] = function
+    return function
+
+
+@converter
+def identifier_value(value: Mapping[str, Any], context: Context) -> str | None:
+    """The number alone; never cut: a wrong number is worse than none."""
+    return str(value["value"]).strip() or None
+
+
+@converter
+def identifier_issuer(value: Mapping[str, Any], context: Context) -> str | None:
+    """The authority under its DICOM name (LO)."""
+    return context.authorities.issuer_of(value.get("system", ""))[:LO] or None
+
+
+@converter
+def identifier_to_issuer_sequence(value: Mapping[str, Any], context: Context) -> list[dict[str, Any]] | None:
+    """The authority as an item of HL7v2 Hierarchic Designator (PS3.3 10.14); none for this server's own numbers."""
+    system = value.get("system", "")
+    if not system or system == names.accession_system(context.facility):
+        return None
+    namespace, universal, kind = context.authorities.hd_of(system)
+    item = {
+        "LocalNamespaceEntityID": namespace,
+        "UniversalEntityID": universal if kind in ("ISO", "UUID", "URI") else "",
+        "UniversalEntityIDType": kind if universal else "",
+    }
+    return [{keyword: text for keyword, text in item.items() if text}] if namespace or universal else None
+
+
+@converter
+def identifier_to_other_id(value: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """An item of OtherPatientIDsSequence (0010,1002)."""
+    issuer = identifier_issuer(value, context)
+    item = {"PatientID": str(value["value"]).strip(), "TypeOfPatientID": "TEXT"}
+    return {**item, "IssuerOfPatientID": issuer} if issuer else item
+
+
+@converter
+def uid_of_identifier(value: Mapping[str, Any], context: Context) -> str:
+    """``urn:oid:1.2.3`` as a UID."""
+    return str(value["value"]).removeprefix("urn:oid:")
+
+
+@converter
+def text_to_lo(value: Any, context: Context) -> str | None:
+    """Text of at most 64 characters (LO)."""
+    return _lo(str(value))
+
+
+def _lo(text: str) -> str | None:
+    return _UNFIT.sub(" ", text).strip()[:LO].rstrip() or None
+
+
+@converter
+def note_to_lt(value: Mapping[str, Any], context: Context) -> str | None:
+    """An Annotation as long text (LT)."""
+    return _UNFIT_TEXT.sub(" ", str(value.get("text", ""))).strip() or None
+
+
+@converter
+def date_to_da(value: Any, context: Context) -> str | None:
+    """A whole date; a year alone is none (DA has no partial dates)."""
+    match = _BIRTH_DATE.match(str(value))
+    return "".join(match.groups()) if match else None
+
+
+@converter
+def start_to_da(value: datetime | date, context: Context) -> str:
+    """The day of a start, on the site's calendar."""
+    return wall_clock(value, context.zone)[0] if isinstance(value, datetime) else write_date(value)
+
+
+@converter
+def start_to_tm(value: datetime | date, context: Context) -> str | None:
+    """The time of a start, on the site's clocks; None for a mere day."""
+    return wall_clock(value, context.zone)[1][:6] if isinstance(value, datetime) else None
+
+
+@converter
+def concept_to_description(value: Mapping[str, Any], context: Context) -> str | None:
+    """A CodeableConcept as people read it (LO)."""
+    codings = value.get("coding", [])
+    spoken = value.get("text") or next((coding["display"] for coding in codings if coding.get("display")), "")
+    code = next((coding["code"] for coding in codings if coding.get("code")), "")
+    return _lo(spoken or code)
+
+
+@converter
+def concept_to_code_sequence(value: Mapping[str, Any], context: Context) -> list[dict[str, Any]] | None:
+    """The first coding as a code sequence item (PS3.3 8.8); a code beyond 16 characters is a LongCodeValue."""
+    coding = next((one for one in value.get("coding", []) if one.get("code")), None)
+    if coding is None:
+        return None
+    code = str(coding["code"])
+    scheme = coding_scheme(coding.get("system", ""), context)
+    meaning = _lo(coding.get("display") or value.get("text") or code)
+    return [
+        {
+            "CodeValue" if len(code) <= SH else "LongCodeValue": code,
+            "CodingSchemeDesignator": scheme,
+            "CodeMeaning": meaning or code[:LO],
+        }
+    ]
+
+
+def coding_scheme(system: str, context: Context) -> str:
+    """The CodingSchemeDesignator (SH) of a FHIR code system; a private one where DICOM has none."""
+    found = context.codes["coding_scheme"].find(system)
+    if found is not None:
+        return found.target
+    name = local_code_name(system) or ""
+    return f"99{name}" if 1 < len(name) <= SH - 2 and name.isalnum() and name.isascii() else LOCAL_SCHEME
+
+
+@converter
+def reference_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
+    """A referenced person's name (PN); of a mere display, the display as the family name."""
+    person = context.resolved.get(value.get("reference", ""))
+    found = names_to_pn(person.get("name", []), context) if person else None
+    display = _UNFIT.sub(" ", value.get("display", ""))[:LO]
+    return found or person_name(family=display) or None
+
+
+@converter
+def patient_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
+    """A patient's name (PN): alphabetic, ideographic and phonetic group."""
+    return names_to_pn(value.get("name", []), context)
+
+
+_PREFERRED = ("official", "usual", None)
+
+
+def names_to_pn(found: list[Mapping[str, Any]], context: Context) -> str | None:
+    """HumanNames as one PN: HL7's suffix and prefix change places (PS3.5 6.2.1)."""
+    usable = [name for name in found if name.get("use") not in ("old", "maiden")] or list(found)
+    ordered = sorted(usable, key=lambda name: _rank(name.get("use")))
+    groups = {form: next((name for name in ordered if _form(name) == form), None) for form in ("ABC", "IDE", "SYL")}
+    family, given, middle, prefix, suffix = _parts(groups["ABC"])
+    pn = person_name(
+        family,
+        given,
+        middle,
+        prefix,
+        suffix,
+        ideographic=_group(groups["IDE"]),
+        phonetic=_group(groups["SYL"]),
+    )
+    return pn or None
+
+
+def _rank(use: str | None) -> int:
+    return _PREFERRED.index(use) if use in _PREFERRED else len(_PREFERRED)
+
+
+def _form(name: Mapping[str, Any]) -> str:
+    for extension in name.get("extension", []):
+        if extension.get("url") == EXT_REPRESENTATION:
+            return str(extension.get("valueCode", "ABC"))
+    return "ABC"
+
+
+def _parts(name: Mapping[str, Any] | None) -> tuple[str, str, str, str, str]:
+    if name is None:
+        return ("", "", "", "", "")
+    given = name.get("given", [])
+    if not name.get("family") and not given:
+        return (str(name.get("text", "")), "", "", "", "")
+    middle, prefix, suffix = given[1:], name.get("prefix", []), name.get("suffix", [])
+    return (name.get("family", ""), given[0] if given else "", " ".join(middle), " ".join(prefix), " ".join(suffix))
+
+
+def _group(name: Mapping[str, Any] | None) -> str:
+    return person_name(*_parts(name))

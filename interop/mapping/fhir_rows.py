@@ -1,0 +1,170 @@
+"""Rows that read FHIR: paths in, values of DICOM elements or HL7 fields out (``mappings/dicom``, ``outbound``).
+
+A path begins with what it reads: a resource type, or one of the facts that the caller adds (``Order``, ``Step``,
+``Item``). Brackets choose among several: ``ServiceRequest.identifier[PLAC]`` by type, ``extension[station]`` by its
+short name, ``orderDetail[modality]`` the DICOM modality, ``orderDetail[step]`` what is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from interop.errors import InvalidContentError
+from interop.fhir import names
+from interop.mapping.codes import CodeTable
+from interop.mapping.context import Context
+from interop.mapping.inbound import Trace
+from interop.mapping.rows import ANY, Row
+from interop.mapping.uris import EXTENSIONS
+
+Resources = Mapping[str, Any]  # by type, and the caller's facts
+OutConverter = Callable[[Any, Context], Any]
+Path = Callable[[Resources], list[Any]]
+
+ROOTS = ("Patient", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item")
+_STEP = re.compile(r"(\w+)(?:\[(\w+)\])?\Z")
+
+
+def path(text: str, row: Row) -> Path:
+    """The function that finds the values of a path; TableError if it is none."""
+    root, *steps = text.split(".")
+    if root not in ROOTS:
+        raise row.error(f"{text!r} does not begin with one of {', '.join(ROOTS)}")
+    parts: list[tuple[str, Callable[[Any], bool] | None]] = []
+    for step in steps:
+        match = _STEP.match(step)
+        if match is None:
+            raise row.error(f"{text!r} is no path")
+        parts.append((match[1], _choice(match[1], match[2], row)))
+
+    def find(resources: Resources) -> list[Any]:
+        found = [resources[root]] if resources.get(root) is not None else []
+        for name, chosen in parts:
+            following: list[Any] = []
+            for place in found:
+                value = place.get(name) if isinstance(place, dict) else None
+                following.extend(value if isinstance(value, list) else () if value is None else (value,))
+            found = [value for value in following if chosen(value)] if chosen else following
+        return found
+
+    return find
+
+
+def _choice(name: str, key: str | None, row: Row) -> Callable[[Any], bool] | None:
+    if name == "identifier":
+        return _identifier(key)
+    if key is None:
+        return None
+    if name == "extension":
+        if key not in EXTENSIONS:
+            raise row.error(f"{key!r} is no extension; known are {', '.join(EXTENSIONS)}")
+        return lambda value: bool(value.get("url") == EXTENSIONS[key])
+    if name == "orderDetail" and key in ("modality", "step"):
+        return lambda value: is_modality(value) == (key == "modality")
+    if name in ("name", "telecom", "address"):
+        return lambda value: bool(value.get("use") == key)
+    raise row.error(f"{name}[{key}] is no choice that is known here")
+
+
+def _identifier(key: str | None) -> Callable[[Any], bool]:
+    """Identifiers without a value are none: id and issuer must come from the same one."""
+    if key is None:
+        return lambda value: bool(value.get("value"))
+    if key == "study":
+        return lambda value: bool(value.get("value")) and value.get("system") == names.STUDY_UID
+    return lambda value: (
+        bool(value.get("value"))
+        and any(coding.get("code") == key for coding in value.get("type", {}).get("coding", []))
+    )
+
+
+def is_modality(concept: Mapping[str, Any]) -> bool:
+    """Whether an orderDetail names a DICOM modality."""
+    return any(coding.get("system") == names.DCM for coding in concept.get("coding", []))
+
+
+class FhirRow:
+    """One compiled row; ``target`` is for the caller to interpret."""
+
+    __slots__ = (
+        "_codes",
+        "_condition",
+        "_convert",
+        "_many",
+        "_required",
+        "_sources",
+        "_texts",
+        "name",
+        "target",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        row: Row,
+        converters: Mapping[str, OutConverter],
+        codes: Mapping[str, CodeTable],
+        trace: Trace | None = None,
+    ) -> None:
+        """TableError for an unknown name."""
+        self.name = row.name
+        self.target = row.target.removesuffix("[]")
+        self.trace = trace
+        self._many = row.target.endswith("[]")
+        self._texts = row.source
+        self._sources = tuple(path(text, row) for text in row.source)
+        self._condition = tuple((path(text, row), frozenset(allowed)) for text, allowed in row.when.items())
+        self._required = row.required
+        if row.codes and row.codes not in codes:
+            raise row.error(f"unknown code table {row.codes!r}")
+        self._codes = row.codes
+        if row.convert and row.convert not in converters:
+            raise row.error(f"unknown converter {row.convert!r}; known are {', '.join(sorted(converters))}")
+        self._convert = converters[row.convert] if row.convert else None
+
+    def value(self, resources: Resources, context: Context) -> Any:
+        """What the row finds: a list for a repeating target; None for nothing."""
+        if not self._holds(resources):
+            return None
+        for text, find in zip(self._texts, self._sources, strict=True):
+            converted = [one for one in (self._one(value, text, context) for value in find(resources)) if one]
+            if converted:
+                if self.trace is not None:
+                    self.trace(self.name, text)
+                return converted if self._many else converted[0]
+        if self._codes and "" in context.codes[self._codes].rows:
+            found = context.codes[self._codes].rows[""]
+            if self.trace is not None and found.target:
+                self.trace(self.name, self._texts[0])
+            return found.target or None
+        if self._required:
+            raise InvalidContentError(f"{self._texts[0]} is needed", expression=self._texts[0])
+        return None
+
+    def _one(self, value: Any, text: str, context: Context) -> Any:
+        if self._codes:
+            found = context.codes[self._codes].find(str(value))
+            if found is None:
+                context.unmapped(f"{value!r} is not in the table {self._codes}", text, code="code-invalid")
+                return None
+            value = found.target
+        return self._convert(value, context) if self._convert else value
+
+    def _holds(self, resources: Resources) -> bool:
+        for find, allowed in self._condition:
+            found: Sequence[Any] = find(resources)
+            text = str(found[0]) if found else ""
+            if text not in allowed and not (text and ANY in allowed):
+                return False
+        return True
+
+
+def contained_of(*resources: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """What the resources hold inside, by its reference (``#requester``)."""
+    found = {}
+    for resource in resources:
+        for inner in (resource or {}).get("contained", []):
+            found[f"#{inner.get('id')}"] = inner
+    return found

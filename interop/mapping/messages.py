@@ -1,0 +1,220 @@
+"""One message into FHIR: the patient, its orders or reports, and what could not be mapped. Pure; no ids, no store.
+
+What a group needs and lacks is an error for the whole message (nothing is taken over in part); what merely cannot be
+said in FHIR is an Issue beside the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+
+from interop.errors import InvalidContentError, Issue, UnmappedCodeError, UnsupportedError
+from interop.fhir.query import Identity
+from interop.hl7.message import Message, OrderGroup, Segment, parse, sender_of
+from interop.mapping.context import Context
+from interop.mapping.inbound import CompiledRow, Scope
+from interop.mapping.observations import Result, results_of
+from interop.mapping.tables import CompiledMessage, SiteRules, Tables
+from interop.mapping.targets import Draft
+
+_DETAILED = frozenset({"new", "change"})  # events that say what is ordered, so need an OBR
+
+
+@dataclass(frozen=True, slots=True)
+class MappedOrder:
+    """One ORC with its OBR. ``service_request`` has no id, subject or status: those are the workflow's."""
+
+    control: str  # ORC-1
+    event: str  # of the lifecycle: new change hold release cancel discontinue complete arrived start entered-in-error
+    service_request: dict[str, Any]
+    index: int  # which ORC, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class MappedReport:
+    """One OBR of a result message. ``report`` has no id, subject, basedOn or result."""
+
+    control: str | None
+    report: dict[str, Any]
+    observations: tuple[dict[str, Any], ...]
+    placer: Identity | None
+    filler: Identity | None
+    accession: Identity | None
+    study_uid: str | None
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a message became. ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.name``."""
+
+    type: str
+    patient: dict[str, Any] | None
+    orders: tuple[MappedOrder, ...]
+    reports: tuple[MappedReport, ...]
+    issues: tuple[Issue, ...]
+    cleared: tuple[str, ...] = ()
+
+
+def read_message(raw: bytes, tables: Tables) -> Message:
+    """The message, decoded with the character set that the sender's site file gives where MSH-18 is silent."""
+    site = tables.site(*sender_of(raw.lstrip(b"\xef\xbb\xbf \r\n\t\x00")))
+    return parse(raw, default_charset=site.charset if site else None)
+
+
+def map_message(
+    message: Message, tables: Tables, *, site: SiteRules | None = None, zone: tzinfo, facility: str
+) -> Mapped:
+    """The message by the tables, and by its sender's site file (looked up unless given).
+
+    UnsupportedError for a type that no table is for; InvalidContentError, with its position, for what is missing.
+    """
+    message.check_header()
+    rules = site or tables.site(*message.sender) or tables
+    table = rules.messages.get(message.type)
+    if table is None:
+        raise _unsupported(message, rules.messages)
+    context = Context(
+        zone=rules.zone or zone,
+        facility=facility,
+        sender=message.sender[1] or message.sender[0],
+        authorities=tables.authorities,
+        codes=rules.codes,
+    )
+    leading = message.leading()
+    for note in leading.get("NTE", []):
+        context.unmapped("a note on the patient is not taken over", note.location, code="not-supported")
+    patient = _patient(leading, table, context)
+    orders: list[MappedOrder] = []
+    reports: list[MappedReport] = []
+    for group in message.order_groups():
+        scope = {name: found for name, found in leading.items() if name != "NTE"} | group.segments
+        if table.order:
+            orders.append(_order(group, scope, table, context))
+        if table.report:
+            reports.append(_report(group, scope, table, context))
+    _check_required(message, table)
+    issues = [*message.issues, *context.issues, *_unread(message, table)]
+    cleared = tuple(dict.fromkeys(context.cleared))
+    return Mapped(message.type, patient, tuple(orders), tuple(reports), tuple(issues), cleared)
+
+
+def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:
+    code = message.type.split("^")[0]
+    event = any(one.startswith(f"{code}^") for one in known)
+    return UnsupportedError(
+        f"{message.type} is not supported; supported are {', '.join(sorted(known))}",
+        location="MSH-9",
+        hl7_code="201" if event else "200",
+    )
+
+
+def _check_required(message: Message, table: CompiledMessage) -> None:
+    present = {segment.name for segment in message.segments}
+    for name in sorted(table.required - present):
+        raise InvalidContentError(f"a {message.type} needs a {name} segment", location=name, hl7_code="100")
+
+
+def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
+    """Segments that no row reads: said, so that nothing is lost silently."""
+    names = dict.fromkeys(segment.name for segment in message.segments if segment.name not in table.known)
+    return [
+        Issue("not-supported", f"{name} segments are not mapped in {message.type}", (), name, "information", "0")
+        for name in names
+    ]
+
+
+def run(rows: Sequence[CompiledRow], type: str, scope: Scope, context: Context) -> dict[str, Any]:
+    """The resource that the rows make of the segments."""
+    draft = Draft(type)
+    for row in rows:
+        row.run(scope, draft, context)
+    return draft.resource
+
+
+def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> dict[str, Any] | None:
+    found = leading.get("PID", [])
+    if not found or not table.patient:
+        return None
+    if len(found) > 1:
+        raise UnsupportedError("a message about more than one patient", location=found[1].location, hl7_code="207")
+    context.target = "Patient"
+    return run(table.patient, "Patient", leading, context)
+
+
+def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> MappedOrder:
+    orc = group.first("ORC")
+    if orc is None:
+        obr = group.first("OBR")
+        where = obr.location if obr else "ORC"
+        raise InvalidContentError("an order needs an ORC segment before its OBR", location=where, hl7_code="100")
+    control = orc.value(1).text().strip()
+    event = _event(orc, control, context)
+    if event in _DETAILED and group.first("OBR") is None:
+        raise InvalidContentError(
+            f"an order with control code {control} needs an OBR segment", location=orc.location, hl7_code="100"
+        )
+    _note_repeated(group, context)
+    context.target = "ServiceRequest"
+    return MappedOrder(control, event, run(table.order, "ServiceRequest", scope, context), group.index)
+
+
+def _event(orc: Segment, control: str, context: Context) -> str:
+    location = f"{orc.location}-1"
+    if not control:
+        raise InvalidContentError("ORC-1 is empty", location=location, hl7_code="101")
+    found = context.codes["order_control"].find(control)
+    if found is None:
+        raise UnmappedCodeError(f"{control!r} is not an order control code of table 0119", location=location)
+    if found.target == "refuse":
+        words = f": {found.note}" if found.note else ""
+        raise UnsupportedError(f"order control {control} ({found.display}) is not supported{words}", location=location)
+    if found.target != "status":
+        return found.target
+    status = orc.value(5).text().strip()
+    changed = context.codes["order_status"].find(status)
+    if changed is None:
+        raise UnmappedCodeError(f"{status!r} is not an order status of table 0038", location=f"{orc.location}-5")
+    return changed.target
+
+
+def _note_repeated(group: OrderGroup, context: Context) -> None:
+    for name in ("IPC", "TQ1", "ZDS"):
+        found = group.segments.get(name, [])
+        if len(found) > 1:
+            context.unmapped(
+                f"only the first {name} of an order is taken over", found[1].location, code="not-supported"
+            )
+
+
+def _report(
+    group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context
+) -> MappedReport:
+    obr = group.first("OBR")
+    orc = group.first("ORC")
+    if obr is None:
+        where = orc.location if orc else "OBR"
+        raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
+    for note in group.segments.get("NTE", []):
+        context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
+    context.target = "DiagnosticReport"
+    report = run(table.report, "DiagnosticReport", scope, context)
+    result: Result = results_of(group, scope, report, table, context)
+    identities = {
+        kind["code"]: Identity(identifier["system"], identifier["value"])
+        for identifier in report.get("identifier", [])
+        for kind in identifier.get("type", {}).get("coding", [])
+    }
+    return MappedReport(
+        control=orc.value(1).text().strip() or None if orc else None,
+        report=report,
+        observations=tuple(result.observations),
+        placer=identities.get("PLAC"),
+        filler=identities.get("FILL"),
+        accession=identities.get("ACSN"),
+        study_uid=result.study_uid,
+        index=group.index,
+    )

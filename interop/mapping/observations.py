@@ -1,0 +1,136 @@
+"""The OBX of one report: which are the report's own parts (attachments, impression, study), which are Observations.
+
+Lines of one text come as several OBX of type TX or FT with the same OBX-3: they are one Observation. Several values in
+one OBX-5 are components (v2-to-FHIR, OBX[Observation]).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interop.hl7.message import OrderGroup, Segment
+from interop.mapping.context import Context
+from interop.mapping.datatypes import coding_system, rp_to_study_identifier
+from interop.mapping.inbound import CompiledRow
+from interop.mapping.tables import CompiledMessage
+from interop.mapping.targets import Draft
+
+_LINES = ("TX", "FT")
+_TEXTS = ("TX", "FT", "ST")
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+\Z")
+
+
+@dataclass(slots=True)
+class Result:
+    """What the OBX segments gave."""
+
+    observations: list[dict[str, Any]] = field(default_factory=list)
+    conclusion: list[str] = field(default_factory=list)
+    study_uid: str | None = None
+
+
+def results_of(
+    group: OrderGroup,
+    scope: dict[str, list[Segment]],
+    report: dict[str, Any],
+    table: CompiledMessage,
+    context: Context,
+) -> Result:
+    """The Observations of the group; attachments and conclusion go into the report."""
+    result = Result(study_uid=_study_of(group, context))
+    draft = Draft("DiagnosticReport")
+    for segments in _joined(group.observations):
+        obx, notes = segments[0], segments[1:]
+        own = {**scope, "OBX": [obx], "NTE": notes}
+        if _report_part(obx, result, context):
+            continue
+        before = len(draft.resource.get("presentedForm", []))
+        context.target = "DiagnosticReport"
+        for row in table.report_parts:
+            row.run(own, draft, context)
+        if obx.value(2).text() in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
+            continue
+        context.target = "Observation"
+        result.observations.append(_observation(table.observation, obx, own, context))
+    if draft.resource.get("presentedForm"):
+        report["presentedForm"] = draft.resource["presentedForm"]
+    if result.conclusion:
+        report["conclusion"] = "\n".join(result.conclusion)
+    return result
+
+
+def _joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
+    """Consecutive text lines of one code as one OBX, whose repetitions are the lines."""
+    found: list[list[Segment]] = []
+    for segments in observations:
+        obx = segments[0]
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and obx.value(2).raw in _LINES
+            and last[0].value(2).raw == obx.value(2).raw
+            and last[0].field(3) == obx.field(3)
+            and len(last) == 1  # a note belongs to the lines before it
+        ):
+            text = f"{last[0].field(5)}{obx.encoding.repetition}{obx.field(5)}"
+            found[-1] = [last[0].with_field(5, text), *segments[1:]]
+        else:
+            found.append(segments)
+    return found
+
+
+def _report_part(obx: Segment, result: Result, context: Context) -> bool:
+    """Whether the OBX says something of the report itself by its code: impression or study."""
+    code = obx.value(3)
+    suffix = code.text(1, 2).strip().upper()
+    table = context.codes["report_part"]
+    found = table.rows.get(f"&{suffix}") if suffix else None
+    if found is None:
+        system = coding_system(code.text(3).strip(), context)
+        found = table.find(code.text(1).strip(), system or "")
+    if found is None:
+        return False
+    if found.target == "study":
+        values = obx.value(5)
+        uid = next((text for text in (values.text(1), values.text(2)) if _UID.match(text.strip())), None)
+        result.study_uid = result.study_uid or (uid.strip() if uid else None)
+        return uid is not None
+    if obx.value(2).text() not in _TEXTS:
+        return False
+    text = "\n".join(obx.lines(5)).strip()
+    if text:
+        result.conclusion.append(text)
+    return True
+
+
+def _study_of(group: OrderGroup, context: Context) -> str | None:
+    zds = group.first("ZDS")
+    if zds is None or not zds.field(1):
+        return None
+    identifier = rp_to_study_identifier(zds.value(1), context)
+    return identifier["value"].removeprefix("urn:oid:") if identifier else None
+
+
+def _observation(
+    rows: Sequence[CompiledRow], obx: Segment, scope: dict[str, list[Segment]], context: Context
+) -> dict[str, Any]:
+    repeated = obx.values(5)
+    if len(repeated) < 2 or obx.value(2).text() in _TEXTS:
+        return _built(rows, scope, context)
+    each = [_built(rows, {**scope, "OBX": [obx.with_field(5, value.raw)]}, context) for value in repeated]
+    whole = {name: value for name, value in each[0].items() if not name.startswith("value")}
+    whole["component"] = [
+        {"code": one["code"], **{name: value for name, value in one.items() if name.startswith("value")}}
+        for one in each
+    ]
+    return whole
+
+
+def _built(rows: Sequence[CompiledRow], scope: dict[str, list[Segment]], context: Context) -> dict[str, Any]:
+    draft = Draft("Observation")
+    for row in rows:
+        row.run(scope, draft, context)
+    return draft.resource

@@ -1,0 +1,260 @@
+"""The mapping tables of a folder, read once and compiled: an unknown name is an error at start, not at a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources.abc import Traversable
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from interop.hl7.charsets import charset_named
+from interop.mapping.authorities import Authorities, authorities_of
+from interop.mapping.codes import CodeTable, read_codes
+from interop.mapping.fhir_rows import FhirRow
+from interop.mapping.inbound import CompiledRow, Trace
+from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist
+from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
+
+# What a message's rows may make, and the FHIR resource that the named segment table has to be for.
+TARGETS = {
+    "patient": "Patient",
+    "order": "ServiceRequest",
+    "report": "DiagnosticReport",
+    "observation": "Observation",
+}
+NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "procedure_modality", "event_out")
+_SITE_KEYS = ("name", "application", "facility", "zone", "charset", "codes", "segments", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTable:
+    """One file of ``segments/``."""
+
+    name: str
+    resource: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTable:
+    """One file of ``messages/``: the types it is for, and which segments make what by which segment table."""
+
+    name: str
+    types: tuple[str, ...]
+    ignore: frozenset[str]  # segments that are known to say nothing here
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMessage:
+    """A message table, ready to run."""
+
+    patient: tuple[CompiledRow, ...]
+    order: tuple[CompiledRow, ...]
+    report: tuple[CompiledRow, ...]  # from OBR
+    report_parts: tuple[CompiledRow, ...]  # from OBX
+    observation: tuple[CompiledRow, ...]
+    required: frozenset[str]  # segments
+    known: frozenset[str]  # segments that rows read, or that are ignored on purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What applies to one sender: the shipped tables, or these with a site file over them."""
+
+    codes: Mapping[str, CodeTable]
+    messages: Mapping[str, CompiledMessage]
+    zone: ZoneInfo | None = None
+    charset: str | None = None  # of messages that state none
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRules(Rules):
+    """One file of ``sites/``."""
+
+    name: str = ""
+    application: str = ""  # MSH-3; empty: any
+    facility: str = ""  # MSH-4; empty: any
+    changes: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables(Rules):
+    """Everything in ``mappings/``."""
+
+    authorities: Authorities = field(default_factory=lambda: Authorities(()))
+    worklist: tuple[FhirRow, ...] = ()
+    outbound: Mapping[str, OutboundTable] = field(default_factory=dict)
+    sites: tuple[SiteRules, ...] = ()
+    message_tables: tuple[MessageTable, ...] = ()
+    segment_tables: Mapping[str, SegmentTable] = field(default_factory=dict)
+
+    def site(self, application: str, facility: str) -> SiteRules | None:
+        """The rules for a sender (MSH-3, MSH-4); those that name both before those that name one."""
+        for wanted in ((application, facility), (application, ""), ("", facility)):
+            for site in self.sites:
+                if (site.application, site.facility) == wanted:
+                    return site
+        return None
+
+
+def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables:
+    """The tables of a folder such as ``shipped("mappings")``; TableError names file and row of what is wrong.
+
+    ``trace`` is told of every row that gave a value (row name, position): for coverage and for explaining a mapping.
+    """
+    codes = {name: read_codes(text, name) for name, text in _files(folder / "codes", ".csv")}
+    for name in NEEDED_CODES:
+        if name not in codes:
+            raise TableError(f"codes/{name}.csv is missing")
+    segments = {name: _segment_table(name, text) for name, text in _files(folder / "segments", ".toml")}
+    messages = tuple(_message_table(name, text) for name, text in _files(folder / "messages", ".toml"))
+    authorities = authorities_of(
+        read_toml((folder / "authorities.toml").read_text("utf-8"), "authorities.toml"), "authorities.toml"
+    )
+    compiled = _compiled(messages, segments, codes, trace)
+    return Tables(
+        codes=codes,
+        messages=compiled,
+        authorities=authorities,
+        worklist=compile_worklist((folder / "dicom" / "worklist.toml").read_text("utf-8"), codes, trace),
+        outbound=compile_outbound(dict(_files(folder / "outbound", ".toml")), codes, trace),
+        sites=tuple(_site(name, text, messages, segments, codes, trace) for name, text in _site_files(folder)),
+        message_tables=messages,
+        segment_tables=segments,
+    )
+
+
+def _files(folder: Traversable, suffix: str) -> list[tuple[str, str]]:
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(suffix)), key=lambda file: file.name)
+    return [(file.name.removesuffix(suffix), file.read_text("utf-8")) for file in found]
+
+
+def _site_files(folder: Traversable) -> list[tuple[str, str]]:
+    sites = folder / "sites"
+    return _files(sites, ".toml") if sites.is_dir() else []
+
+
+def _segment_table(name: str, text: str) -> SegmentTable:
+    file = f"segments/{name}.toml"
+    document = read_toml(text, file)
+    check_keys(document, ("resource", "row"), file)
+    if document.get("resource") not in TARGETS.values():
+        raise TableError(f"{file}: resource has to be one of {', '.join(TARGETS.values())}")
+    return SegmentTable(name, document["resource"], rows_of(document, file))
+
+
+def _message_table(name: str, text: str) -> MessageTable:
+    file = f"messages/{name}.toml"
+    document = read_toml(text, file)
+    check_keys(document, ("types", "ignore", "row"), file)
+    if not document.get("types"):
+        raise TableError(f'{file}: types is needed, e.g. ["ORM^O01"]')
+    return MessageTable(name, tuple(document["types"]), frozenset(document.get("ignore", [])), rows_of(document, file))
+
+
+def _compiled(
+    messages: tuple[MessageTable, ...],
+    segments: Mapping[str, SegmentTable],
+    codes: Mapping[str, CodeTable],
+    trace: Trace | None,
+) -> dict[str, CompiledMessage]:
+    ready = {name: tuple(CompiledRow(row, codes, trace) for row in table.rows) for name, table in segments.items()}
+    found: dict[str, CompiledMessage] = {}
+    for message in messages:
+        compiled = _compiled_message(message, segments, ready)
+        for type_ in message.types:
+            if type_ in found:
+                raise TableError(f"messages/{message.name}.toml: {type_} has a table already")
+            found[type_] = compiled
+    return found
+
+
+def _compiled_message(
+    message: MessageTable,
+    segments: Mapping[str, SegmentTable],
+    ready: Mapping[str, tuple[CompiledRow, ...]],
+) -> CompiledMessage:
+    parts: dict[str, tuple[CompiledRow, ...]] = dict.fromkeys((*TARGETS, "report_parts"), ())
+    known = set(message.ignore)
+    for row in message.rows:
+        table = segments.get(row.convert)
+        if row.target not in TARGETS:
+            raise row.error(f"a message makes {', '.join(TARGETS)}, not {row.target}")
+        if table is None:
+            raise row.error(f"unknown segment table {row.convert!r}")
+        if table.resource != TARGETS[row.target]:
+            raise row.error(f"{table.name} makes a {table.resource}, not a {TARGETS[row.target]}")
+        target = "report_parts" if row.target == "report" and row.source == ("OBX",) else row.target
+        parts[target] = ready[table.name]
+        known |= {*row.source, *(position[:3] for one in table.rows for position in (*one.source, *one.when))}
+    required = frozenset(name for row in message.rows if row.required for name in row.source)
+    return CompiledMessage(
+        parts["patient"],
+        parts["order"],
+        parts["report"],
+        parts["report_parts"],
+        parts["observation"],
+        required,
+        frozenset(known),
+    )
+
+
+def _site(
+    name: str,
+    text: str,
+    messages: tuple[MessageTable, ...],
+    segments: Mapping[str, SegmentTable],
+    codes: Mapping[str, CodeTable],
+    trace: Trace | None,
+) -> SiteRules:
+    file = f"sites/{name}.toml"
+    document = read_toml(text, file)
+    check_keys(document, _SITE_KEYS, file)
+    if not document.get("application") and not document.get("facility"):
+        raise TableError(f"{file}: application (MSH-3) or facility (MSH-4) has to say whose messages it is for")
+    charset = document.get("charset")
+    if charset is not None and charset_named(charset) is None:
+        raise TableError(f"{file}: {charset!r} is not a character set of HL7 table 0211")
+    own_codes = _site_codes(document.get("codes", {}), codes, file)
+    changes = _site_rows(document.get("segments", {}), segments, file)
+    own_segments = {
+        table.name: replace(table, rows=overridden(table.rows, changes.get(table.name, ())))
+        for table in segments.values()
+    }
+    return SiteRules(
+        codes=own_codes,
+        messages=_compiled(messages, own_segments, own_codes, trace),
+        zone=_zone(document.get("zone"), file),
+        charset=charset,
+        name=document.get("name", name),
+        application=document.get("application", ""),
+        facility=document.get("facility", ""),
+        changes=changes,
+        note=document.get("note", ""),
+    )
+
+
+def _site_codes(more: Mapping[str, dict[str, str]], codes: Mapping[str, CodeTable], file: str) -> dict[str, CodeTable]:
+    for table in more:
+        if table not in codes:
+            raise TableError(f"{file}: unknown code table {table!r}")
+    return {name: table.with_rows(more[name]) if name in more else table for name, table in codes.items()}
+
+
+def _site_rows(more: Mapping[str, Any], segments: Mapping[str, SegmentTable], file: str) -> dict[str, tuple[Row, ...]]:
+    for table in more:
+        if table not in segments:
+            raise TableError(f"{file}: unknown segment table {table!r}")
+    return {table: rows_of(more, file, key=table) for table in more}
+
+
+def _zone(name: str | None, file: str) -> ZoneInfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise TableError(f"{file}: {name!r} is not an IANA time zone") from error

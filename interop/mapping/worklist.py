@@ -1,0 +1,75 @@
+"""An order as the attributes of its worklist item (PS3.4 K.6.1.2.2), by the rows of ``dicom/worklist.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+from interop.fhir import orders
+from interop.mapping.context import Context
+from interop.mapping.fhir_rows import contained_of
+from interop.mapping.tables import Tables
+
+
+def worklist_attributes(
+    service_request: Mapping[str, Any],
+    patient: Mapping[str, Any],
+    *,
+    station_aet: str,
+    modality: str,
+    start: datetime | date,
+    zone: tzinfo,
+    facility: str,
+    tables: Tables,
+    location: str = "",
+    resolved: Mapping[str, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Values by DICOM keyword; sequences are lists of such mappings. One item, for one station.
+
+    ``resolved``: resources that the order refers to, by reference, for their names (``Practitioner/7``).
+    """
+    context = Context(zone=zone, facility=facility, sender=facility, authorities=tables.authorities, codes=tables.codes)
+    context.resolved = {**(resolved or {}), **contained_of(service_request, patient)}
+    step = {"station": station_aet, "modality": modality, "start": start, "location": location}
+    resources = {"ServiceRequest": service_request, "Patient": patient, "Step": step}
+    attributes: dict[str, Any] = {}
+    for row in tables.worklist:
+        value = row.value(resources, context)
+        if value is not None:
+            _put(attributes, row.target, value)
+    _without_main_id(attributes)
+    return attributes
+
+
+def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
+    """The first row with a value sets an attribute; ``Sequence.Keyword`` is in the sequence's one item."""
+    sequence, _, keyword = target.rpartition(".")
+    place = attributes.setdefault(sequence, [{}])[0] if sequence else attributes
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "\r\n".join(value)
+    place.setdefault(keyword, value)
+
+
+def _without_main_id(attributes: dict[str, Any]) -> None:
+    others = attributes.pop("OtherPatientIDsSequence", [])
+    main = (attributes.get("PatientID"), attributes.get("IssuerOfPatientID"))
+    kept = [item for item in others if (item["PatientID"], item.get("IssuerOfPatientID")) != main]
+    if kept:
+        attributes["OtherPatientIDsSequence"] = kept
+
+
+def modality_of(service_request: Mapping[str, Any], tables: Tables) -> str | None:
+    """The DICOM modality of an order: stated in orderDetail, else by the procedure's code; None if none is known."""
+    stated = orders.modality_of(dict(service_request))
+    if stated is not None:
+        return stated
+    table = tables.codes["procedure_modality"]
+    concepts = [service_request.get("code", {}), *service_request.get("orderDetail", [])]
+    for concept in concepts:
+        for coding in concept.get("coding", []):
+            found = table.find(str(coding.get("code", "")), coding.get("system", ""))
+            if found is not None and found.target:
+                return found.target
+    text = table.find(str(service_request.get("code", {}).get("text", "")))
+    return text.target or None if text else None

@@ -1,0 +1,140 @@
+"""From the bytes of a frame to the bytes of its answer, through one unit of work."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from datetime import UTC, datetime
+from logging import getLogger
+
+from interop.access.agent import Agent
+from interop.audit.event import Event
+from interop.errors import ForbiddenError, InteropError, Issue, MalformedError, TooLargeError, UnavailableError
+from interop.hl7.acknowledgement import acknowledge
+from interop.hl7.batches import messages_in
+from interop.hl7.framing import FramingFault
+from interop.hl7.message import Message
+from interop.mllp_listener.peers import AllowList
+from interop.store import Store, Tx
+from interop.workflow import messages
+from interop.workflow.messages import Reply
+from interop.workflow.site import Site
+
+logger = getLogger(__name__)
+
+LARGE = 200_000  # bytes; reading more than this takes longer than the event loop may be kept
+
+
+class Intake:
+    """Answers messages; every answer comes from a commit, except the one that says that there was none."""
+
+    def __init__(self, store: Store, site: Site, allow: AllowList, counts: Counter[str]) -> None:
+        self._store = store
+        self._site = site
+        self.allow = allow
+        self.counts = counts
+
+    async def answer(self, data: bytes, address: str) -> list[bytes]:
+        """The acknowledgements of a frame: one, or one for each message of a batch."""
+        return [await self._answer(raw, address) for raw in messages_in(data) or [data]]
+
+    async def answer_fault(self, fault: FramingFault, address: str) -> list[bytes]:
+        """The refusal of bytes that are no message. Those that look like an answer are not answered."""
+        self.counts["faults"] += 1
+        self.counts[f"fault {fault.reason}"] += 1
+        logger.warning("MLLP framing fault: %s", fault.text)
+        kind = TooLargeError if fault.reason == "too-large" else MalformedError
+        reply = await self._refuse_bytes(fault.head, kind(fault.text, hl7_code="100"), address)
+        return [] if fault.reason == "commit-block" else [reply]
+
+    async def refuse_connection(self, address: str) -> list[bytes]:
+        """Leave a trace of a connection from an address that is not on the list."""
+        self.counts["connections refused"] += 1
+        event = Event("alert", "mllp-peer-refused", "E", outcome="4", detail="the address is not on the list of peers")
+        try:
+            await self._store.unit(_agent(address), lambda tx: tx.audit(event))
+        except UnavailableError as error:
+            logger.error("a refused connection could not be audited: %s", error.text)
+        return []
+
+    async def _answer(self, raw: bytes, address: str) -> bytes:
+        self.counts["messages"] += 1
+        try:
+            if len(raw) > LARGE:
+                message = await asyncio.to_thread(messages.read, self._site, raw)
+            else:
+                message = messages.read(self._site, raw)
+        except InteropError as error:
+            return await self._refuse_bytes(raw, error, address)
+        try:
+            reply = await self._carry_out(message, address)
+        except UnavailableError as error:
+            self.counts["unavailable"] += 1
+            logger.error("message not kept, the sender is asked to send it again: %s", error.text)
+            return self._unkept(message, error)
+        except Exception:
+            logger.exception("message not carried out: a fault of this server")
+            return await self._failed(message, address)
+        self.counts[reply.code] += 1
+        if reply.repeated:
+            self.counts["repeats"] += 1
+        return reply.ack
+
+    async def _carry_out(self, message: Message, address: str) -> Reply:
+        agent = _agent(address, message)
+
+        def work(tx: Tx) -> Reply:
+            if not self.allow.allows(address, message.sender[0]):
+                raise ForbiddenError("this MSH-3 is not on the list of peers", location="MSH-3")
+            return messages.receive(tx, self._site, message, address)
+
+        def refused(tx: Tx, error: InteropError) -> Reply:
+            return messages.refuse(tx, self._site, message, address, error)
+
+        return await self._store.unit(agent, work, refused=refused)
+
+    async def _failed(self, message: Message, address: str) -> bytes:
+        """Keep the message that we could not deal with, in a unit of its own."""
+        error = InteropError("this server could not carry the message out")
+        self.counts["failed"] += 1
+        try:
+            reply = await self._store.unit(
+                _agent(address, message), lambda tx: messages.refuse(tx, self._site, message, address, error)
+            )
+        except Exception:
+            logger.exception("message not kept")
+            return self._unkept(message, error)
+        return reply.ack
+
+    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str) -> bytes:
+        self.counts["unreadable"] += 1
+        try:
+            reply = await self._store.unit(
+                _agent(address), lambda tx: messages.refuse_bytes(tx, self._site, raw, address, error)
+            )
+        except Exception as failure:
+            logger.error("unreadable bytes not kept: %s", type(failure).__name__)
+            return self._unkept(None, error)
+        return reply.ack
+
+    def _unkept(self, message: Message | None, error: InteropError) -> bytes:
+        """AE that no commit stands behind: it promises nothing (table 0008: AE, the sender may try again)."""
+        code = "AE" if message is not None else error.ack_code
+        issue = Issue(error.issue_code, error.text, hl7_code=error.hl7_code)
+        return acknowledge(
+            message,
+            code,
+            issues=(issue,),
+            control_id=uuid.uuid4().hex[:20],
+            now=datetime.now(UTC),
+            facility=self._site.facility,
+        )
+
+
+def _agent(address: str, message: Message | None = None) -> Agent:
+    if message is None:
+        return Agent(who="unknown", kind="peer", client="mllp", address=address)
+    return Agent(
+        who="|".join(message.sender), kind="peer", client="mllp", address=address, request_id=message.control_id
+    )

@@ -1,0 +1,145 @@
+"""What the composition root and the commands share: the settings and the shipped folders, as values."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from interop.dicom.stations import Station, parse_stations
+from interop.errors import InteropError
+from interop.mapping.peers import Receiver, load_receivers
+from interop.mapping.tables import Tables, compile_tables
+from interop.orthanc.child import PrivateOrthanc
+from interop.orthanc.configuration import (
+    Credentials,
+    docker_configuration,
+    read_overlay,
+    read_template,
+    write_configuration,
+)
+from interop.settings import Settings
+from interop.shipped import shipped
+from interop.workflow.site import Site
+
+log = logging.getLogger(__name__)
+
+TEMPLATE = "orthanc.json"
+STATIONS = "modalities.toml"
+RECEIVERS = "peers.toml"
+
+
+def mapping_tables() -> Tables:
+    """The shipped mapping tables, compiled; an unknown name in them is an error that names file and row."""
+    return compile_tables(shipped("mappings"))
+
+
+def stations(settings: Settings) -> tuple[Station, ...]:
+    """The one list of modalities."""
+    if settings.modalities_file is not None:
+        return parse_stations(settings.modalities_file.read_text(encoding="utf-8"))
+    return parse_stations((shipped("orthanc") / STATIONS).read_text(encoding="utf-8"))
+
+
+def receivers(settings: Settings) -> tuple[Receiver, ...]:
+    """Whom messages are sent to."""
+    if settings.peers_file is not None:
+        return load_receivers(settings.peers_file.read_text(encoding="utf-8"), str(settings.peers_file))
+    return load_receivers((shipped("mappings") / RECEIVERS).read_text(encoding="utf-8"))
+
+
+def site(settings: Settings) -> Site:
+    """What the rules need to know of this site."""
+    return Site(
+        facility=settings.facility,
+        zone=settings.zone,
+        stations=stations(settings),
+        receivers=receivers(settings),
+        tables=mapping_tables(),
+        public_url=settings.base_url,
+    )
+
+
+def ohif_folder(settings: Settings) -> Path:
+    """OHIF's dist: the setting, else where ``make setup`` puts it beside the package."""
+    return settings.ohif_dir or Path(__file__).resolve().parent.parent / "build" / "ohif" / "dist"
+
+
+def archive_credentials(settings: Settings) -> tuple[str, str | None]:
+    """User and password for Orthanc: of the settings, else of the private Orthanc in this data directory."""
+    if settings.orthanc_secret is not None:
+        return settings.orthanc_username, settings.orthanc_secret
+    private = settings.data_dir / "orthanc" / "orthanc.json"
+    if private.is_file():
+        users = json.loads(private.read_text()).get("RegisteredUsers", {})
+        for username, password in users.items():
+            return str(username), str(password)
+    return settings.orthanc_username, None
+
+
+def _overlay(settings: Settings) -> dict[str, Any] | None:
+    return (
+        None if settings.orthanc_config is None else read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
+    )
+
+
+@asynccontextmanager
+async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
+    """A private Orthanc as this process's child while the context lasts; gives the settings that lead to it."""
+    settings.worklist.mkdir(parents=True, exist_ok=True)
+    orthanc = PrivateOrthanc(
+        settings.data_dir / "orthanc",
+        template=read_template((shipped("orthanc") / TEMPLATE).read_text(encoding="utf-8")),
+        stations=stations(settings),
+        worklist=settings.worklist,
+        http_port=settings.orthanc_http_port,
+        dicom_port=settings.orthanc_dicom_port,
+        aet=settings.orthanc_aet,
+        overlay=_overlay(settings),
+    )
+    await orthanc.start()
+    log.warning(
+        "Orthanc listens on all addresses (ports %d and %d) whatever it is told: HTTP is refused to other machines, "
+        "DICOM to unlisted modalities; a firewall should keep both ports closed",
+        orthanc.http_port,
+        orthanc.dicom_port,
+    )
+    try:
+        yield settings.model_copy(
+            update={
+                "orthanc_url": orthanc.url,
+                "orthanc_username": orthanc.credentials.username,
+                "orthanc_password": _secret(orthanc.credentials.password),
+                "orthanc_password_file": None,
+            }
+        )
+    finally:
+        await orthanc.stop()
+
+
+def _secret(text: str) -> Any:
+    from pydantic import SecretStr
+
+    return SecretStr(text)
+
+
+def write_orthanc_configuration(settings: Settings, output: Path) -> None:
+    """The configuration for the container image of docker-compose.yml, mode 0600.
+
+    Orthanc's index database is named by the image's own environment. InteropError without Orthanc's password.
+    """
+    password = settings.orthanc_secret
+    if password is None:
+        raise InteropError("Orthanc's configuration needs INTEROP_ORTHANC_PASSWORD or INTEROP_ORTHANC_PASSWORD_FILE")
+    text = docker_configuration(
+        read_template((shipped("orthanc") / TEMPLATE).read_text(encoding="utf-8")),
+        stations(settings),
+        aet=settings.orthanc_aet,
+        credentials=Credentials(settings.orthanc_username, password),
+        worklist=str(settings.worklist),
+        overlay=_overlay(settings),
+    )
+    write_configuration(output, text)

@@ -1,0 +1,319 @@
+"""The engine for many processes: PostgreSQL by psycopg, each unit a transaction of its own in a small pool of threads.
+
+READ COMMITTED: what must not happen twice is guarded by ``Tx.lock`` and by unique indexes. A unit that loses a race
+(serialization failure, deadlock, an identity that another has just taken) is run again as a whole. A connection lost
+before COMMIT was sent is a race lost, too; one lost in COMMIT leaves the outcome unknown and is UnavailableError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+
+from interop.access.agent import Agent, system_agent
+from interop.errors import ConflictError, InteropError, UnavailableError
+from interop.store import instants
+from interop.store import statements as sql
+from interop.store.session import ReadOnlySession, Session, Values, unstorable
+from interop.store.store import Refused, Store, T
+from interop.store.tx import Tx
+from interop.store.unit import Surroundings
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 6
+RETRY_AFTER = 5
+NUMBERS_AT_ONCE = 20  # counters are taken in blocks, outside the unit: a row all units wait for would be a queue
+_VIEWER = system_agent("view")
+_VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_RACES = frozenset(("40001", "40P01", "23505"))  # serialization failure, deadlock, unique violation
+_OUTAGES = ("08", "53", "57", "58")  # connection, resources, operator, system (PostgreSQL errcodes-appendix)
+_OUTAGE_CODES = frozenset(("25006", "55P03"))  # a standby answered; a lock was not to be had in time
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a database is reached."""
+
+    conninfo: str  # as libpq reads it
+    synchronous: str = "FULL"
+    pool_size: int = 8
+
+
+def connect(options: Options) -> psycopg.Connection[tuple[Any, ...]]:
+    """An open connection with the settings that durability and liveness rest on."""
+    connection = psycopg.connect(
+        options.conninfo,
+        autocommit=True,  # BEGIN and COMMIT are ours
+        connect_timeout=5,
+        application_name="interop",
+        cursor_factory=psycopg.RawCursor,
+    )
+    connection.adapters.register_dumper(int, Int8Dumper)  # one prepared statement, whatever the size of a number
+    connection.prepared_max = 400
+    connection.execute("SET lock_timeout = '10s'")
+    connection.execute("SET statement_timeout = '60s'")
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    durable = connection.execute("SHOW synchronous_commit").fetchone()
+    if options.synchronous == "NORMAL":
+        connection.execute("SET synchronous_commit = off")
+    elif durable == ("off",):  # a stricter setting of the administrator's stays
+        connection.execute("SET synchronous_commit = on")
+    return connection
+
+
+@lru_cache(maxsize=1024)
+def numbered(text: str) -> str:
+    """The statement with PostgreSQL's own marks: $1, $2, …"""
+    first, *rest = text.split("?")
+    return first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
+
+
+class PostgresqlSession(Session):
+    """One transaction on one connection."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], numbers: Callable[[str], int]) -> None:
+        self._cursor = connection.cursor()
+        self._numbers = numbers
+
+    def _execute(self, sql: str, values: Values) -> psycopg.Cursor[tuple[Any, ...]]:
+        try:
+            return self._cursor.execute(numbered(sql), values)
+        except (UnicodeEncodeError, psycopg.DataError) as error:
+            raise _unreadable(error) from error
+
+    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        return self._execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
+        return self._execute(sql, values).fetchone()
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        return self._execute(sql, values).rowcount
+
+    def run_many(self, sql: str, many: Iterable[Values]) -> None:
+        try:
+            self._cursor.executemany(numbered(sql), many)
+        except (UnicodeEncodeError, psycopg.DataError) as error:
+            raise _unreadable(error) from error
+
+    def lock(self, keys: Iterable[str]) -> None:
+        for key in sorted(set(keys)):  # in one order, so that two units with the same keys cannot block each other
+            self.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (key,))
+
+    def next_number(self, name: str) -> int:
+        return self._numbers(name)
+
+
+class _Numbers:
+    """Counters, handed out from blocks that a connection of their own takes."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._guard = threading.Lock()
+        self._blocks: dict[str, range] = {}
+
+    def take(self, name: str) -> int:
+        """The next number of this counter."""
+        with self._guard:
+            block = self._blocks.get(name) or self._block(name)
+            self._blocks[name] = block[1:]
+            return block[0]
+
+    def _block(self, name: str) -> range:
+        for last_try in (False, True):
+            try:
+                if self._connection is None or self._connection.closed:
+                    self._connection = connect(self._options)
+                taken = self._connection.execute(numbered(sql.COUNTER_TAKE), (name, NUMBERS_AT_ONCE)).fetchone()
+                break
+            except psycopg.OperationalError:
+                self.close()
+                if last_try:
+                    raise
+        assert taken is not None
+        return range(taken[0] - NUMBERS_AT_ONCE + 1, taken[0] + 1)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class PostgresqlStore(Store):
+    """A database on a server."""
+
+    backend = "postgresql"
+
+    def __init__(self, options: Options, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._options = options
+        self._threads = ThreadPoolExecutor(options.pool_size, thread_name_prefix="store")
+        self._idle: deque[psycopg.Connection[tuple[Any, ...]]] = deque()
+        self._numbers = _Numbers(options)
+        self._closed = False
+
+    async def unit(self, agent: Agent, work: Callable[[Tx], T], *, refused: Refused[T] | None = None) -> T:
+        value, enqueued = await self._in_thread(lambda: self._repeat(lambda c: self._attempt(c, agent, work, refused)))
+        if enqueued:
+            self.jobs_ready.set()
+        return value
+
+    async def view(self, work: Callable[[Tx], T]) -> T:
+        return await self._in_thread(lambda: self._repeat(lambda c: self._look(c, work)))
+
+    async def close(self) -> None:
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown)
+        while self._idle:
+            self._idle.popleft().close()
+        self._numbers.close()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    # in a thread of the pool
+
+    def _repeat(self, attempt: Callable[[_Transaction], T]) -> T:
+        """Run the attempt until it is decided."""
+        for left in reversed(range(ATTEMPTS)):
+            transaction = _Transaction()
+            try:
+                transaction.connection = self._take()
+                value = attempt(transaction)
+            except psycopg.Error as error:
+                lost = self._discard_if_broken(transaction, error)
+                again = (lost and not transaction.committing) or error.sqlstate in _RACES
+                if again and left:
+                    time.sleep(random.uniform(0, 0.01) * (ATTEMPTS - left))  # noqa: S311 - no secret
+                    continue
+                raise _answer(error) from error
+            except BaseException:
+                self._give_back(transaction)
+                raise
+            self._give_back(transaction)
+            return value
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(
+        self, transaction: _Transaction, agent: Agent, work: Callable[[Tx], T], refused: Refused[T] | None
+    ) -> tuple[T, bool]:
+        tx = self._begin(transaction, agent)
+        try:
+            value = work(tx)
+        except InteropError as error:
+            if refused is None:
+                raise
+            transaction.undo()
+            tx = self._begin(transaction, agent)
+            value = refused(tx, error)
+        transaction.commit()
+        return value, tx.enqueued
+
+    def _look(self, transaction: _Transaction, work: Callable[[Tx], T]) -> T:
+        transaction.open.execute(_VIEW)
+        session = ReadOnlySession(PostgresqlSession(transaction.open, self._numbers.take))
+        value = work(Tx(session, _VIEWER, instants.now(), self._surroundings))
+        transaction.undo()
+        return value
+
+    def _begin(self, transaction: _Transaction, agent: Agent) -> Tx:
+        transaction.open.execute("BEGIN")
+        session = PostgresqlSession(transaction.open, self._numbers.take)
+        return Tx(session, agent, instants.now(), self._surroundings)
+
+    def _take(self) -> psycopg.Connection[tuple[Any, ...]]:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return connect(self._options)
+
+    def _give_back(self, transaction: _Transaction) -> None:
+        connection = transaction.connection
+        if connection is None:
+            return
+        try:
+            if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                transaction.undo()
+        except psycopg.Error:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _discard_if_broken(self, transaction: _Transaction, error: psycopg.Error) -> bool:
+        """Whether the connection was lost; all idle ones are then as old as it was."""
+        connection = transaction.connection
+        lost = connection is None or connection.closed or (error.sqlstate or "").startswith(("08", "57P0"))
+        if not lost:
+            self._give_back(transaction)
+            return False
+        if connection is not None:
+            connection.close()
+        while self._idle:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                break
+        return True
+
+
+class _Transaction:
+    """A connection on its way through one attempt."""
+
+    __slots__ = ("committing", "connection")
+
+    def __init__(self) -> None:
+        self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self.committing = False
+
+    @property
+    def open(self) -> psycopg.Connection[tuple[Any, ...]]:
+        assert self.connection is not None
+        return self.connection
+
+    def commit(self) -> None:
+        """COMMIT; a transaction that an error has already ended answers ROLLBACK, which must not pass for one."""
+        self.committing = True
+        answer = self.open.execute("COMMIT").statusmessage
+        if answer != "COMMIT":
+            raise RuntimeError("the unit went on after a failed statement; nothing was kept")
+
+    def undo(self) -> None:
+        """ROLLBACK."""
+        self.open.execute("ROLLBACK")
+
+
+def _unreadable(error: UnicodeEncodeError | psycopg.DataError) -> Exception:
+    """A text that is none (U+0000, half a surrogate pair) never left for the server; other data errors are ours."""
+    return error if isinstance(error, psycopg.Error) and error.sqlstate is not None else unstorable()
+
+
+def _answer(error: psycopg.Error) -> Exception:
+    """What the caller is told; errors of ours stay what they are."""
+    code = error.sqlstate
+    if code == "23505":
+        return ConflictError("changed by another at the same moment; worth a retry")
+    outage = code is None and isinstance(error, psycopg.OperationalError)
+    if outage or (code is not None and (code[:2] in _OUTAGES or code in _RACES or code in _OUTAGE_CODES)):
+        logger.error("the database refused a commit: %s", code or type(error).__name__)
+        text = "the database is full" if code == "53100" else "the database is not available"
+        return UnavailableError(text, retry_after=60 if code == "53100" else RETRY_AFTER)
+    return error

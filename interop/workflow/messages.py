@@ -1,0 +1,254 @@
+"""HL7 messages: what came in is kept and answered once; a repeat gets the answer that was given.
+
+A repeat is told by MSH-3, MSH-4 and MSH-10 and a hash of what follows the MSH, whose own time may differ between two
+sendings. An AE is no final answer: the same message is tried again, since our tables or orders may have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from interop.audit.event import Event
+from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
+from interop.hl7.acknowledgement import acknowledge
+from interop.hl7.message import Message
+from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
+from interop.store import MessageRow, OrderRow, Stored, Tx
+from interop.workflow import numbers, orders, patients, reports, studies
+from interop.workflow.lifecycle import HL7
+from interop.workflow.numbers import Numbers
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+
+_BODY = re.compile(rb"[\r\n]+")
+_REPORTED = ("warning", "error", "fatal")  # severities that an acknowledgement tells; the rest is kept beside it
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a message, as it was stored."""
+
+    code: str  # AA AE AR
+    ack: bytes
+    issues: tuple[Issue, ...] = ()
+    orders: tuple[str, ...] = ()  # ServiceRequest ids
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a message did."""
+
+    issues: tuple[Issue, ...] = ()
+    patient: str | None = None
+    orders: tuple[str, ...] = ()
+    entity: str | None = None
+
+
+def read(site: Site, raw: bytes) -> Message:
+    """The message in these bytes; InvalidContentError if it cannot be answered to anybody."""
+    message = read_message(raw, site.tables)
+    message.check_header()
+    return message
+
+
+def receive(tx: Tx, site: Site, message: Message, peer: str) -> Reply:
+    """Carry the message out and store it with its answer; an InteropError refuses it (see ``refuse``)."""
+    application, facility = message.sender
+    body_hash = hash_of(message.raw)
+    tx.lock(f"message:{application}|{facility}|{message.control_id}")
+    earlier = tx.find_message("in", application, facility, message.control_id)
+    if earlier is not None:
+        answered = _answered(tx, earlier, body_hash, message)
+        if answered is not None:
+            return answered
+    mapped = map_message(message, site.tables, zone=site.zone, facility=site.facility)
+    done = _carry_out(tx, site, mapped)
+    issues = (*message.issues, *mapped.issues, *done.issues)
+    ack = _ack(tx, site, message, "AA", issues)
+    _keep(tx, message, peer, body_hash, "received", "AA", ack, issues, done.orders, earlier)
+    tx.audit(Event("hl7", message.type, "C", patient=done.patient, entity=done.entity))
+    return Reply("AA", ack, issues, done.orders)
+
+
+def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError) -> Reply:
+    """Keep the message with its refusal; nothing of what it asked for has happened."""
+    application, facility = message.sender
+    body_hash = hash_of(message.raw)
+    issues = (*error.issues, *message.issues)
+    ack = _ack(tx, site, message, error.ack_code, issues)
+    earlier = tx.find_message("in", application, facility, message.control_id)
+    again = earlier is not None and earlier.body_hash == body_hash
+    _keep(tx, message, peer, body_hash, "refused", error.ack_code, ack, issues, (), earlier if again else None)
+    detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
+    tx.audit(Event("hl7", message.type, "C", outcome="4", detail=detail))
+    if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
+        tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
+    return Reply(error.ack_code, ack, issues)
+
+
+def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError) -> Reply:
+    """Keep bytes that are no message, and answer them as far as an answer can be addressed."""
+    issues = error.issues
+    ack = acknowledge(
+        None, error.ack_code, issues=issues, control_id=_own_control_id(), now=tx.now, facility=site.facility
+    )
+    tx.add_message(
+        direction="in",
+        peer=peer,
+        application="",
+        facility="",
+        control_id="",
+        type="",
+        raw=raw,
+        body_hash=hashlib.sha256(raw).hexdigest(),
+        state="refused",
+        ack_code=error.ack_code,
+        ack=ack,
+        issues=[asdict(issue) for issue in issues],
+    )
+    tx.audit(Event("hl7", "unreadable", "C", outcome="4", detail=issues[0].code))
+    return Reply(error.ack_code, ack, issues)
+
+
+def hash_of(raw: bytes) -> str:
+    """A hash of everything after the first segment."""
+    parts = _BODY.split(raw.strip(b"\r\n\x00 "), maxsplit=1)
+    return hashlib.sha256(parts[-1] if len(parts) > 1 else raw).hexdigest()
+
+
+def _answered(tx: Tx, earlier: MessageRow, body_hash: str, message: Message) -> Reply | None:
+    """The stored answer to a repeat; None if the message is to be carried out (again)."""
+    final = earlier.ack is not None and earlier.ack_code != "AE"
+    if earlier.body_hash != body_hash:
+        if not final:
+            return None
+        raise DuplicateError(
+            f"MSH-10 {message.control_id} was used for another message", location="MSH-10", hl7_code="205"
+        )
+    if not final:
+        return None
+    assert earlier.ack is not None
+    tx.audit(Event("hl7", message.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
+    return Reply(earlier.ack_code or "AA", earlier.ack, repeated=True)
+
+
+def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
+    if mapped.type.startswith("ADT^"):
+        if mapped.patient is None:
+            raise InvalidContentError("the message names no patient", location="PID", hl7_code="101")
+        tx.lock(*patients.lock_keys(mapped.patient))
+        stored = patients.register(tx, mapped.patient, _cleared(mapped, "Patient"))
+        return _Work(patient=stored.reference, entity=stored.reference)
+    tx.lock(*_lock_keys(site, mapped))
+    subject: Stored | None = None
+    issues: tuple[Issue, ...] = ()
+    if mapped.patient is not None:
+        resolved = patients.resolve(tx, mapped.patient)
+        subject, issues = resolved.stored, resolved.issues
+    cleared = _cleared(mapped, "ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
+    outcomes = [_carry_out_order(tx, site, order, subject, cleared) for order in mapped.orders]
+    filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
+    done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
+    rows = [one.row for one in done if one.row is not None]
+    patient = subject.reference if subject else next((f"Patient/{row.patient_id}" for row in rows), None)
+    return _Work(
+        (*issues, *(issue for one in done for issue in one.issues)),
+        patient,
+        tuple(dict.fromkeys(row.id for row in rows)),
+        done[0].stored.reference if done else patient,
+    )
+
+
+def _cleared(mapped: Mapped, type: str) -> tuple[str, ...]:
+    """The elements of that resource which the sender asks to empty (v2.5.1 2.5.3)."""
+    return tuple(target.removeprefix(f"{type}.") for target in mapped.cleared if target.startswith(f"{type}."))
+
+
+def _lock_keys(site: Site, mapped: Mapped) -> list[str]:
+    keys = patients.lock_keys(mapped.patient) if mapped.patient is not None else []
+    for order in mapped.orders:
+        keys += Numbers.of(order.service_request, site).lock_keys()
+    return sorted(set(keys))
+
+
+def _carry_out_order(
+    tx: Tx, site: Site, order: MappedOrder, subject: Stored | None, cleared: tuple[str, ...]
+) -> orders.Outcome:
+    content = dict(order.service_request)
+    if order.event == "new":
+        if subject is None:
+            raise InvalidContentError("a new order needs its patient", location="PID", hl7_code="101")
+        content |= {"status": "active", "subject": {"reference": subject.reference}}
+        outcome = orders.place(tx, site, content, HL7, index=order.index)
+        if outcome.fresh and outcome.row is not None:
+            studies.adopt(tx, site, outcome.row)
+        return outcome
+    row = _named(tx, site, order)
+    if subject is not None:
+        orders.refuse_other_patient(row, subject.id)
+    return orders.advance_order(tx, site, row, order.event, HL7, content, cleared=cleared, index=order.index)
+
+
+def _named(tx: Tx, site: Site, order: MappedOrder) -> OrderRow:
+    row = numbers.find_named(tx, Numbers.of(order.service_request, site))
+    if row is None:
+        place = "ORC-2" if order.index == 1 else f"ORC[{order.index}]-2"
+        raise NotFoundError("no order has this placer or filler order number", location=place)
+    return row
+
+
+def _file_report(tx: Tx, site: Site, report: MappedReport, subject: Stored | None) -> reports.Filed:
+    if subject is None:
+        raise InvalidContentError("a report needs its patient", location="PID", hl7_code="101")
+    given = reports.ReportNumbers(report.placer, report.filler, report.accession, report.study_uid, report.index)
+    return reports.file(tx, site, report.report, report.observations, given, subject.reference, HL7)
+
+
+def _ack(tx: Tx, site: Site, message: Message, code: str, issues: tuple[Issue, ...]) -> bytes:
+    told = [issue for issue in issues if issue.severity in _REPORTED]
+    return acknowledge(message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility)
+
+
+def _own_control_id() -> str:
+    return uuid.uuid4().hex[:20]  # MSH-10 of an answer: at most 20 characters (v2.5.1 2.15.9.10)
+
+
+def _keep(
+    tx: Tx,
+    message: Message,
+    peer: str,
+    body_hash: str,
+    state: str,
+    code: str,
+    ack: bytes,
+    issues: tuple[Issue, ...],
+    order_ids: tuple[str, ...],
+    earlier: MessageRow | None,
+) -> None:
+    found = [asdict(issue) for issue in issues]
+    order_id = order_ids[0] if order_ids else None
+    if earlier is not None and earlier.body_hash == body_hash:
+        tx.update_message(earlier.id, state=state, ack_code=code, ack=ack, issues=found, order_id=order_id)
+        return
+    application, facility = message.sender
+    tx.add_message(
+        direction="in",
+        peer=peer,
+        application=application,
+        facility=facility,
+        control_id=message.control_id,
+        type=message.type,
+        raw=message.raw,
+        body_hash=body_hash,
+        state=state,
+        ack_code=code,
+        ack=ack,
+        issues=found,
+        order_id=order_id,
+    )

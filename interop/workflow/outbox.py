@@ -1,0 +1,128 @@
+"""What others are told: messages rendered once, kept, and owed as jobs in the commit that made them true.
+
+The same bytes go out at every attempt (design law 3). A change is never told to the peer it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from interop.fhir.references import references
+from interop.hl7.message import parse
+from interop.mapping.outbound import order_message, report_message
+from interop.mapping.peers import Receiver
+from interop.store import OrderRow, Tx
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+
+ORDER, REPORT = "ORM^O01", "ORU^R01"
+STATUS_CHANGED = "SC"  # ORC-1 of every event that has no code of its own
+_NAMED = frozenset({"Practitioner", "PractitionerRole", "Organization"})
+
+
+def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: str, modality: str | None) -> None:
+    """The order, to everybody who takes orders."""
+    receivers = _receivers(tx, site, ORDER)
+    if not receivers:
+        return
+    patient = tx.get("Patient", patient_id).resource()
+    resolved = named_in(tx, resource)
+    for receiver in receivers:
+        raw = order_message(
+            resource,
+            patient,
+            control=event if event in site.tables.codes["event_out"].rows else STATUS_CHANGED,
+            receiver=receiver,
+            control_id=_control_id(tx, site),
+            now=tx.now,
+            zone=site.zone,
+            facility=site.facility,
+            tables=site.tables,
+            modality=modality,
+            resolved=resolved,
+        )
+        _owe(tx, receiver, ORDER, raw, resource["id"], resource["id"])
+
+
+def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> None:
+    """The report, to everybody who takes reports."""
+    receivers = _receivers(tx, site, REPORT)
+    subject = str(report.get("subject", {}).get("reference", ""))
+    if not receivers or not subject.startswith("Patient/"):
+        return
+    patient = tx.get("Patient", subject.removeprefix("Patient/")).resource()
+    order = tx.get("ServiceRequest", row.id).resource() if row is not None else None
+    observations = [
+        found.resource()
+        for item in report.get("result", ())
+        if (found := _observation(tx, str(item.get("reference", "")))) is not None
+    ]
+    resolved = named_in(tx, report) | (named_in(tx, order) if order else {})
+    for receiver in receivers:
+        raw = report_message(
+            report,
+            observations,
+            patient,
+            order,
+            row.study_uid if row is not None else None,
+            receiver=receiver,
+            control_id=_control_id(tx, site),
+            now=tx.now,
+            zone=site.zone,
+            facility=site.facility,
+            tables=site.tables,
+            resolved=resolved,
+        )
+        _owe(tx, receiver, REPORT, raw, row.id if row else None, row.id if row else report["id"])
+
+
+def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
+    """The people and organisations that a resource refers to, by reference: for their names."""
+    found: dict[str, Resource] = {}
+    for _, reference in references(resource):
+        type_, _, id = reference.partition("/")
+        if type_ in _NAMED and reference not in found:
+            stored = tx.read(type_, id)
+            if stored is not None and not stored.deleted:
+                found[reference] = stored.resource()
+    return found
+
+
+def _observation(tx: Tx, reference: str) -> Any:
+    type_, _, id = reference.partition("/")
+    found = tx.read("Observation", id) if type_ == "Observation" else None
+    return None if found is None or found.deleted else found
+
+
+def _receivers(tx: Tx, site: Site, type_: str) -> list[Receiver]:
+    origin = tx.agent.who if tx.agent.kind == "peer" else None
+    return [
+        receiver
+        for receiver in site.receivers
+        if type_ in receiver.types and f"{receiver.application}|{receiver.facility}" != origin
+    ]
+
+
+def _control_id(tx: Tx, site: Site) -> str:
+    """MSH-10: at most 20 characters (v2.5.1 2.15.9.10), never used twice."""
+    return f"{site.facility}{tx.next_number('control-id'):012d}"
+
+
+def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | None, key: str) -> None:
+    message = parse(raw)
+    application, facility = message.sender
+    id = tx.add_message(
+        direction="out",
+        peer=receiver.name,
+        application=application,
+        facility=facility,
+        control_id=message.control_id,
+        type=type_,
+        raw=raw,
+        body_hash=hashlib.sha256(raw).hexdigest(),
+        state="queued",
+        order_id=order_id,
+    )
+    tx.enqueue("send", f"{receiver.name}:{key}", {"message": id})

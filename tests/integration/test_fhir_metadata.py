@@ -1,0 +1,77 @@
+"""/fhir/metadata says what the routes do, no more and no less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from interop.fhir.capability import capability
+from interop.fhir.validation import validate
+from interop.store import Store
+from tests.fhir_door import BASE, client
+
+REQUESTS = {
+    "read": ("GET", "{type}/x"),
+    "vread": ("GET", "{type}/x/_history/1"),
+    "create": ("POST", "{type}"),
+    "update": ("PUT", "{type}/x"),
+    "patch": ("PATCH", "{type}/x"),
+    "delete": ("DELETE", "{type}/x"),
+    "history-instance": ("GET", "{type}/x/_history"),
+    "history-type": ("GET", "{type}/_history"),
+    "search-type": ("GET", "{type}"),
+}
+
+
+def rest() -> dict[str, Any]:
+    statement: dict[str, Any] = capability(base_url=BASE, version="1", date="2026-01-01")["rest"][0]
+    return statement
+
+
+async def test_the_statement_is_a_correct_resource(store: Store) -> None:
+    async with client(store) as http:
+        answer = await http.get("metadata")
+        assert answer.status_code == 200
+        statement = answer.json()
+        validate(statement, type="CapabilityStatement")
+        assert (statement["fhirVersion"], statement["implementation"]["url"]) == ("4.0.1", BASE)
+        assert statement["rest"][0] == rest()
+
+
+async def test_what_it_lists_is_answered_and_what_it_does_not_list_is_refused(store: Store) -> None:
+    async with client(store) as http:
+        for resource in rest()["resource"]:
+            offered = {interaction["code"] for interaction in resource["interaction"]}
+            for code, (method, path) in REQUESTS.items():
+                json = {"resourceType": resource["type"], "id": "x"} if method in ("POST", "PUT") else None
+                answer = await http.request(method, path.format(type=resource["type"]), json=json)
+                if code in offered:
+                    assert answer.status_code in (200, 201, 204, 404, 422), (code, resource["type"], answer.text)
+                else:
+                    assert answer.status_code in (403, 405), (code, resource["type"], answer.text)
+
+
+EXAMPLES = {"token": "x", "reference": "Patient/x", "date": "2026", "string": "x", "uri": "urn:x"}
+
+
+async def test_every_parameter_it_lists_is_searched_and_no_other(store: Store) -> None:
+    async with client(store) as http:
+        for resource in rest()["resource"]:
+            type = resource["type"]
+            listed = [parameter["name"] for parameter in resource["searchParam"]]
+            for parameter in resource["searchParam"]:
+                answer = await http.get(type, params={parameter["name"]: EXAMPLES[parameter["type"]]})
+                assert answer.status_code == 200, (type, parameter, answer.text)
+            refused = await http.get(f"{type}?surely-unknown=1")
+            assert refused.status_code == 400
+            text = refused.json()["issue"][0]["details"]["text"]
+            assert all(f" {name}" in text for name in listed)
+
+
+@pytest.mark.parametrize("code", ["transaction", "batch"])
+async def test_system_interactions(store: Store, code: str) -> None:
+    assert {"code": code} in rest()["interaction"]
+    async with client(store) as http:
+        answer = await http.post("", json={"resourceType": "Bundle", "type": code})
+        assert answer.status_code == 200
