@@ -7,6 +7,8 @@ by an earlier write that failed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
 from logging import getLogger
 from typing import Any, Protocol
 
@@ -14,9 +16,11 @@ from interop.access.agent import system_agent
 from interop.audit.event import Event
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError
+from interop.fhir.orders import order_facts
 from interop.jobs.runner import UndeliverableError
 from interop.mapping.worklist import worklist_attributes
 from interop.store import Job, OrderRow, Store, Tx
+from interop.workflow.outbox import named_in
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
@@ -51,7 +55,7 @@ class WorklistJobs:
         id = str(job.payload["order"])
         found = await self._store.view(lambda tx: _read(tx, id))
         try:
-            files = {} if found is None else self._files(*found)
+            files = {} if found is None else self._files(found)
         except InvalidContentError as error:
             await self._folder.make(id, {})
             raise UndeliverableError(f"the order does not fit into a worklist item: {error.text}") from error
@@ -59,22 +63,52 @@ class WorklistJobs:
         if changed:
             await self._store.unit(_AGENT, lambda tx: _audit(tx, id, bool(files)))
 
-    def _files(self, row: OrderRow, order: Resource, patient: Resource) -> dict[str, bytes]:
+    def _files(self, found: _Found) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
-        for aet in row.stations:
-            station = self._site.station(aet)
-            if station is not None:
-                attributes = worklist_attributes(order, patient, station, self._site.zone, self._site.tables)
-                files[aet] = worklist_bytes(attributes)
+        stations = [station for aet in found.row.stations if (station := self._site.station(aet)) is not None]
+        for station in stations:
+            attributes = worklist_attributes(
+                found.order,
+                found.patient,
+                station_aet=station.aet,
+                modality=found.row.modality or station.modality,
+                start=_start(found, self._site.zone),
+                zone=self._site.zone,
+                facility=self._site.facility,
+                tables=self._site.tables,
+                location=station.location,
+                resolved=found.resolved,
+            )
+            files[station.aet] = worklist_bytes(attributes)
         return files
 
 
-def _read(tx: Tx, id: str) -> tuple[OrderRow, Resource, Resource] | None:
-    """The order and its patient; None if it belongs on no worklist."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A scheduled order and what its worklist item needs."""
+
+    row: OrderRow
+    order: Resource
+    patient: Resource
+    resolved: dict[str, Resource]
+
+
+def _read(tx: Tx, id: str) -> _Found | None:
+    """The order; None if it belongs on no worklist."""
     row = tx.order(id)
     if row is None or not row.scheduled:
         return None
-    return row, tx.get("ServiceRequest", id).resource(), tx.get("Patient", row.patient_id).resource()
+    order = tx.get("ServiceRequest", id).resource()
+    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+
+
+def _start(found: _Found, zone: tzinfo) -> datetime | date:
+    """When the step is planned: a day alone stays one; without any time, when the order was written."""
+    stated = str(found.order.get("occurrenceDateTime", ""))
+    if len(stated) == len("YYYY-MM-DD"):
+        return date.fromisoformat(stated)
+    authored = order_facts(found.order, zone).authored
+    return found.row.start or authored or found.row.updated
 
 
 def _audit(tx: Tx, id: str, shown: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from interop.fhir import names
+from interop.fhir import orders
 from interop.mapping.context import Context
 from interop.mapping.fhir_rows import contained_of
 from interop.mapping.tables import Tables
@@ -61,10 +61,9 @@ def _without_main_id(attributes: dict[str, Any]) -> None:
 
 def modality_of(service_request: Mapping[str, Any], tables: Tables) -> str | None:
     """The DICOM modality of an order: stated in orderDetail, else by the procedure's code; None if none is known."""
-    for detail in service_request.get("orderDetail", []):
-        for coding in detail.get("coding", []):
-            if coding.get("system") == names.DCM and coding.get("code"):
-                return str(coding["code"])
+    stated = orders.modality_of(dict(service_request))
+    if stated is not None:
+        return stated
     table = tables.codes["procedure_modality"]
     concepts = [service_request.get("code", {}), *service_request.get("orderDetail", [])]
     for concept in concepts:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
+from interop.fhir.orders import modality_of
 from interop.workflow import numbers
 from interop.workflow.site import Site
 
@@ -54,16 +56,32 @@ def joined_identifiers(before: Resource, other: Resource) -> list[Resource]:
     return known
 
 
+def changed(before: Resource, content: Resource, cleared: Iterable[str] = ()) -> Resource:
+    """The order with a change laid over it: what the change does not speak of stays, what it clears goes."""
+    after = dict(before)
+    for element in cleared:
+        if element not in _NOT_JOINED:
+            after.pop(element, None)
+    after |= {name: value for name, value in content.items() if name not in _NOT_JOINED and name != "contained"}
+    if "orderDetail" in content and modality_of(content) is None:
+        # a change of the step's protocol says nothing of the modality
+        stated = [one for one in before.get("orderDetail", ()) if modality_of({"orderDetail": [one]}) is not None]
+        after["orderDetail"] = [*content["orderDetail"], *stated]
+    after["identifier"] = joined_identifiers(before, content)
+    _lay_extensions(after, content)
+    return _with_contained(after, {**_contained(before), **_contained(content)})
+
+
 def filled(before: Resource, other: Resource) -> tuple[Resource, list[Issue]]:
     """The order with its blanks filled by what the other door says of it, and the differences, which change nothing."""
     after = dict(before)
     issues: list[Issue] = []
     for name, value in other.items():
-        if name in _NOT_JOINED or before.get(name) == value:
+        if name in _NOT_JOINED or name in ("contained", "authoredOn") or before.get(name) == value:
             continue
         if name not in before:
             after[name] = value
-        elif name != "authoredOn":
+        else:
             text = f"{name} differs from ServiceRequest/{before['id']}; what is on record stays"
             issues.append(Issue("conflict", text, (f"ServiceRequest.{name}",), None, "warning"))
     after["identifier"] = joined_identifiers(before, other)
@@ -72,4 +90,24 @@ def filled(before: Resource, other: Resource) -> tuple[Resource, list[Issue]]:
     extensions = [*before.get("extension", ()), *(item for item in fresh if item.get("url") not in present)]
     if extensions:
         after["extension"] = extensions
-    return after, issues
+    return _with_contained(after, {**_contained(other), **_contained(before)}), issues
+
+
+def _lay_extensions(after: Resource, content: Resource) -> None:
+    """A change that names stations names all of them, and so for every other extension."""
+    fresh = content.get("extension", [])
+    if fresh:
+        urls = {item.get("url") for item in fresh}
+        after["extension"] = [item for item in after.get("extension", ()) if item.get("url") not in urls] + fresh
+
+
+def _contained(resource: Resource) -> dict[str, Resource]:
+    return {item["id"]: item for item in resource.get("contained", ()) if "id" in item}
+
+
+def _with_contained(resource: Resource, contained: dict[str, Resource]) -> Resource:
+    """The resource with those that it refers to (R4 dom-3: nothing may be contained that nobody refers to)."""
+    own = {name: value for name, value in resource.items() if name != "contained"}
+    text = json.dumps(own, default=str)
+    needed = [item for id, item in contained.items() if f'"#{id}"' in text]
+    return own | ({"contained": needed} if needed else {})

@@ -143,7 +143,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         if mapped.patient is None:
             raise InvalidContentError("the message names no patient", location="PID", hl7_code="101")
         tx.lock(*patients.lock_keys(mapped.patient))
-        stored = patients.register(tx, mapped.patient)
+        stored = patients.register(tx, mapped.patient, _cleared(mapped, "Patient"))
         return _Work(patient=stored.reference, entity=stored.reference)
     tx.lock(*_lock_keys(site, mapped))
     subject: Stored | None = None
@@ -151,7 +151,8 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     if mapped.patient is not None:
         resolved = patients.resolve(tx, mapped.patient)
         subject, issues = resolved.stored, resolved.issues
-    outcomes = [_carry_out_order(tx, site, order, subject) for order in mapped.orders]
+    cleared = _cleared(mapped, "ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
+    outcomes = [_carry_out_order(tx, site, order, subject, cleared) for order in mapped.orders]
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
     done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
@@ -164,14 +165,21 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     )
 
 
+def _cleared(mapped: Mapped, type: str) -> tuple[str, ...]:
+    """The elements of that resource which the sender asks to empty (v2.5.1 2.5.3)."""
+    return tuple(target.removeprefix(f"{type}.") for target in mapped.cleared if target.startswith(f"{type}."))
+
+
 def _lock_keys(site: Site, mapped: Mapped) -> list[str]:
     keys = patients.lock_keys(mapped.patient) if mapped.patient is not None else []
     for order in mapped.orders:
-        keys += Numbers.read(order.service_request, site).lock_keys()
+        keys += Numbers.of(order.service_request, site).lock_keys()
     return sorted(set(keys))
 
 
-def _carry_out_order(tx: Tx, site: Site, order: MappedOrder, subject: Stored | None) -> orders.Outcome:
+def _carry_out_order(
+    tx: Tx, site: Site, order: MappedOrder, subject: Stored | None, cleared: tuple[str, ...]
+) -> orders.Outcome:
     content = dict(order.service_request)
     if order.event == "new":
         if subject is None:
@@ -184,11 +192,11 @@ def _carry_out_order(tx: Tx, site: Site, order: MappedOrder, subject: Stored | N
     row = _named(tx, site, order)
     if subject is not None:
         orders.refuse_other_patient(row, subject.id)
-    return orders.advance_order(tx, site, row, order.event, HL7, content, index=order.index)
+    return orders.advance_order(tx, site, row, order.event, HL7, content, cleared=cleared, index=order.index)
 
 
 def _named(tx: Tx, site: Site, order: MappedOrder) -> OrderRow:
-    row = numbers.find_named(tx, Numbers.read(order.service_request, site))
+    row = numbers.find_named(tx, Numbers.of(order.service_request, site))
     if row is None:
         place = "ORC-2" if order.index == 1 else f"ORC[{order.index}]-2"
         raise NotFoundError("no order has this placer or filler order number", location=place)

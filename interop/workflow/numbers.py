@@ -14,7 +14,6 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import OrderFacts, order_facts
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Tx
 from interop.workflow.site import Site
@@ -54,24 +53,24 @@ class Numbers:
     study_uid: str | None = None
 
     @classmethod
-    def of(cls, facts: OrderFacts, site: Site) -> Numbers:
-        """What a ServiceRequest says."""
-        accession = facts.accession
+    def of(cls, resource: Resource, site: Site) -> Numbers:
+        """What a ServiceRequest says: the first identifier of each kind."""
+        found: dict[str, Identity] = {}
+        for identifier in resource.get("identifier", ()):
+            kind = kind_of(identifier)
+            if kind is not None and kind not in found and identifier.get("value"):
+                found[kind] = Identity(identifier.get("system", ""), identifier["value"])
+        accession = found.get(ACCESSION)
         if accession is not None and not accession.system:
-            accession = Identity(names.accession_system(site.facility), accession.value)
+            found[ACCESSION] = Identity(names.accession_system(site.facility), accession.value)
         return cls(
-            facts.placer,
-            facts.filler,
-            accession,
-            facts.procedure_id.value if facts.procedure_id else None,
-            facts.step_id.value if facts.step_id else None,
-            facts.study_uid,
+            found.get(PLACER),
+            found.get(FILLER),
+            found.get(ACCESSION),
+            found[PROCEDURE].value if PROCEDURE in found else None,
+            found[STEP].value if STEP in found else None,
+            found[STUDY].value.removeprefix("urn:oid:") if STUDY in found else None,
         )
-
-    @classmethod
-    def read(cls, resource: Resource, site: Site) -> Numbers:
-        """What a ServiceRequest says, which may still lack its status and subject."""
-        return cls.of(order_facts(resource, site.zone), site)
 
     def lock_keys(self) -> list[str]:
         """What to lock before looking the order up."""

@@ -6,7 +6,7 @@ touch, and what follows from it (worklist, messages).
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,8 +31,6 @@ from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
-_OWN = frozenset({"resourceType", "id", "meta", "status", "intent", "subject", "identifier", "extension"})
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -55,23 +53,30 @@ def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None =
     if facts.patient is None:
         raise InvalidContentError("an order needs a Patient", expression="ServiceRequest.subject", location="PID-3")
     numbers.check(resource, index)
-    given = Numbers.of(facts, site)
+    given = Numbers.of(resource, site)
     tx.lock(*given.lock_keys())
     present = numbers.find(tx, given)
     if present is not None:
         return _again(tx, site, present, resource, door, index)
     resource = dict(resource)
     resource.setdefault("authoredOn", _instant(tx))
-    return _begin(tx, site, resource, given, door, id=id)
+    return _begin(tx, site, resource, facts, given, door, id=id)
 
 
 def _begin(
-    tx: Tx, site: Site, resource: Resource, given: Numbers, door: str, *, id: str | None = None, known: bool = False
+    tx: Tx,
+    site: Site,
+    resource: Resource,
+    facts: OrderFacts,
+    given: Numbers,
+    door: str,
+    *,
+    id: str | None = None,
+    known: bool = False,
 ) -> Outcome:
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    facts = order_facts(resource, site.zone)
     found = plan(site, resource, facts)
     state = schedule(advance(ABSENT, "new", door), found)
     if held:
@@ -93,21 +98,21 @@ def advance_order(
     door: str,
     content: Resource | None = None,
     *,
+    cleared: Iterable[str] = (),
     index: int = 1,
     tell: bool = True,
 ) -> Outcome:
-    """One event of the lifecycle; a change also lays the content over what is known."""
+    """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears."""
     state = advance(State(row.status, row.step), event, door)
     stored = tx.get("ServiceRequest", row.id)
     before = stored.resource()
-    after = copy.copy(before)
+    after = dict(before)
     if content is not None:
+        numbers.check(content, index)
+        numbers.keep(site, before, {**content}, index)
         after["identifier"] = linking.joined_identifiers(before, content)
         if event == "change":
-            numbers.check(content, index)
-            numbers.keep(site, before, {**content}, index)
-            after |= {name: value for name, value in content.items() if name not in _OWN}
-            _lay_stations(after, content)
+            after = linking.changed(before, content, cleared)
     return _write(tx, site, row, stored, after, state, event if tell else None)
 
 
@@ -119,10 +124,10 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
         if not is_order(site, resource, facts):
             return Outcome(tx.update(resource))
         numbers.check(resource)
-        given = Numbers.of(facts, site)
+        given = Numbers.of(resource, site)
         tx.lock(*given.lock_keys())
         resource.setdefault("authoredOn", _instant(tx))
-        return _begin(tx, site, resource, given, FHIR, known=True)
+        return _begin(tx, site, resource, facts, given, FHIR, known=True)
     before = present.resource()
     after = dict(resource)
     _refuse_other_order(before, after)
@@ -196,7 +201,7 @@ def _write(
     fresh = tx.update(after)
     if fresh.version == stored.version:
         return Outcome(stored, row)
-    new_row = _row(tx, row.id, facts, Numbers.of(facts, site), state, found, row.origin)
+    new_row = _row(tx, row.id, facts, Numbers.of(after, site), state, found, row.origin)
     _put(tx, new_row)
     _follow(tx, site, row, new_row, event, after)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())
@@ -204,9 +209,9 @@ def _write(
 
 def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:
     if row.scheduled or (before is not None and before.scheduled):
-        tx.enqueue("worklist", row.id, {"order": row.id}, replace=True)
+        tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
-        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id)
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
 
 
 def _put(tx: Tx, row: OrderRow) -> None:
@@ -256,14 +261,6 @@ def _refuse_other_patient(before: Resource, after: Resource) -> None:
             location="PID-3",
             status=422,
         )
-
-
-def _lay_stations(after: Resource, content: Resource) -> None:
-    """A change that names stations names all of them."""
-    fresh = list(content.get("extension", ()))
-    if fresh:
-        urls = {item.get("url") for item in fresh}
-        after["extension"] = [item for item in after.get("extension", ()) if item.get("url") not in urls] + fresh
 
 
 def _instant(tx: Tx) -> str:

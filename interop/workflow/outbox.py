@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from interop.fhir.references import references
 from interop.hl7.message import parse
 from interop.mapping.outbound import order_message, report_message
 from interop.mapping.peers import Receiver
@@ -17,37 +18,30 @@ from interop.workflow.site import Site
 Resource = dict[str, Any]
 
 ORDER, REPORT = "ORM^O01", "ORU^R01"
-# ORC-1 (table 0119) by lifecycle event
-CONTROLS = {
-    "new": "NW",
-    "change": "XO",
-    "hold": "HD",
-    "release": "RL",
-    "cancel": "CA",
-    "discontinue": "DC",
-    "entered-in-error": "CA",
-}
-STATUS_CHANGED = "SC"
+STATUS_CHANGED = "SC"  # ORC-1 of every event that has no code of its own
+_NAMED = frozenset({"Practitioner", "PractitionerRole", "Organization"})
 
 
-def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: str) -> None:
+def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: str, modality: str | None) -> None:
     """The order, to everybody who takes orders."""
     receivers = _receivers(tx, site, ORDER)
     if not receivers:
         return
     patient = tx.get("Patient", patient_id).resource()
-    control = CONTROLS.get(event, STATUS_CHANGED)
+    resolved = named_in(tx, resource)
     for receiver in receivers:
         raw = order_message(
             resource,
             patient,
-            control=control,
+            control=event if event in site.tables.codes["event_out"].rows else STATUS_CHANGED,
             receiver=receiver,
             control_id=_control_id(tx, site),
             now=tx.now,
-            tables=site.tables,
             zone=site.zone,
             facility=site.facility,
+            tables=site.tables,
+            modality=modality,
+            resolved=resolved,
         )
         _owe(tx, receiver, ORDER, raw, resource["id"], resource["id"])
 
@@ -65,20 +59,35 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
         for item in report.get("result", ())
         if (found := _observation(tx, str(item.get("reference", "")))) is not None
     ]
+    resolved = named_in(tx, report) | (named_in(tx, order) if order else {})
     for receiver in receivers:
         raw = report_message(
             report,
             observations,
             patient,
             order,
+            row.study_uid if row is not None else None,
             receiver=receiver,
             control_id=_control_id(tx, site),
             now=tx.now,
-            tables=site.tables,
             zone=site.zone,
             facility=site.facility,
+            tables=site.tables,
+            resolved=resolved,
         )
         _owe(tx, receiver, REPORT, raw, row.id if row else None, row.id if row else report["id"])
+
+
+def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
+    """The people and organisations that a resource refers to, by reference: for their names."""
+    found: dict[str, Resource] = {}
+    for _, reference in references(resource):
+        type_, _, id = reference.partition("/")
+        if type_ in _NAMED and reference not in found:
+            stored = tx.read(type_, id)
+            if stored is not None and not stored.deleted:
+                found[reference] = stored.resource()
+    return found
 
 
 def _observation(tx: Tx, reference: str) -> Any:

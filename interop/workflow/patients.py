@@ -68,8 +68,8 @@ def resolve(tx: Tx, patient: Resource) -> Resolved:
     return Resolved(tx.update(after) if after != before else present, tuple(issues))
 
 
-def register(tx: Tx, patient: Resource) -> Stored:
-    """An ADT message's patient: made if new, else its demographics replace what is known (v2.5.1 3.3.8)."""
+def register(tx: Tx, patient: Resource, cleared: Iterable[str] = ()) -> Stored:
+    """An ADT message's patient: made if new, else what it says replaces what is known (v2.5.1 3.3.8)."""
     if not identities(patient):
         raise InvalidContentError(
             "the patient has no identifier", expression="Patient.identifier", location="PID-3", hl7_code="101"
@@ -79,6 +79,9 @@ def register(tx: Tx, patient: Resource) -> Stored:
         return tx.create(patient)
     before = present.resource()
     after = {**before, **{name: value for name, value in patient.items() if name not in _NOT_DEMOGRAPHIC}}
+    for element in cleared:
+        if element not in _NOT_DEMOGRAPHIC:
+            after.pop(element, None)
     after["identifier"] = _joined(before, patient)
     return _changed(tx, present, after)
 

@@ -9,6 +9,7 @@ from typing import Any
 from interop.errors import Issue
 from interop.fhir import names
 from interop.fhir.orders import OrderFacts
+from interop.mapping.worklist import modality_of
 from interop.workflow.lifecycle import ACTIVE, ARRIVED, ON_HOLD, SCHEDULED, SERVER, UNSCHEDULED, State, advance
 from interop.workflow.site import Site
 
@@ -45,30 +46,18 @@ class Plan:
         return tuple(found)
 
 
-def modality_of(site: Site, resource: Resource, facts: OrderFacts) -> str | None:
-    """The DICOM modality that the order states, else the one that the code table has for its procedure."""
-    if facts.modality is not None:
-        return facts.modality
-    table = site.tables.codes["procedure_modality"]
-    for coding in resource.get("code", {}).get("coding", ()):
-        found = table.find(coding.get("code", ""), coding.get("system", ""))
-        if found is not None and found.target:
-            return found.target
-    return None
-
-
 def is_order(site: Site, resource: Resource, facts: OrderFacts) -> bool:
     """Whether a ServiceRequest asks for imaging to be done; every other one is stored and searchable, and no more.
 
     It is for imaging if it says so, if a modality is known for it, or if it says nothing of what kind it is.
     """
     asks = facts.intent in _INTENTS and facts.status in (ACTIVE, ON_HOLD) and not facts.do_not_perform
-    return asks and (facts.imaging or not resource.get("category") or modality_of(site, resource, facts) is not None)
+    return asks and (facts.imaging or not resource.get("category") or modality_of(resource, site.tables) is not None)
 
 
 def plan(site: Site, resource: Resource, facts: OrderFacts) -> Plan:
     """Where and when; the stations are all of that modality unless the order names some of them."""
-    modality = modality_of(site, resource, facts)
+    modality = modality_of(resource, site.tables)
     if modality is None:
         return Plan(None, facts.start, (), f"no modality is known for {_procedure(resource)}")
     stations = site.stations_of(modality)
