@@ -7,7 +7,7 @@ from typing import Any
 
 from interop.access.agent import Agent, system_agent
 from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
-from interop.store import MessageRow, OrderRow, Stored, Store
+from interop.store import MessageRow, OrderRow, Store, Stored
 from interop.workflow import messages, resources, studies
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
@@ -52,9 +52,7 @@ class Hospital:
 
     async def register(self, facts: StudyFacts) -> studies.Registered:
         """What the archive feed does with what it found."""
-        return await self.store.unit(
-            system_agent("archive-feed"), lambda tx: studies.register(tx, self.site, facts)
-        )
+        return await self.store.unit(system_agent("archive-feed"), lambda tx: studies.register(tx, self.site, facts))
 
     async def get(self, type: str, id: str) -> Resource:
         """A resource as it stands."""
