@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from logging import getLogger
-from typing import Protocol
+from typing import Protocol, cast
 
 from interop.errors import UnavailableError
 from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
@@ -43,8 +43,7 @@ class _Wire(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -8,7 +8,8 @@ window.config = {
   routerBasename: null,
   extensions: [],
   modes: [],
-  customizationService: {},
+  customizationService: { 'ohif.tours': { $set: [] } }, // a guided tour over the images helps nobody who reads them
+  investigationalUseDialog: { option: 'configure', days: 30 }, // OHIF's own notice: said once a month, not hidden
   showStudyList: false, // the list of studies is the start page's
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: false,
@@ -39,7 +40,7 @@ window.config = {
         supportsFuzzyMatching: false,
         supportsWildcard: true,
         staticWado: false,
-        singlepart: 'bulkdata,video,pdf',
+        singlepart: 'bulkdata,video',
         bulkDataURI: { enabled: true },
         omitQuotationForMultipartRequest: true,
       },

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interop.archive_feed.bursts import Arrived, Burst, Bursts
 from interop.archive_feed.lease import AGENT, Lease, LeaseLostError
@@ -17,13 +17,11 @@ from interop.archive_feed.reconciling import Compared, Reconciliation, identity_
 from interop.dicom.study import StudyFacts
 from interop.errors import InteropError, UnavailableError
 from interop.store import Store, Tx
-
-if TYPE_CHECKING:
-    from interop.workflow.site import Site
+from interop.workflow.site import Site
 
 logger = logging.getLogger(__name__)
 
-Register = Callable[[Tx, "Site", StudyFacts], object]
+Register = Callable[[Tx, Site, StudyFacts], object]
 
 PAGE = 1000  # changes in one request
 

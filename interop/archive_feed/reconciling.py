@@ -127,12 +127,12 @@ def identity_row(study_uid: str) -> str:
 
 def known_holdings(tx: Tx, uid: str) -> Holdings | None:
     """What we have of a study; None where we have nothing of it, or no longer."""
-    for stored in tx.by_identifier("ImagingStudy", STUDY_UID_SYSTEM, f"urn:oid:{uid}"):
-        resource = stored.resource()
-        if resource.get("status") not in _GONE:
-            counts = resource.get("numberOfInstances", 0), resource.get("numberOfSeries", 0)
-            return Holdings(*counts, tx.get_state(identity_row(uid)))
-    return None
+    stored = tx.study(uid)
+    resource = stored.resource() if stored is not None else {}
+    if resource.get("status", _GONE[0]) in _GONE:
+        return None
+    patient = tx.get_state(identity_row(uid))
+    return Holdings(int(resource.get("numberOfInstances", 0)), int(resource.get("numberOfSeries", 0)), patient)
 
 
 def study_uid(resource: dict[str, Any]) -> str | None:

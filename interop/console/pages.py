@@ -19,6 +19,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 STYLE = (_HERE / "static" / "style.css").read_bytes()
+ICON = (_HERE / "static" / "icon.svg").read_bytes()
 # A refusal goes to people who may load nothing else from here, so its few rules come with it.
 _ERROR_STYLE = (_HERE / "static" / "error.css").read_text("utf-8")
 _ERROR_HASH = base64.b64encode(hashlib.sha256(_ERROR_STYLE.encode()).digest()).decode()
@@ -30,13 +31,18 @@ _ERROR_POLICY = (
 def policy(form_target: str) -> str:
     """The start page's policy. A launch form is answered by a redirect to the server's public address."""
     forms = f"'self' {form_target}".strip()
-    return f"default-src 'none'; style-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+        f"form-action {forms}; frame-ancestors 'none'"
+    )
 
 
 def start_page(content: dict[str, Any], *, form_target: str) -> Response:
     """The start page."""
     html = _TEMPLATES.get_template("start.html").render(content)
-    return HTMLResponse(html, headers={"content-security-policy": policy(form_target)})
+    # Under "no-referrer" a browser would send its forms with "Origin: null", and the gate would refuse them.
+    headers = {"content-security-policy": policy(form_target), "referrer-policy": "same-origin"}
+    return HTMLResponse(html, headers=headers)
 
 
 def error_page(status: int, title: str, text: str) -> Response:

@@ -13,11 +13,12 @@ from starlette.routing import BaseRoute, Route
 
 from interop.access import Agent, decide
 from interop.console.overview import Overview, read_overview, seen
-from interop.console.pages import STYLE, start_page
+from interop.console.pages import ICON, STYLE, start_page
 from interop.errors import InvalidContentError, TooLargeError
 from interop.store import Store, Tx
 
 _STYLE_TAG = hashlib.sha256(STYLE).hexdigest()[:16]
+_KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 _MAX_FORM = 4096
 
 
@@ -82,8 +83,11 @@ class Console:
 
     async def style(self, request: Request) -> Response:
         """GET /console/style.css"""
-        headers = {"cache-control": "private, max-age=31536000, immutable"}
-        return Response(STYLE, media_type="text/css", headers=headers)
+        return Response(STYLE, media_type="text/css", headers=_KEPT)
+
+    async def icon(self, request: Request) -> Response:
+        """GET /console/icon.svg"""
+        return Response(ICON, media_type="image/svg+xml", headers=_KEPT)
 
 
 def _tiles(
@@ -129,4 +133,5 @@ def console_routes(store: Store, launch: Launch, health: Health, *, public_url: 
         Route("/", console.start, methods=["GET"]),
         Route("/console/launch", console.launch, methods=["POST"]),
         Route("/console/style.css", console.style, methods=["GET"]),
+        Route("/console/icon.svg", console.icon, methods=["GET"]),
     ]

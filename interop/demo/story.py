@@ -261,6 +261,7 @@ class Story:
             called_aet=settings.orthanc_aet,
             calling_aet=aet,
             accession=accession,
+            station=aet,
         )
 
     def _worklist_item(self, accession: str, aet: str) -> Any:

@@ -9,15 +9,17 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
 from interop.demo.story import Story
 from interop.demo.world import StoryError, World, stage
+from interop.errors import InteropError
 
 RIS_PORT, EMR_PORT = 2576, 2577  # where mappings/peers.toml sends by default
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def tell(*, leave: bool, data_dir: Path | None = None) -> int:
@@ -67,7 +69,7 @@ def play(story: Story) -> bool:
         began = time.monotonic()
         try:
             seen = deed()
-        except (StoryError, KeyError, IndexError, OSError) as error:
+        except (StoryError, InteropError, httpx.HTTPError, LookupError, ValueError, OSError) as error:
             held, seen = False, f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - began
         console.print(

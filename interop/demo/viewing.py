@@ -63,10 +63,8 @@ def _until_seen(page: Any) -> float:
     raise StoryError(f"the viewport shows {share:.0%} of the pattern after {SECONDS:g} s")
 
 
-def _pixels(png: bytes) -> list[list[int]]:
+def _pixels(png: bytes) -> Any:
     """The screenshot in grey levels, rows of 0 to 255."""
     from PIL import Image
 
-    image = Image.open(io.BytesIO(png)).convert("L")
-    data = image.tobytes()
-    return [list(data[row * image.width : (row + 1) * image.width]) for row in range(image.height)]
+    return Image.open(io.BytesIO(png)).convert("L")

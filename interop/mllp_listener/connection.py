@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 from logging import getLogger
+from typing import cast
 
 from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
 from interop.mllp_listener.intake import LARGE, Intake
@@ -53,8 +54,7 @@ class Connection(asyncio.Protocol):
         self._idle.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._open_ones.add(self)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""

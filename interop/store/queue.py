@@ -35,9 +35,10 @@ class Queue(Unit):
         written, key = json.dumps(payload), plain(key)
         self.enqueued = True
         if replace:
-            renewed = self.session.row(sql.JOB_RENEW, (written, due, due, kind, key))
-            if renewed is not None:
-                return int(renewed[0])
+            waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
+            if waiting is not None:
+                self.session.run(sql.JOB_RENEW, (written, due, due, waiting[0]))
+                return int(waiting[0])
         added = self.session.row(sql.JOB_INSERT, (kind, key, written, due, self._now))
         assert added is not None
         return int(added[0])

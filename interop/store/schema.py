@@ -149,6 +149,7 @@ imaging_order = Table(
     Index("order_patient", "patient_id"),
     Index("order_scheduled", "updated", **_partial("scheduled = 1")),
     Index("order_updated", "updated", "id"),
+    sqlite_with_rowid=False,
 )
 
 message = Table(
@@ -221,7 +222,6 @@ audit = Table(
     Index("audit_patient", "patient", "recorded", **_partial("patient IS NOT NULL")),
     Index("audit_entity", "entity", "recorded", **_partial("entity IS NOT NULL")),
     Index("audit_dedupe", "dedupe_key", unique=True, **_partial("dedupe_key IS NOT NULL")),
-    sqlite_autoincrement=True,
 )
 
 state = Table("state", metadata, Column("name", Key, primary_key=True), _need("value", Text))

@@ -116,9 +116,9 @@ _JOB_FIELDS = "id, kind, key, payload, attempt, created, last_error"
 JOB_INSERT = """
     INSERT INTO job (kind, key, payload, state, run_at, lease_until, attempt, created)
     VALUES (?, ?, ?, 'ready', ?, 0, 0, ?) RETURNING id"""
-JOB_RENEW = """
-    UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END
-    WHERE kind = ? AND key = ? AND state = 'ready' AND lease_until = 0 RETURNING id"""
+_WAITING = "SELECT id FROM job WHERE kind = ? AND key = ? AND state = 'ready' AND lease_until = 0 ORDER BY id LIMIT 1"
+JOB_WAITING = {"sqlite": _WAITING, "postgresql": _WAITING + " FOR UPDATE"}  # nobody claims it before our commit
+JOB_RENEW = "UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END WHERE id = ?"
 _DUE = """
     SELECT j.id FROM job j WHERE j.state = 'ready' AND j.run_at <= ? AND j.lease_until <= ?{kinds}
     AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)

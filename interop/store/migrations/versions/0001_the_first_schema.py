@@ -62,7 +62,6 @@ def _audit() -> None:
         sa.Column("detail", sa.Text(), nullable=True),
         sa.Column("dedupe_key", KEY, nullable=True),
         sa.PrimaryKeyConstraint("pk"),
-        sqlite_autoincrement=True,
     )
 
     op.create_index("audit_agent", "audit", ["who", "recorded"])
@@ -135,6 +134,7 @@ def _imaging_order() -> None:
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("updated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
     )
 
     op.create_index(
