@@ -54,6 +54,9 @@ def _until_seen(page: Any) -> float:
     deadline = time.monotonic() + SECONDS
     share = 0.0
     while time.monotonic() < deadline:
+        notice = page.query_selector("text=Confirm and hide")  # OHIF's notice lies over the image until it is read
+        if notice is not None:
+            notice.click()
         canvas = page.query_selector("canvas.cornerstone-canvas, .cornerstone-canvas, .viewport-element canvas")
         if canvas is not None:
             share = pattern_share(_pixels(canvas.screenshot()))
