@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interop.access import Agent
 from interop.fhir.query import Query
-from interop.fhir_api import fhir_routes
+from interop.fhir_api import HasZone, fhir_routes
 from interop.store import Store, Stored, Tx
 
 BASE = "http://test/fhir"
@@ -60,7 +60,7 @@ def client(
     store: Store,
     by: Agent | None = None,
     *,
-    site: PlainSite = PlainSite(),
+    site: HasZone = PlainSite(),
     writer: Any = None,
     max_bytes: int = 1_000_000,
 ) -> httpx.AsyncClient:

@@ -71,8 +71,8 @@ class _Shape:
             found.append(Finding("structure", "an element has a value or children (ele-1)"))
         if self.choices:
             self._one_choice_each(value, found)
-        if not found and self.invariants:
-            found = [finding for invariant in self.invariants if (finding := invariant(value)) is not None]
+        if self.invariants and all(finding.local is not None for finding in found):
+            found += [finding for invariant in self.invariants if (finding := invariant(value)) is not None]
         return found or None
 
     def _members(self, value: dict[str, Any]) -> list[Finding]:
@@ -93,7 +93,17 @@ class _Shape:
         for first, others in self.required:
             if first not in value and not any(name in value for name in others):
                 found.append(Finding("required", f"{self.name} needs this element", self.steps.get(first, first)))
-        return self._matched_nulls(value, found) if beside else found
+        if not beside:
+            return found
+        self._extended(value, found)
+        return self._matched_nulls(value, found)
+
+    def _extended(self, value: dict[str, Any], found: list[Finding]) -> None:
+        """ele-1 of a primitive: what stands beside it may be only an id where there is a value."""
+        for name, extra in value.items():
+            if name[0] == "_" and name[1:] not in value and isinstance(extra, dict) and extra.keys() == {"id"}:
+                step = self.steps.get(name, name)
+                found.append(Finding("structure", "an element has a value or children (ele-1)", step))
 
     def _one_choice_each(self, value: dict[str, Any], found: list[Finding]) -> None:
         for step, names in self.choices:
@@ -114,7 +124,7 @@ class _Shape:
                 found.append(Finding("structure", f"{name} and _{name} must be of the same length", name))
                 continue
             for index, (item, extra) in enumerate(zip(items, extras, strict=True)):
-                if item is None and extra is None:
+                if item is None and (extra is None or (isinstance(extra, dict) and extra.keys() <= {"id"})):
                     found.append(Finding("structure", "neither a value nor an extension", f"{name}[{index}]"))
                 excused.add(f"{name}[{index}]")
         return [finding for finding in found if not (finding.null and finding.path in excused)]
@@ -225,8 +235,9 @@ def _shape(name: str) -> _Shape:
     if shape is not None:
         return shape
     shape = _SHAPES[name] = _Shape(name)
-    if name == "Element":
+    if name == "Element":  # what stands beside a primitive
         _compile(shape, name, _ELEMENT)
+        shape.allows_bare = True
         return shape
     definition = type_definitions()[name]
     _compile(shape, name, definition["elements"])
@@ -320,7 +331,7 @@ def _resource(value: Any) -> list[Finding] | None:
         return found
     contained = value.get("contained")
     inside = [part for part in contained if isinstance(part, dict)] if isinstance(contained, list) else []
-    ids = {part.get("id") for part in inside} | ({""} if inside else set())
+    ids = {part["id"] for part in inside if isinstance(part.get("id"), str)} | ({""} if inside else set())
     found = [finding for finding in found or () if finding.local is None or finding.local not in ids]
     if not found:
         _contained_rules(value, inside, found)

@@ -8,7 +8,7 @@ from interop.fhir_api.calls import HasZone, Surroundings, Writer
 from interop.fhir_api.door import FhirDoor
 from interop.store import Store
 
-__all__ = ["Writer", "fhir_routes"]
+__all__ = ["HasZone", "Writer", "fhir_routes"]
 
 
 def fhir_routes(

@@ -21,7 +21,7 @@ from interop.store import Stored, Tx
 
 
 def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
-    """201 with the new resource; 200 with the one that the criteria found."""
+    """201 with the new resource; 200 with the one that the criteria found, or that the rules say this one is again."""
     resource = permitted(tx, call, "c")
     if call.if_none_exist is not None:
         decide(tx.agent, "s", call.type, patient=patient_of(resource))
@@ -34,7 +34,8 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
     new = {name: value for name, value in resource.items() if name != "id"}
     stored = around.writer.create(tx, around.site, new, id=call.new_id)
     trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
-    return Answer(201, stored.body, stored, location=True, written=True)
+    stood = stored.last_updated < tx.now  # the same order again: what stands is the answer, nothing was made
+    return Answer(200 if stood else 201, stored.body, stored, location=True, written=True)
 
 
 def permitted(tx: Tx, call: Call, verb: str) -> dict[str, Any]:

@@ -45,15 +45,18 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
     for promise in promised.values():
         names |= links(promise.entry, promise.reference, around.base_url)
     coming = frozenset(promise.reference for promise in promised.values())
+    linked: set[str] = set()
     for entry in steps:
         if entry.method == "DELETE":
             continue
         one = plan.calls[entry.index]
         if one.resource is not None:
-            one = replace(
-                one, resource=rewrite(one.resource, names), new_id=promised[entry.index].new_id, coming=coming
-            )
-        answers[entry.index] = _carry_out(tx, around, entry, one, promised.get(entry.index))
+            resource = rewrite(one.resource, names)
+            linked.update(reference for _, reference in references(resource))
+            one = replace(one, resource=resource, new_id=promised[entry.index].new_id, coming=coming)
+        answers[entry.index] = _carry_out(tx, around, entry, one)
+        if entry.index in promised:
+            names |= _kept(promised[entry.index], answers[entry.index], linked, around.base_url)
     trail.done(tx, call)
     return [answers[index] for index in range(len(plan.entries))]
 
@@ -67,14 +70,21 @@ class _Promise:
     new_id: str | None = None
 
 
-def _carry_out(tx: Tx, around: Surroundings, entry: Entry, call: Call, promise: _Promise | None = None) -> Answer:
+def _kept(promise: _Promise, answer: Answer, linked: set[str], base_url: str) -> dict[str, str]:
+    """How the links change where an entry turned out to be something that stood already."""
+    if answer.stored is None or answer.stored.reference == promise.reference:
+        return {}
+    if promise.reference in linked:
+        error = PreconditionError(f"it is {answer.stored.reference} already, and an entry before it links to a new one")
+        raise located(error, promise.entry.index)
+    return links(promise.entry, answer.stored.reference, base_url)
+
+
+def _carry_out(tx: Tx, around: Surroundings, entry: Entry, call: Call) -> Answer:
     try:
         if call.resource is not None:
             call = replace(call, resource=_resolved(tx, around, call.resource))
-        answer = INTERACTIONS[call.interaction](tx, around, call)
-        if promise is not None and answer.stored is not None and answer.stored.reference != promise.reference:
-            raise PreconditionError("an entry before this one changed what its criteria match")
-        return answer
+        return INTERACTIONS[call.interaction](tx, around, call)
     except InteropError as error:
         raise located(error, entry.index) from error
 

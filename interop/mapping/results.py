@@ -14,7 +14,8 @@ from interop.fhir import names
 from interop.fhir.json import DecimalText
 from interop.hl7.message import Value
 from interop.mapping.context import Context
-from interop.mapping.datatypes import coding_system, compact, converter
+from interop.mapping.converters import compact, converter
+from interop.mapping.datatypes import coding_system
 
 _NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d+)?|\.\d+|\d+\.)\Z")
 _COMPARATORS = ("<", "<=", ">", ">=")

@@ -65,7 +65,7 @@ def _seen(pixels: Any) -> Mask | None:
     if picture.ndim != 2 or min(picture.shape) < 4 * CELLS:
         return None
     bright = _bright(picture)
-    box = _framed(bright) if bright is not None else None
+    box = _framed(_thick(bright)) if bright is not None else None
     if box is None:
         return None
     top, bottom, left, right = box
@@ -85,8 +85,19 @@ def _bright(picture: npt.NDArray[np.float64]) -> Mask | None:
     return picture > (low + high) / 2 if high - low >= _CONTRAST else None
 
 
+def _thick(bright: Mask) -> Mask:
+    """Without what is thin: the viewer's own lines and letters. A pixel stays if all of its neighbourhood is bright."""
+    reach = min(bright.shape) // 200
+    thick = bright.copy()
+    for axis in (0, 1):
+        before = thick.copy()
+        for shift in range(-reach, reach + 1):
+            thick &= np.roll(before, shift, axis)
+    return thick
+
+
 def _framed(bright: Mask) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left and right of the bright frame; text and tools around it are too thin to look like one."""
+    """Top, bottom, left and right of the bright frame."""
     columns = np.flatnonzero(bright.mean(axis=0) > 0.3)
     if not columns.size:
         return None

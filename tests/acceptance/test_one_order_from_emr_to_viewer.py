@@ -1,4 +1,4 @@
-"""The five flows, told in the order in which a hospital lives them: the same story as ``make demo``, on both databases."""
+"""The five flows, in the order in which a hospital lives them: the story of ``make demo``, on both databases."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""References in resources: found, rewritten, made local."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from interop.fhir.references import localised, patient_of, references, rewrite, split_reference
+
+REPORT: dict[str, Any] = {
+    "resourceType": "DiagnosticReport",
+    "text": {"status": "generated", "div": '<div><a href="urn:uuid:1">p</a> urn:uuid:1</div>'},
+    "contained": [{"resourceType": "Observation", "subject": {"reference": "urn:uuid:1"}}],
+    "extension": [{"url": "urn:uuid:1", "valueUri": "urn:uuid:1"}],
+    "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:uuid:1"}],
+    "subject": {"reference": "urn:uuid:1"},
+    "result": [{"reference": "Observation/1"}, {"display": "x"}, {"reference": "urn:uuid:1#part"}],
+    "presentedForm": [{"url": "urn:uuid:1"}],
+}
+
+
+def test_every_reference_with_its_path() -> None:
+    assert list(references(REPORT)) == [
+        ("DiagnosticReport.contained[0].subject", "urn:uuid:1"),
+        ("DiagnosticReport.subject", "urn:uuid:1"),
+        ("DiagnosticReport.result[0]", "Observation/1"),
+        ("DiagnosticReport.result[2]", "urn:uuid:1#part"),
+    ]
+
+
+def test_links_are_rewritten_where_links_stand_and_nowhere_else() -> None:
+    made = rewrite(REPORT, {"urn:uuid:1": "Patient/7"})
+    assert made["subject"]["reference"] == "Patient/7"
+    assert made["contained"][0]["subject"]["reference"] == "Patient/7"
+    assert made["result"][2]["reference"] == "Patient/7#part"
+    assert made["extension"] == [{"url": "urn:uuid:1", "valueUri": "Patient/7"}]
+    assert made["identifier"] == REPORT["identifier"]
+    assert made["text"]["div"] == '<div><a href="Patient/7">p</a> urn:uuid:1</div>'
+    assert REPORT["subject"]["reference"] == "urn:uuid:1"
+    assert made["result"][0] is REPORT["result"][0]
+
+
+def test_what_needs_no_change_is_the_same_object() -> None:
+    assert rewrite(REPORT, {}) is REPORT
+    assert rewrite(REPORT, {"urn:uuid:2": "Patient/7"}) is REPORT
+    assert localised(REPORT, "http://x/fhir") is REPORT
+
+
+def test_absolute_references_to_this_server_become_relative() -> None:
+    order = {"subject": {"reference": "http://x/fhir/Patient/1"}, "requester": {"reference": "http://y/fhir/Patient/1"}}
+    assert localised(order, "http://x/fhir") == {
+        "subject": {"reference": "Patient/1"},
+        "requester": {"reference": "http://y/fhir/Patient/1"},
+    }
+    metadata = {"url": "http://x/fhir/metadata"}
+    assert localised(metadata, "http://x/fhir") is metadata
+
+
+@pytest.mark.parametrize(
+    ("resource", "patient"),
+    [
+        ({"resourceType": "Patient", "id": "1"}, "Patient/1"),
+        ({"resourceType": "Patient"}, None),
+        ({"resourceType": "ServiceRequest", "subject": {"reference": "Patient/1/_history/2"}}, "Patient/1"),
+        ({"resourceType": "ServiceRequest", "subject": {"reference": "Group/1"}}, None),
+        ({"resourceType": "ServiceRequest", "subject": {"identifier": {"value": "1"}}}, None),
+        ({"resourceType": "ServiceRequest", "subject": "Patient/1"}, None),
+        ({"resourceType": "Account", "patient": {"reference": "Patient/1"}}, "Patient/1"),
+        ({"resourceType": "Organization"}, None),
+        ({"resourceType": "AuditEvent", "entity": [{}, {"what": {"reference": "Patient/1"}}]}, "Patient/1"),
+        ({"resourceType": "AuditEvent", "agent": [{"who": {"reference": "Patient/2"}}]}, "Patient/2"),
+    ],
+)
+def test_whom_a_resource_is_about(resource: dict[str, Any], patient: str | None) -> None:
+    assert patient_of(resource) == patient
+
+
+def test_split_reference() -> None:
+    assert split_reference("Patient/1") == ("Patient", "1")
+    assert split_reference("Patient/1/_history/2") == ("Patient", "1")
+    for other in ("http://x/Patient/1", "#1", "urn:uuid:1", "Patient", "patient/1", "Patient/1/2", ""):
+        assert split_reference(other) is None
