@@ -122,7 +122,10 @@ ORDER: Resource = {
     "note": [{"text": "first line\nsecond | line"}, {"text": "another note"}],
     "extension": [
         {"url": names.EXT_STEP, "valueCode": "scheduled"},
-        {"url": EXTENSIONS["statusReason"], "valueCodeableConcept": concept("urn:interop:codes:HOSP:L", "WAIT", "waiting")},
+        {
+            "url": EXTENSIONS["statusReason"],
+            "valueCodeableConcept": concept("urn:interop:codes:HOSP:L", "WAIT", "waiting"),
+        },
     ],
 }
 
@@ -182,7 +185,9 @@ OBSERVATIONS: list[Resource] = [
         interpretation=[concept("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "N", "Normal")],
         method=concept("urn:interop:codes:HOSP:L", "US", "ultrasound"),
         bodySite=concept(names.SNOMED, "10200004", "Liver"),
-        contained=[{"resourceType": "Practitioner", "id": "performer", "name": [{"family": "Other", "given": ["Otto"]}]}],
+        contained=[
+            {"resourceType": "Practitioner", "id": "performer", "name": [{"family": "Other", "given": ["Otto"]}]}
+        ],
         performer=[{"reference": "#performer", "display": "Otto Other"}],
     ),
     observation("8867-4", valueQuantity={"value": DecimalText("100"), "comparator": ">", "unit": "mg"}),
