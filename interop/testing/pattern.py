@@ -97,19 +97,24 @@ def _thick(bright: Mask) -> Mask:
 
 
 def _framed(bright: Mask) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left and right of the bright frame."""
+    """Top, bottom, left and right of the bright frame. Where one of top and bottom is hidden (a banner of the viewer
+    lies over it), the other tells where it is: the frame is square.
+    """
     columns = np.flatnonzero(bright.mean(axis=0) > 0.3)
     if not columns.size:
         return None
-    between = bright[:, columns[0] : columns[-1] + 1]
-    rows = np.flatnonzero(between.mean(axis=1) > 0.85)
-    if rows.size < 2:
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    width = right - left
+    rows = np.flatnonzero(bright[:, left:right].mean(axis=1) > 0.85)
+    if not rows.size:
         return None
-    framed = bright[rows[0] : rows[-1] + 1]
-    columns = np.flatnonzero(framed.mean(axis=0) > 0.85)
-    if columns.size < 2:
-        return None
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    if bottom - top < 0.8 * width:
+        if top + width <= 1.02 * len(bright):
+            bottom = min(top + width, len(bright))
+        elif bottom >= 0.98 * width:
+            top = max(bottom - width, 0)
+    return top, bottom, left, right
 
 
 def _cell(inner: Mask, row: int, column: int) -> bool:

@@ -39,6 +39,13 @@ def test_it_survives_windowing_scaling_text_and_jpeg(low: int, high: int) -> Non
     assert pattern_share(on_screen(shown(low=low, high=high))) >= 0.96
 
 
+@pytest.mark.parametrize("banner", [(0, 540, 800, 611), (0, 0, 800, 60)])
+def test_a_banner_over_its_lower_or_upper_edge_hides_little_of_it(banner: tuple[int, int, int, int]) -> None:
+    screen = Image.fromarray(on_screen(shown()))
+    ImageDraw.Draw(screen).rectangle(banner, fill=30)
+    assert pattern_share(screen) >= 0.9
+
+
 @pytest.mark.parametrize("number", [0, 1, 59, 86, 170, 255])
 def test_the_frame_is_known_by_its_number(number: int) -> None:
     assert frame_number(on_screen(shown(number=number))) == number
