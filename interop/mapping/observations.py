@@ -21,7 +21,7 @@ from interop.mapping.targets import Draft
 
 _LINES = ("TX", "FT")
 _TEXTS = ("TX", "FT", "ST")
-_UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+\Z")
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
 
 
 @dataclass(slots=True)
