@@ -83,7 +83,7 @@ def test_its_addresses_lead_to_us_and_its_secrets_lead_nowhere(site: Any) -> Non
             text = answer.text + str(answer.headers)
             assert not [secret for secret in secrets if secret in text], path
             bodies.append(text)
-        addresses = {address for text in bodies for address in re.findall(r"https?://[^/\"]+", text)}
+        addresses = {address for text in bodies for address in re.findall(r"https?://[^/\"; ]+", text)}
         assert addresses == {site.base}
         metadata = client.get(f"{found[0]}/metadata").json()[0]
         document = client.get(metadata["00420011"]["BulkDataURI"], headers={"Accept": "application/pdf"})
