@@ -35,7 +35,11 @@ def measure(server: Server, folder: Path) -> list[Figure]:
 
 
 def _patient() -> dict[str, Any]:
-    return {"resourceType": "Patient", "identifier": [{"system": fhir.SYSTEM, "value": "ARCHIVE"}]}
+    return {
+        "resourceType": "Patient",
+        "identifier": [{"system": fhir.SYSTEM, "value": "ARCHIVE"}],
+        "name": [{"family": "Παπαδόπουλος", "given": ["Νίκος"]}],
+    }
 
 
 def _placed(server: Server, patient: str, number: str) -> tuple[str, str]:

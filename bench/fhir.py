@@ -29,7 +29,7 @@ def measure(server: Server) -> list[Figure]:
     figures = []
     for what, templates, good in (
         ("read of a Patient", reads, SYSTEM),
-        ("search of a Patient by identifier", searches, '"total":1'),
+        ("search of a Patient by identifier", searches, '"fullUrl"'),
         ("create of an imaging ServiceRequest", creates, '"ACSN"'),
     ):
         generate(Load(server.http_port, "http", templates, seconds=1, good=good))

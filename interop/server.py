@@ -162,7 +162,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         "worklist": WorklistJobs(rooms.store, rooms.site, folder),
         "send": SendJobs(rooms.store, sender, rooms.site.receivers),
     }
-    await reconcile(rooms.store, folder)
+    await reconcile(rooms.store, rooms.site, folder)
     feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, studies.register)
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),

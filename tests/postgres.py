@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -66,9 +67,9 @@ class Cluster:
         """The same as libpq reads it."""
         return f"postgresql://interop@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
+    def start(self, *, environment: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None) -> None:
         """Start the server and wait until it answers."""
-        settings = {
+        chosen = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
@@ -78,13 +79,15 @@ class Cluster:
             "full_page_writes": "on" if self._durable else "off",
             "logging_collector": "off",
             "log_min_messages": "warning",
+            **(settings or {}),
         }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         with open(self.folder / "log", "ab") as log:
             self._server = subprocess.Popen(
                 [binaries() / "postgres", "-D", self._data, *options],
                 cwd=self.folder,
                 user=self._user,
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,6 +101,23 @@ class Cluster:
             self._server.send_signal(how)
             self._server.wait(_PATIENCE)
             self._server = None
+
+    def kill(self) -> None:
+        """End the server and all its processes at one moment, as a power cut does."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGSTOP)  # it starts no further ones
+            for pid in _children(self._server.pid):
+                os.kill(pid, signal.SIGKILL)
+            self._server.kill()
+            self._server.wait(_PATIENCE)
+            self._server = None
+
+    def workshop(self) -> Path:
+        """A folder beside the data that the server may read."""
+        folder = self.folder / "workshop"
+        folder.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        return folder
 
     def remove(self) -> None:
         """Stop the server and take its folder away."""
@@ -137,6 +157,12 @@ class Cluster:
                     log = (self.folder / "log").read_text(errors="replace")
                     raise RuntimeError(f"PostgreSQL does not start: {log}") from error
                 time.sleep(0.05)
+
+
+def _children(parent: int) -> list[int]:
+    """The processes whose parent this is."""
+    tasks = Path(f"/proc/{parent}/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from interop.access import Agent
@@ -116,9 +115,6 @@ class Sessions:
 
 
 def _cookies(header: str) -> dict[str, str]:
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        jar.load(header)
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
+    """By name. Python's own parser gives up on the whole header where another application's cookie is odd."""
+    pairs = (piece.partition("=") for piece in header.split(";"))
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-sync",
 )
 SECONDS = 60.0
+BORDER = 4  # pixels
 
 
 def shows_pattern(launch_url: str, study_uid: str, *, picture: Path | None = None) -> str:
@@ -54,6 +55,9 @@ def _until_seen(page: Any) -> float:
     deadline = time.monotonic() + SECONDS
     share = 0.0
     while time.monotonic() < deadline:
+        notice = page.query_selector('button:has-text("Confirm and hide")')  # OHIF's word on investigational use
+        if notice is not None:
+            notice.click()
         canvas = page.query_selector("canvas.cornerstone-canvas, .cornerstone-canvas, .viewport-element canvas")
         if canvas is not None:
             share = pattern_share(_pixels(canvas.screenshot()))
@@ -64,7 +68,8 @@ def _until_seen(page: Any) -> float:
 
 
 def _pixels(png: bytes) -> Any:
-    """The screenshot in grey levels, rows of 0 to 255."""
+    """The screenshot in grey levels, without the line that OHIF draws around the viewport in use."""
     from PIL import Image
 
-    return Image.open(io.BytesIO(png)).convert("L")
+    image = Image.open(io.BytesIO(png)).convert("L")
+    return image.crop((BORDER, BORDER, image.width - BORDER, image.height - BORDER))

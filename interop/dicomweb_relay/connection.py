@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self.error: UnavailableError | None = None
         self._remaining = -1  # bytes of a body of known length; -1: not known, or head not read
         self._head_done = False
+        self._surplus = False  # something follows the answer that nobody asked for
         self._head_bytes = 0
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
@@ -95,12 +96,19 @@ class Connection(asyncio.Protocol):
 
     # httptools callbacks
 
+    def on_message_begin(self) -> None:
+        """A further answer in the same bytes belongs to no request of ours: it must not reach the next one."""
+        self._surplus = self._head_done
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the answer."""
-        self.headers.append((name.lower(), value))
+        if not self._head_done:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is read: from it follows how the body ends."""
+        if self._surplus:
+            return
         self.status = self.parser.get_status_code()
         if self.status < 200:  # 100 Continue and its like: the real answer follows
             self.headers = []
@@ -119,11 +127,12 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._take(body)
+        if not self._surplus:
+            self._take(body)
 
     def on_message_complete(self) -> None:
         """The parser has seen the end of the answer."""
-        if self.status >= 200 and not self.to_close:
+        if self.status >= 200 and not self.to_close and not self._surplus:
             self.complete = True
 
     def _take(self, data: bytes) -> None:
@@ -179,7 +188,7 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may follow on this connection."""
-        return self.complete and self.keep and not self.closed and self.error is None
+        return self.complete and self.keep and not (self.closed or self._surplus or self.error)
 
     def abort(self) -> None:
         """Closes the socket at once."""

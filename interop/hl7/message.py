@@ -1,4 +1,4 @@
-"""HL7 v2 messages, read lazily: bytes, then text, then segments; fields and below only when asked for.
+"""HL7 v2 messages, read lazily: bytes, then text, then segments with raw fields; what is below only when asked for.
 
 Nothing is dropped: Z segments, unknown segments and fields beyond the standard stay where they were. Segments may end
 in CR, LF or CRLF. A line that does not begin like a segment (a base64 value broken over lines, a note with a bare LF)
@@ -102,27 +102,24 @@ class Value:
 class Segment:
     """One segment; ``occurrence`` counts those of the same name in the message."""
 
-    __slots__ = ("_fields", "encoding", "line", "name", "occurrence")
+    __slots__ = ("encoding", "fields", "line", "name", "occurrence")
 
-    def __init__(self, name: str, line: str, encoding: Encoding, occurrence: int = 1) -> None:
+    def __init__(
+        self, name: str, line: str, encoding: Encoding, occurrence: int = 1, fields: list[str] | None = None
+    ) -> None:
         self.name = name
         self.line = line
         self.encoding = encoding
         self.occurrence = occurrence
-        self._fields: list[str] | None = None
-
-    @property
-    def fields(self) -> list[str]:
-        """Raw fields by their number in the standard; [0] is the name."""
-        if self._fields is None:
-            self._fields = self.line.split(self.encoding.field)
-            if self.name in _HEADERS:
-                self._fields.insert(1, self.encoding.field)  # MSH-1 is the separator itself
-        return self._fields
+        if fields is None:
+            fields = line.split(encoding.field)
+            if name in _HEADERS:
+                fields.insert(1, encoding.field)  # MSH-1 is the separator itself
+        self.fields = fields  # raw, by their number in the standard; [0] is the name
 
     def field(self, number: int) -> str:
         """The raw field with all its repetitions; "" if absent."""
-        fields = self._fields or self.fields
+        fields = self.fields
         return fields[number] if number < len(fields) else ""
 
     def value(self, number: int, repetition: int = 1) -> Value:
@@ -150,12 +147,9 @@ class Segment:
 
     def with_field(self, number: int, raw: str) -> Segment:
         """The segment with another raw field."""
-        changed = Segment(self.name, self.line, self.encoding, self.occurrence)
-        fields = list(self.fields)
-        fields += [""] * (number + 1 - len(fields))
+        fields = [*self.fields, *([""] * (number + 1 - len(self.fields)))]
         fields[number] = raw
-        changed._fields = fields
-        return changed
+        return Segment(self.name, self.line, self.encoding, self.occurrence, fields)
 
     @property
     def location(self) -> str:

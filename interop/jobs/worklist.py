@@ -20,6 +20,7 @@ from interop.fhir.orders import order_facts
 from interop.jobs.runner import UndeliverableError
 from interop.mapping.worklist import worklist_attributes
 from interop.store import Job, OrderRow, Store, Tx
+from interop.workflow import orders
 from interop.workflow.outbox import named_in
 from interop.workflow.site import Site
 
@@ -118,11 +119,14 @@ def _audit(tx: Tx, id: str, shown: bool) -> None:
     tx.audit(Event("worklist", subtype, "U" if shown else "D", patient=patient, entity=f"ServiceRequest/{id}"))
 
 
-async def reconcile(store: Store, folder: WorklistFolder) -> int:
+async def reconcile(store: Store, site: Site, folder: WorklistFolder) -> int:
     """Compare the folder with the database and owe a job for every order that differs; how many there are.
 
-    For the start of a worker: files may have been lost or left behind while nobody was looking.
+    For the start of a worker: the list of modalities may be another one, files may have been lost or left behind.
     """
+    replanned = await store.unit(_AGENT, lambda tx: orders.reconsider(tx, site))
+    if replanned:
+        logger.info("%d orders planned anew: tables or modalities have changed", replanned)
     shown = await folder.orders()
     planned = await store.view(lambda tx: {row.id for row in tx.find_orders(scheduled=True, limit=_ALL)})
     differing = sorted(shown ^ planned)

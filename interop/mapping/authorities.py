@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from interop.mapping.rows import TableError, check_keys
 
 _LOCAL = "urn:interop:ns:"
-_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+\Z")
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _SAFE = "-._~"
 _KEYS = ("system", "namespace", "oid", "issuer", "aliases", "facility", "note")

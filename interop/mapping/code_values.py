@@ -8,7 +8,7 @@ from typing import Any
 from interop.fhir import names
 from interop.hl7.message import Value
 from interop.mapping.codes import Code
-from interop.mapping.datatypes import compact
+from interop.mapping.converters import compact
 
 CodeConverter = Callable[[Code | None, Value | None], Any]
 

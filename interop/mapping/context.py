@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from interop.errors import Issue
+from interop.hl7.message import Value
 from interop.mapping.authorities import Authorities
 from interop.mapping.codes import Code, CodeTable
 
@@ -14,7 +15,9 @@ from interop.mapping.codes import Code, CodeTable
 class Context:
     """One message (or one order on its way out) in one site's terms."""
 
-    __slots__ = ("authorities", "cleared", "codes", "facility", "issues", "resolved", "sender", "target", "zone")
+    __slots__ = (
+        "authorities", "cleared", "codes", "contained", "facility", "issues", "reading", "resolved", "sender", "zone",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -30,21 +33,40 @@ class Context:
         self.sender = sender  # MSH-4
         self.authorities = authorities
         self.codes = codes
-        self.target = ""  # the type of the resource in the making
-        self.resolved: Mapping[str, dict[str, Any]] = {}  # resources by reference, on the way out
+        # On the way out: resources by reference, and those contained in each source (two may have a #performer).
+        self.resolved: Mapping[str, dict[str, Any]] = {}
+        self.contained: Mapping[str, Mapping[str, dict[str, Any]]] = {}
+        self.reading = ""  # the source of the value at hand
         self.issues: list[Issue] = []
-        self.cleared: list[str] = []  # targets that the sender asks to empty
+        self.cleared: list[str] = []  # elements that the sender asks to empty
 
     def unmapped(self, text: str, location: str, *, code: str = "value", hl7_code: str = "102") -> None:
         """Note what could not be mapped; the rest goes on without it (design law 6)."""
         self.issues.append(Issue(code, text, (), location, "warning", hl7_code))
 
-    def find(self, table: str, code: str, location: str, system: str = "") -> Code | None:
+    def find(self, table: str, code: str, value: Value, component: int = 0) -> Code | None:
         """The row of a code; None with an Issue if the table does not know it."""
-        found = self.codes[table].find(code, system)
+        found = self.codes[table].find(code)
         if found is None and code:
+            location = f"{value.location}.{component}" if component else value.location
             self.unmapped(f"{code!r} is not in the table {table}", location, code="code-invalid", hl7_code="103")
         return found
+
+    def person(self, reference: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Identifiers and names of whom a reference means, as far as they are known here."""
+        literal = reference.get("reference", "")
+        known = self.contained.get(self.reading, {}).get(literal) or self.resolved.get(literal, {})
+        inner = known.get("practitioner")
+        if inner and not known.get("name"):  # PractitionerRole
+            return self.person(inner)
+        found = known.get("name", [])
+        named = [{"family": found}] if isinstance(found, str) else list(found)  # an Organization's is text
+        identifiers = [one for one in known.get("identifier", []) if one.get("value")]
+        if reference.get("identifier", {}).get("value"):
+            identifiers.append(reference["identifier"])
+        if not named and reference.get("display"):
+            named = [{"text": reference["display"]}]
+        return identifiers, named
 
 
 class Contained(NamedTuple):

@@ -9,39 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from interop.errors import InvalidContentError
-from interop.fhir import names
 from interop.hl7.message import Value
 from interop.mapping.context import Contained, Context
+from interop.mapping.converters import compact, converter
+from interop.mapping.identifiers import authority, identifier_type
 from interop.mapping.times import dtm
 from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, local_code_system
-
-Converter = Callable[[Value, Context], Any]
-CONVERTERS: dict[str, Converter] = {}
-NEEDS: dict[str, tuple[str, ...]] = {}  # converter -> code tables that it reads
-ACCESSION_LENGTH = 16  # SH (PS3.5 6.2); a longer one cannot be in a worklist
-
-
-def converter(*tables: str) -> Callable[[Converter], Converter]:
-    """Make a function known to the rows by its name."""
-
-    def register(function: Converter) -> Converter:
-        CONVERTERS[function.__name__] = function
-        NEEDS[function.__name__] = tables
-        return function
-
-    return register
-
-
-def compact(**elements: Any) -> dict[str, Any]:
-    """The elements that have a value; FHIR has no empty ones (R4 json.html)."""
-    return {name: value for name, value in elements.items() if value or value == 0}
-
-
-def authority(value: Value, component: int, context: Context, role: str) -> str:
-    """The FHIR system of the HD in a component."""
-    namespace, universal, kind = value.component(component).texts(3)
-    return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
 
 
 @converter()
@@ -121,11 +94,11 @@ def xpn_to_humanname(value: Value, context: Context) -> dict[str, Any] | None:
     name = _name(value, 1, context)
     kind = value.text(7).strip()
     if name and kind:
-        use = context.find("name_use", kind, f"{value.location}.7")
+        use = context.find("name_use", kind, value, 7)
         name = compact(use=use.target if use else None) | name
     form = value.text(8).strip()
     if name and form:
-        found = context.find("name_representation", form, f"{value.location}.8")
+        found = context.find("name_representation", form, value, 8)
         if found:
             name["extension"] = [{"url": EXT_REPRESENTATION, "valueCode": found.target}]
     return name
@@ -146,127 +119,6 @@ def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
         suffix=[part for part in (suffix, degree) if part],
     )
     return found or None
-
-
-@converter("identifier_type")
-def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
-    """CX (2.A.14): id^check^scheme^authority^type^facility^from^to."""
-    text, _, _, _, kind, _, since, until = value.texts(8)
-    if not text:
-        return None
-    start, end = dtm(since, context.zone), dtm(until, context.zone)
-    return compact(
-        type=_identifier_type(kind, context),
-        system=authority(value, 4, context, "patient"),
-        value=text,
-        period=compact(start=start and start.date_time, end=end and end.date_time),
-    )
-
-
-def _identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
-    if not kind:
-        return None
-    found = context.codes["identifier_type"].find(kind)
-    if found is None:  # table 0203 is open: a code of the site's own stays text
-        return {"text": kind}
-    return {"coding": [compact(system=found.system, code=found.target, display=found.display)]}
-
-
-@converter()
-def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
-    """ST of PID-19: a social security number, whose authority only the site knows."""
-    text = value.text(1).strip()
-    if not text:
-        return None
-    system = context.authorities.system_of("SSN", "", "", facility=context.sender, role="person")
-    return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "system": system, "value": text}
-
-
-@converter()
-def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
-    """CX of PV1-19: the visit, by its number."""
-    text = value.text(1).strip()
-    if not text:
-        return None
-    kind = {"coding": [{"system": names.V2_0203, "code": "VN"}]}
-    system = authority(value, 4, context, "visit")
-    return {"identifier": {"type": kind, "system": system, "value": text}}
-
-
-def _entity(value: Value, context: Context, role: str) -> dict[str, Any] | None:
-    text, namespace, universal, kind = value.texts(4)
-    if not text:
-        return None
-    system = context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
-    return {"system": system, "value": text}
-
-
-@converter()
-def ei_to_placer_identifier(value: Value, context: Context) -> dict[str, Any] | None:
-    """EI (2.A.28) of a placer number: id^namespace^universal id^type."""
-    return _entity(value, context, "placer")
-
-
-@converter()
-def ei_to_filler_identifier(value: Value, context: Context) -> dict[str, Any] | None:
-    """EI of a filler number."""
-    return _entity(value, context, "filler")
-
-
-@converter()
-def ei_to_accession(value: Value, context: Context) -> dict[str, Any] | None:
-    """ST (OBR-18) or EI (IPC-1): an accession number; this server's own numbering where none is named."""
-    text = value.text(1).strip()
-    if len(text) > ACCESSION_LENGTH:
-        raise InvalidContentError(
-            f"the accession number has {len(text)} characters; DICOM allows {ACCESSION_LENGTH}",
-            expression="ServiceRequest.identifier",
-            location=value.location,
-        )
-    return _numbered(value, context, names.accession_system(context.facility))
-
-
-@converter()
-def ei_to_procedure_id(value: Value, context: Context) -> dict[str, Any] | None:
-    """ST (OBR-19) or EI (IPC-2): a requested procedure id, at most 16 characters."""
-    return _short(value, context, names.procedure_system(context.facility))
-
-
-@converter()
-def ei_to_step_id(value: Value, context: Context) -> dict[str, Any] | None:
-    """ST (OBR-20) or EI (IPC-4): a scheduled procedure step id, at most 16 characters."""
-    return _short(value, context, names.step_system(context.facility))
-
-
-def _short(value: Value, context: Context, system: str) -> dict[str, Any] | None:
-    if len(value.text(1).strip()) > ACCESSION_LENGTH:
-        context.unmapped(f"longer than the {ACCESSION_LENGTH} characters of DICOM: not taken over", value.location)
-        return None
-    return _numbered(value, context, system)
-
-
-def _numbered(value: Value, context: Context, default: str) -> dict[str, Any] | None:
-    found = _entity(value, context, "accession")
-    if found and not any(value.text(part) for part in (2, 3, 4)):
-        found["system"] = default
-    return found
-
-
-@converter()
-def rp_to_study_identifier(value: Value, context: Context) -> dict[str, Any] | None:
-    """RP (ZDS-1, IHE RAD TF-2 4.4.4.1.2.6) or EI (IPC-3): a StudyInstanceUID."""
-    uid = value.text(1).strip()
-    if not uid:
-        return None
-    parts = uid.split(".")
-    plain = len(uid) <= 64 and len(parts) > 1 and all(part.isascii() and part.isdigit() for part in parts)
-    if not plain or any(len(part) > 1 and part[0] == "0" for part in parts):
-        raise InvalidContentError(
-            "the StudyInstanceUID is not a DICOM UID",
-            expression="ServiceRequest.identifier",
-            location=value.location,
-        )
-    return {"system": names.STUDY_UID, "value": f"urn:oid:{uid}"}
 
 
 @converter("coding_system")
@@ -339,7 +191,7 @@ def xcn_to_practitioner(value: Value, context: Context) -> Contained | None:
     if number:
         kind = value.text(13).strip()
         identifier = compact(
-            type=_identifier_type(kind, context), system=authority(value, 9, context, "person"), value=number
+            type=identifier_type(kind, context), system=authority(value, 9, context, "person"), value=number
         )
     return _practitioner(identifier, _name(value, 2, context))
 
@@ -413,8 +265,8 @@ def xtn_to_contactpoint(value: Value, context: Context) -> dict[str, Any] | None
     number = unformatted or first or _assembled(country, area, local, extension)
     if not email and not number:
         return None
-    used = context.find("telecom_use", use, f"{value.location}.2") if use else None
-    system = context.find("telecom_system", equipment, f"{value.location}.3") if equipment else None
+    used = context.find("telecom_use", use, value, 2) if use else None
+    system = context.find("telecom_system", equipment, value, 3) if equipment else None
     kind = system.target if system else "phone"
     if email and (kind in ("email", "url") or not number):
         kind, number = "email", email

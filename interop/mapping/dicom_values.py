@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -143,22 +143,20 @@ def coding_scheme(system: str, context: Context) -> str:
 @converter
 def reference_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
     """A referenced person's name (PN); of a mere display, the display as the family name."""
-    person = context.resolved.get(value.get("reference", ""))
-    found = names_to_pn(person.get("name", []), context) if person else None
-    display = _UNFIT.sub(" ", value.get("display", ""))[:LO]
-    return found or person_name(family=display) or None
+    _, named = context.person(value)
+    return names_to_pn(named)
 
 
 @converter
 def patient_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
     """A patient's name (PN): alphabetic, ideographic and phonetic group."""
-    return names_to_pn(value.get("name", []), context)
+    return names_to_pn(value.get("name", []))
 
 
 _PREFERRED = ("official", "usual", None)
 
 
-def names_to_pn(found: list[Mapping[str, Any]], context: Context) -> str | None:
+def names_to_pn(found: Sequence[Mapping[str, Any]]) -> str | None:
     """HumanNames as one PN: HL7's suffix and prefix change places (PS3.5 6.2.1)."""
     usable = [name for name in found if name.get("use") not in ("old", "maiden")] or list(found)
     ordered = sorted(usable, key=lambda name: _rank(name.get("use")))

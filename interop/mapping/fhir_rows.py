@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interop.errors import InvalidContentError
-from interop.fhir import names
+from interop.fhir import names, orders
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
 from interop.mapping.inbound import Trace
@@ -82,7 +82,7 @@ def _identifier(key: str | None) -> Callable[[Any], bool]:
 
 def is_modality(concept: Mapping[str, Any]) -> bool:
     """Whether an orderDetail names a DICOM modality."""
-    return any(coding.get("system") == names.DCM for coding in concept.get("coding", []))
+    return orders.modality_of({"orderDetail": [concept]}) is not None
 
 
 class FhirRow:
@@ -129,6 +129,7 @@ class FhirRow:
         if not self._holds(resources):
             return None
         for text, find in zip(self._texts, self._sources, strict=True):
+            context.reading = text.partition(".")[0]
             converted = [one for one in (self._one(value, text, context) for value in find(resources)) if one]
             if converted:
                 if self.trace is not None:
@@ -161,10 +162,6 @@ class FhirRow:
         return True
 
 
-def contained_of(*resources: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """What the resources hold inside, by its reference (``#requester``)."""
-    found = {}
-    for resource in resources:
-        for inner in (resource or {}).get("contained", []):
-            found[f"#{inner.get('id')}"] = inner
-    return found
+def contained_of(resource: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """What the resource holds inside, by its reference (``#requester``)."""
+    return {f"#{inner.get('id')}": inner for inner in (resource or {}).get("contained", [])}

@@ -232,10 +232,9 @@ def reference_to_ndl(value: Mapping[str, Any], context: Context) -> Field | None
 
 
 def _person(reference: Mapping[str, Any], context: Context) -> tuple[str, tuple[str, str, str], tuple[str, ...]]:
-    person = context.resolved.get(reference.get("reference", ""), {})
-    identifiers = [*person.get("identifier", []), reference.get("identifier", {})]
-    identifier: Mapping[str, Any] = next((one for one in identifiers if one.get("value")), {})
-    name = next(iter(person.get("name", [])), {"text": reference.get("display", "")})
+    identifiers, named = context.person(reference)
+    identifier: Mapping[str, Any] = identifiers[0] if identifiers else {}
+    name: Mapping[str, Any] = named[0] if named else {}
     return identifier.get("value", ""), context.authorities.hd_of(identifier.get("system", "")), _name_parts(name)
 
 

@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 
 from interop.errors import InvalidContentError, UnmappedCodeError
 from interop.hl7.message import Segment, Value
-from interop.mapping import datatypes, results
+from interop.mapping import datatypes, identifiers, results
 from interop.mapping.code_values import CODE_CONVERTERS
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
+from interop.mapping.converters import CONVERTERS, NEEDS
 from interop.mapping.rows import ANY, Row
 from interop.mapping.targets import Draft, setter
 
 Scope = Mapping[str, Sequence[Segment]]
 Trace = Callable[[str, str], None]  # row name, position that gave the value
 
-REGISTERED = (datatypes, results)  # the modules whose import makes the converters known
+REGISTERED = (datatypes, identifiers, results)  # the modules whose import makes the converters known
 _POSITION = re.compile(r"([A-Z][A-Z0-9]{2})-(\d+)(?:\.(\d+))?\Z")
 
 
@@ -45,53 +46,55 @@ def source(text: str, row: Row) -> Source:
 
 def values(scope: Scope, at: Source) -> list[Value]:
     """All values at a position, empty ones left out."""
-    segments = scope.get(at.segment)
-    if not segments:
-        return []
-    found = [value for segment in segments for value in segment.values(at.field)]
-    if at.component:
-        found = [value.component(at.component) for value in found]
-        found = [value for value in found if value.raw]
+    _, name, number, component = at
+    found: list[Value] = []
+    for segment in scope.get(name, ()):
+        fields = segment.fields
+        if number < len(fields) and fields[number]:
+            found += segment.values(number)
+    if component and found:
+        return [part for part in (value.component(component) for value in found) if part.raw]
     return found
 
 
 def first(scope: Scope, at: Source) -> Sequence[Value]:
     """The first value at a position, alone; nothing without one."""
-    segments = scope.get(at.segment)
+    _, name, number, component = at
+    segments = scope.get(name)
     if not segments:
         return ()
-    if len(segments) == 1 and not at.component:  # the usual case, kept short
-        segment = segments[0]
-        raw = segment.field(at.field)
-        if not raw:
-            return ()
-        if segment.encoding.repetition not in raw:
-            return (Value(raw, segment, at.field),)
-    return values(scope, at)[:1]
+    if component or len(segments) > 1:
+        return values(scope, at)[:1]
+    segment = segments[0]  # the usual case, kept short
+    fields = segment.fields
+    raw = fields[number] if number < len(fields) else ""
+    if not raw:
+        return ()
+    if segment.encoding.repetition in raw:
+        return segment.values(number)[:1]
+    return (Value(raw, segment, number),)
 
 
-def condition(row: Row) -> Callable[[Scope], bool] | None:
-    """The row's ``when``: each position has one of its values ("" empty, * any); None without one."""
-    wanted = [(source(text, row), frozenset(allowed)) for text, allowed in row.when.items()]
-    if not wanted:
-        return None
+Condition = tuple[Source, frozenset[str]]
 
-    def holds(scope: Scope) -> bool:
-        for at, allowed in wanted:
+
+def holds(conditions: Sequence[Condition], scope: Scope) -> bool:
+    """A row's ``when``: each position has one of its values ("" empty, * any)."""
+    for at, allowed in conditions:
+        segments = scope.get(at.segment)
+        text = segments[0].field(at.field) if segments else ""
+        if text and (at.component or not text.isalnum()):  # there may be components, blanks, escapes
             found = first(scope, at)
             text = found[0].text(1).strip() if found else ""
-            if text not in allowed and not (text and ANY in allowed):
-                return False
-        return True
-
-    return holds
+        if text not in allowed and not (text and ANY in allowed):
+            return False
+    return True
 
 
 class CompiledRow:
     """One row, ready to run."""
 
     __slots__ = (
-        "_condition",
         "_convert",
         "_element",
         "_empty",
@@ -99,6 +102,7 @@ class CompiledRow:
         "_put",
         "_required",
         "_sources",
+        "_when",
         "name",
         "trace",
     )
@@ -108,12 +112,12 @@ class CompiledRow:
         self.name = row.name
         self.trace = trace
         self._sources = tuple(source(text, row) for text in row.source)
-        self._condition = condition(row)
+        self._when = tuple((source(text, row), frozenset(allowed)) for text, allowed in row.when.items())
         self._convert = _conversion(row, codes)
         self._empty = _meaning_of_nothing(row, codes)
         self._many = "[]" in row.target
         self._required = row.required
-        self._element = re.split(r"[.\[]", row.target)[0]
+        self._element = _clearable(row.target)
         try:
             self._put = setter(row.target)
         except ValueError as error:
@@ -121,7 +125,7 @@ class CompiledRow:
 
     def run(self, scope: Scope, draft: Draft, context: Context) -> None:
         """Put what the row finds into the draft."""
-        if self._condition is not None and not self._condition(scope):
+        if self._when and not holds(self._when, scope):
             return
         there = False
         for at in self._sources:
@@ -132,17 +136,25 @@ class CompiledRow:
                     return
         if there:
             return
-        if self._empty is not None:
+        if self._empty is not None and scope.get(self._sources[0].segment):
             self._keep(self._empty(context), draft, self._sources[0].text)
         elif self._required:
-            position = self._sources[0].text
-            raise InvalidContentError(f"{position} is needed", location=position, hl7_code="101")
+            raise self._missing(scope)
+
+    def _missing(self, scope: Scope) -> InvalidContentError:
+        text, name, number, _ = self._sources[0]
+        segments = scope.get(name)
+        where = f"{segments[0].location}-{number}" if segments else text
+        return InvalidContentError(f"{text} is needed", location=where, hl7_code="101")
 
     def _take(self, found: Sequence[Value], draft: Draft, context: Context) -> bool:
         taken = False
         for value in found:
             if value.null:
-                context.cleared.append(f"{context.target}.{self._element}")
+                if self._required:
+                    raise InvalidContentError("cannot be emptied", location=value.location, hl7_code="101")
+                if self._element:
+                    context.cleared.append(self._element)
                 return True
             taken |= self._keep(self._convert(value, context), draft, value)
         return taken
@@ -155,16 +167,22 @@ class CompiledRow:
         return True
 
 
+def _clearable(target: str) -> str:
+    """The element that ``""`` empties: a whole one only, and no number by which something is known."""
+    element = target.removesuffix("[]")
+    return element if element.isalpha() and element not in ("identifier", "extension") else ""
+
+
 def _conversion(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Value, Context], Any]:
     if row.codes:
         return _by_codes(row, codes)
     name = row.convert or "st_to_string"
-    if name not in datatypes.CONVERTERS:
+    if name not in CONVERTERS:
         raise row.error(f"unknown converter {name!r}")
-    for table in datatypes.NEEDS[name]:
+    for table in NEEDS[name]:
         if table not in codes:
             raise row.error(f"{name} needs the code table codes/{table}.csv")
-    return datatypes.CONVERTERS[name]
+    return CONVERTERS[name]
 
 
 def _by_codes(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Value, Context], Any]:
@@ -179,16 +197,18 @@ def _by_codes(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Value, Cont
 
     def convert(value: Value, context: Context) -> Any:
         text = value.text(1).strip()
-        found = context.find(table, text, value.location)
-        if found is None and required:
-            raise UnmappedCodeError(f"{text!r} is not in the table {table}", location=value.location)
+        found = context.find(table, text, value)
+        if found is None and required:  # what is needed and unknown is said to be unknown (design law 6)
+            found = context.codes[table].find("")
+            if found is None:
+                raise UnmappedCodeError(f"{text!r} is not in the table {table}", location=value.location)
         return shape(found, value)
 
     return convert
 
 
 def _meaning_of_nothing(row: Row, codes: Mapping[str, CodeTable]) -> Callable[[Context], Any] | None:
-    """What an absent field means, where the code table has a row for it."""
+    """What an empty field of a segment that is there means, where the code table has a row for it."""
     if not row.codes or "" not in codes[row.codes].rows:
         return None
     table, shape = row.codes, CODE_CONVERTERS[row.convert or "code_to_code"]

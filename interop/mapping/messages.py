@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from interop.errors import InvalidContentError, Issue, UnmappedCodeError, UnsupportedError
@@ -19,8 +19,7 @@ from interop.mapping.inbound import CompiledRow, Scope
 from interop.mapping.observations import Result, results_of
 from interop.mapping.tables import CompiledMessage, SiteRules, Tables
 from interop.mapping.targets import Draft
-
-_DETAILED = frozenset({"new", "change"})  # events that say what is ordered, so need an OBR
+from interop.mapping.times import dtm
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,11 @@ class MappedReport:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a message became. ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.name``."""
+    """What a message became.
+
+    ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.maritalStatus``. The issues are those of
+    the mapping; ``Message.issues`` has those of the reading.
+    """
 
     type: str
     patient: dict[str, Any] | None
@@ -78,7 +81,7 @@ def map_message(
     if table is None:
         raise _unsupported(message, rules.messages)
     context = Context(
-        zone=rules.zone or zone,
+        zone=_zone_of(message, rules.zone or zone),
         facility=facility,
         sender=message.sender[1] or message.sender[0],
         authorities=tables.authorities,
@@ -97,9 +100,23 @@ def map_message(
         if table.report:
             reports.append(_report(group, scope, table, context))
     _check_required(message, table)
-    issues = [*message.issues, *context.issues, *_unread(message, table)]
-    cleared = tuple(dict.fromkeys(context.cleared))
-    return Mapped(message.type, patient, tuple(orders), tuple(reports), tuple(issues), cleared)
+    issues = (*context.issues, *_unread(message, table))
+    return Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
+
+
+def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
+    """MSH-7's offset is the message's default (v2.5.1 2.15.9.7), unless the sender's clocks show it now anyway.
+
+    An offset says nothing of the other half of the year: the zone that it fits knows of daylight saving time.
+    """
+    stated = message.header.value(7).text(1).strip()
+    if stated[-5:-4] not in ("+", "-"):
+        return zone
+    sent = dtm(stated, zone)
+    moment = datetime.fromisoformat(sent.instant) if sent and sent.instant else None
+    if moment is None or moment.tzinfo is None or moment.astimezone(zone).utcoffset() == moment.utcoffset():
+        return zone
+    return moment.tzinfo
 
 
 def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:
@@ -130,8 +147,11 @@ def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
 def run(rows: Sequence[CompiledRow], type: str, scope: Scope, context: Context) -> dict[str, Any]:
     """The resource that the rows make of the segments."""
     draft = Draft(type)
+    before, context.cleared = context.cleared, []
     for row in rows:
         row.run(scope, draft, context)
+    emptied = [f"{type}.{element}" for element in context.cleared if element not in draft.resource]
+    context.cleared = before + emptied
     return draft.resource
 
 
@@ -141,7 +161,6 @@ def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context:
         return None
     if len(found) > 1:
         raise UnsupportedError("a message about more than one patient", location=found[1].location, hl7_code="207")
-    context.target = "Patient"
     return run(table.patient, "Patient", leading, context)
 
 
@@ -153,12 +172,9 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMe
         raise InvalidContentError("an order needs an ORC segment before its OBR", location=where, hl7_code="100")
     control = orc.value(1).text().strip()
     event = _event(orc, control, context)
-    if event in _DETAILED and group.first("OBR") is None:
-        raise InvalidContentError(
-            f"an order with control code {control} needs an OBR segment", location=orc.location, hl7_code="100"
-        )
+    if event == "new" and group.first("OBR") is None:
+        raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
     _note_repeated(group, context)
-    context.target = "ServiceRequest"
     return MappedOrder(control, event, run(table.order, "ServiceRequest", scope, context), group.index)
 
 
@@ -171,7 +187,8 @@ def _event(orc: Segment, control: str, context: Context) -> str:
         raise UnmappedCodeError(f"{control!r} is not an order control code of table 0119", location=location)
     if found.target == "refuse":
         words = f": {found.note}" if found.note else ""
-        raise UnsupportedError(f"order control {control} ({found.display}) is not supported{words}", location=location)
+        text = f"order control {control} ({found.display}) is not supported{words}"
+        raise UnsupportedError(text, location=location, hl7_code="103")
     if found.target != "status":
         return found.target
     status = orc.value(5).text().strip()
@@ -200,7 +217,6 @@ def _report(
         raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
     for note in group.segments.get("NTE", []):
         context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
-    context.target = "DiagnosticReport"
     report = run(table.report, "DiagnosticReport", scope, context)
     result: Result = results_of(group, scope, report, table, context)
     identities = {

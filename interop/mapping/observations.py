@@ -13,14 +13,15 @@ from typing import Any
 
 from interop.hl7.message import OrderGroup, Segment
 from interop.mapping.context import Context
-from interop.mapping.datatypes import coding_system, rp_to_study_identifier
+from interop.mapping.datatypes import coding_system
+from interop.mapping.identifiers import rp_to_study_identifier
 from interop.mapping.inbound import CompiledRow
 from interop.mapping.tables import CompiledMessage
 from interop.mapping.targets import Draft
 
 _LINES = ("TX", "FT")
 _TEXTS = ("TX", "FT", "ST")
-_UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+\Z")
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
 
 
 @dataclass(slots=True)
@@ -48,12 +49,10 @@ def results_of(
         if _report_part(obx, result, context):
             continue
         before = len(draft.resource.get("presentedForm", []))
-        context.target = "DiagnosticReport"
         for row in table.report_parts:
             row.run(own, draft, context)
         if obx.value(2).text() in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
             continue
-        context.target = "Observation"
         result.observations.append(_observation(table.observation, obx, own, context))
     if draft.resource.get("presentedForm"):
         report["presentedForm"] = draft.resource["presentedForm"]
@@ -133,4 +132,5 @@ def _built(rows: Sequence[CompiledRow], scope: dict[str, list[Segment]], context
     draft = Draft("Observation")
     for row in rows:
         row.run(scope, draft, context)
+    context.cleared = [element for element in context.cleared if "." in element]  # an Observation is sent anew
     return draft.resource

@@ -52,9 +52,9 @@ def worklist_rows(text: str) -> tuple[Row, ...]:
     return rows
 
 
-def compile_worklist(text: str, codes: Mapping[str, CodeTable], trace: Trace | None) -> tuple[FhirRow, ...]:
+def compile_worklist(rows: tuple[Row, ...], codes: Mapping[str, CodeTable], trace: Trace | None) -> tuple[FhirRow, ...]:
     """The worklist's rows, ready to run."""
-    return tuple(FhirRow(row, dicom_values.CONVERTERS, codes, trace) for row in worklist_rows(text))
+    return tuple(FhirRow(row, dicom_values.CONVERTERS, codes, trace) for row in rows)
 
 
 def compile_outbound(

@@ -102,14 +102,14 @@ def _message(
         authorities=tables.authorities,
         codes=tables.codes,
     )
-    context.resolved = {
-        **(resolved or {}),
-        **contained_of(*(resources.get(type_) for type_ in ("ServiceRequest", "DiagnosticReport", "Patient"))),
-    }
+    context.resolved = resolved or {}
+    inside = {root: contained_of(resources.get(root)) for root in ("ServiceRequest", "DiagnosticReport")}
+    context.contained = inside
     segments: list[tuple[str, Fields]] = [("MSH", _header(table.type, receiver, envelope))]
     for segment, rows in table.segments:
         if segment in each:
             for number, item in enumerate(each[segment], 1):
+                context.contained = {**inside, "Item": contained_of(item)}
                 filled = _fields(rows, {**resources, "Item": {**item, "number": str(number)}}, context)
                 segments.append((segment, filled))
         else:

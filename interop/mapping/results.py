@@ -10,13 +10,15 @@ import binascii
 import re
 from typing import Any
 
+from interop.errors import InvalidContentError
 from interop.fhir import names
 from interop.fhir.json import DecimalText
 from interop.hl7.message import Value
 from interop.mapping.context import Context
-from interop.mapping.datatypes import coding_system, compact, converter
+from interop.mapping.converters import compact, converter
+from interop.mapping.datatypes import coding_system
 
-_NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d+)?|\.\d+|\d+\.)\Z")
+_NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d+)?|\.\d+|\d+\.)\Z", re.ASCII)
 _COMPARATORS = ("<", "<=", ">", ">=")
 _RANGE = re.compile(r"\s*([+-]?[\d.]+)\s*-\s*([+-]?[\d.]+)\s*\Z")
 
@@ -145,9 +147,9 @@ def ed_to_attachment(value: Value, context: Context) -> dict[str, Any] | None:
     """ED (2.A.24): source^type^subtype^encoding^data; base64 may be broken over lines."""
     kind, subtype, encoding, data = (value.text(part).strip() for part in (2, 3, 4, 5))
     content = _content(encoding, data)
-    if content is None:
-        context.unmapped(f"the data are not {encoding or 'text'}; the attachment was left out", f"{value.location}.5")
-        return None
+    if content is None:  # a report without its document is another report
+        text = f"the data are not {encoding or 'text'}"
+        raise InvalidContentError(text, expression="DiagnosticReport.presentedForm", location=f"{value.location}.5")
     title = value.segment.value(3).text(2).strip()
     return compact(contentType=media_type(kind, subtype), data=content, title=title)
 

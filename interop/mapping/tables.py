@@ -13,7 +13,7 @@ from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
 from interop.mapping.fhir_rows import FhirRow
 from interop.mapping.inbound import CompiledRow, Trace
-from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist
+from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist, worklist_rows
 from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
 
 # What a message's rows may make, and the FHIR resource that the named segment table has to be for.
@@ -86,6 +86,7 @@ class Tables(Rules):
 
     authorities: Authorities = field(default_factory=lambda: Authorities(()))
     worklist: tuple[FhirRow, ...] = ()
+    worklist_rows: tuple[Row, ...] = ()
     outbound: Mapping[str, OutboundTable] = field(default_factory=dict)
     sites: tuple[SiteRules, ...] = ()
     message_tables: tuple[MessageTable, ...] = ()
@@ -114,12 +115,14 @@ def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables
     authorities = authorities_of(
         read_toml((folder / "authorities.toml").read_text("utf-8"), "authorities.toml"), "authorities.toml"
     )
+    worklist = worklist_rows((folder / "dicom" / "worklist.toml").read_text("utf-8"))
     compiled = _compiled(messages, segments, codes, trace)
     return Tables(
         codes=codes,
         messages=compiled,
         authorities=authorities,
-        worklist=compile_worklist((folder / "dicom" / "worklist.toml").read_text("utf-8"), codes, trace),
+        worklist=compile_worklist(worklist, codes, trace),
+        worklist_rows=worklist,
         outbound=compile_outbound(dict(_files(folder / "outbound", ".toml")), codes, trace),
         sites=tuple(_site(name, text, messages, segments, codes, trace) for name, text in _site_files(folder)),
         message_tables=messages,

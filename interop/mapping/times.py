@@ -11,9 +11,12 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
 _DTM = re.compile(
-    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?)?)?(?:([+-])(\d{2})(\d{2}))?\Z"
+    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?)?)?(?:([+-])(\d{2})(\d{2}))?\Z",
+    re.ASCII,
 )
-_FHIR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})?)?)?)?\Z")
+_FHIR = re.compile(
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2}):(\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})?)?)?)?\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ def worklist_attributes(
     ``resolved``: resources that the order refers to, by reference, for their names (``Practitioner/7``).
     """
     context = Context(zone=zone, facility=facility, sender=facility, authorities=tables.authorities, codes=tables.codes)
-    context.resolved = {**(resolved or {}), **contained_of(service_request, patient)}
+    context.resolved = resolved or {}
+    context.contained = {"ServiceRequest": contained_of(service_request)}
     step = {"station": station_aet, "modality": modality, "start": start, "location": location}
     resources = {"ServiceRequest": service_request, "Patient": patient, "Step": step}
     attributes: dict[str, Any] = {}

@@ -142,6 +142,7 @@ def private_configuration(
     """The configuration of the private Orthanc, as JSON text."""
     configuration = _common(template, stations, aet=aet, credentials=credentials)
     configuration["HttpPort"] = http_port
+    configuration["HttpBindAddresses"] = ["127.0.0.1"]  # later releases heed it; 1.10.1 listens on all addresses
     configuration["DicomPort"] = dicom_port
     configuration["StorageDirectory"] = str(storage)
     configuration["IndexDirectory"] = str(storage)

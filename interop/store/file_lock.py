@@ -29,11 +29,11 @@ class FileLock:
             self._descriptor = None
 
 
-async def take(database: Path, *, patience: float = PATIENCE) -> FileLock:
+async def take(database: Path) -> FileLock:
     """The lock of this database; StoreInUseError naming the holder where it stays taken."""
     path = database.with_name(database.name + ".lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + patience
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

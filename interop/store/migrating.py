@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from interop.errors import UnavailableError
 
 HEAD = "0001"  # the newest revision in migrations/versions; a test keeps the two alike
 _KNOWN = ("0001",)
+_one_at_a_time = threading.Lock()  # Alembic's context is one for the whole process
 _REVISION = "SELECT version_num FROM alembic_version"
 
 
@@ -60,7 +62,8 @@ def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
     """Run the migrations that the database does not have yet."""
     from alembic import command
 
-    command.upgrade(alembic_config(dialect, connect), HEAD)
+    with _one_at_a_time:
+        command.upgrade(alembic_config(dialect, connect), HEAD)
 
 
 def alembic_config(dialect: str, connect: Callable[[], Any]) -> Any:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import psycopg
 
-from interop.audit.event import AuditRow
 from interop.errors import UnavailableError
-from interop.fhir.query import IndexRow
 from interop.store import file_lock, migrating, postgresql, sqlite
 from interop.store.search_index import IndexRows
 from interop.store.store import Store
@@ -46,7 +43,7 @@ def surroundings_of(
     zone: tzinfo, index: IndexRows | None = None, audit_resource: AuditResource | None = None
 ) -> Surroundings:
     """What the transactions of a store are lent, this server's own unless given."""
-    return Surroundings(zone, index or _index_rows, audit_resource or _audit_resource)
+    return Surroundings(zone, index or _index_rows(), audit_resource or _audit_resource())
 
 
 async def _open_sqlite(options: sqlite.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
@@ -93,13 +90,13 @@ def postgresql_options(url: str, synchronous: str = "FULL") -> postgresql.Option
     return postgresql.Options(parts._replace(scheme="postgresql", query=text).geturl(), synchronous, pool_size)
 
 
-def _index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
-    from interop.fhir.search import index_rows  # at first use: opening a store needs no search definitions
+def _index_rows() -> IndexRows:
+    from interop.fhir.search import index_rows  # not where a caller brings its own: it loads all definitions
 
-    return index_rows(resource, zone)
+    return index_rows
 
 
-def _audit_resource(row: AuditRow) -> dict[str, Any]:
+def _audit_resource() -> AuditResource:
     from interop.audit.resource import to_resource
 
-    return to_resource(row)
+    return to_resource

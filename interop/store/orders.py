@@ -40,6 +40,7 @@ class Orders(Unit):
         study_uid: str | None = None,
         patient_id: str | None = None,
         scheduled: bool | None = None,
+        waiting: bool = False,
         limit: int = 100,
     ) -> list[OrderRow]:
         """The orders for which all of this holds, the one changed last first."""
@@ -57,6 +58,8 @@ class Orders(Unit):
             values.append(patient_id)
         if scheduled is not None:  # a literal, so that the partial index serves
             conditions.append("scheduled = 1" if scheduled else "scheduled = 0")
+        if waiting:  # something that scheduling needs is missing
+            conditions.append("missing <> '' AND status IN ('active', 'on-hold')")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
         return [_order(row) for row in found]

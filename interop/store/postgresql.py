@@ -201,7 +201,8 @@ class PostgresqlStore(Store):
                 value = attempt(transaction)
             except psycopg.Error as error:
                 lost = self._discard_if_broken(transaction, error)
-                again = (lost and not transaction.committing) or error.sqlstate in _RACES
+                reached = transaction.connection is not None  # else whoever called may try later
+                again = (lost and reached and not transaction.committing) or error.sqlstate in _RACES
                 if again and left:
                     time.sleep(random.uniform(0, 0.01) * (ATTEMPTS - left))  # noqa: S311 - no secret
                     continue

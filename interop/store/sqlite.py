@@ -4,7 +4,8 @@ Units that are waiting in the same turn of the loop share one BEGIN IMMEDIATE â€
 group is first run without savepoints, which cost a third of the time of everything: where a unit is refused, the group
 is undone and run again, each unit under its own savepoint, and so are the next few groups. Measured: a writer thread
 beside a busy loop is starved by the interpreter's lock, while a statement in the loop takes microseconds. One
-connection writes and checkpoints: SQLite before 3.51.3 may otherwise corrupt the file (sqlite.org/wal.html#walresetbug).
+connection writes and checkpoints: SQLite before 3.51.3 may otherwise corrupt the file
+(sqlite.org/wal.html#walresetbug).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self
 
+from interop.errors import MalformedError
 from interop.hl7.acknowledgement import acknowledge
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import Message, parse
@@ -94,9 +95,13 @@ class HL7Listener:
             raise ConnectionAbortedError
         if answer == "garbage":
             return frame(b"this is no HL7\r")
-        return frame(self._acknowledgement(parse(raw), answer))
+        try:
+            message = parse(raw)
+        except MalformedError:
+            return frame(self._acknowledgement(None, "AR"))
+        return frame(self._acknowledgement(message, answer))
 
-    def _acknowledgement(self, message: Message, answer: Answer) -> bytes:
+    def _acknowledgement(self, message: Message | None, answer: Answer) -> bytes:
         wrong = answer == "wrong-control-id"
         raw = acknowledge(
             message,

@@ -65,7 +65,7 @@ def _seen(pixels: Any) -> Mask | None:
     if picture.ndim != 2 or min(picture.shape) < 4 * CELLS:
         return None
     bright = _bright(picture)
-    box = _framed(bright) if bright is not None else None
+    box = _framed(_thick(bright)) if bright is not None else None
     if box is None:
         return None
     top, bottom, left, right = box
@@ -85,20 +85,36 @@ def _bright(picture: npt.NDArray[np.float64]) -> Mask | None:
     return picture > (low + high) / 2 if high - low >= _CONTRAST else None
 
 
+def _thick(bright: Mask) -> Mask:
+    """Without what is thin: the viewer's own lines and letters. A pixel stays if all of its neighbourhood is bright."""
+    reach = min(bright.shape) // 200
+    thick = bright.copy()
+    for axis in (0, 1):
+        before = thick.copy()
+        for shift in range(-reach, reach + 1):
+            thick &= np.roll(before, shift, axis)
+    return thick
+
+
 def _framed(bright: Mask) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left and right of the bright frame; text and tools around it are too thin to look like one."""
+    """Top, bottom, left and right of the bright frame. Where one of top and bottom is hidden (a banner of the viewer
+    lies over it), the other tells where it is: the frame is square.
+    """
     columns = np.flatnonzero(bright.mean(axis=0) > 0.3)
     if not columns.size:
         return None
-    between = bright[:, columns[0] : columns[-1] + 1]
-    rows = np.flatnonzero(between.mean(axis=1) > 0.85)
-    if rows.size < 2:
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    width = right - left
+    rows = np.flatnonzero(bright[:, left:right].mean(axis=1) > 0.85)
+    if not rows.size:
         return None
-    framed = bright[rows[0] : rows[-1] + 1]
-    columns = np.flatnonzero(framed.mean(axis=0) > 0.85)
-    if columns.size < 2:
-        return None
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    if bottom - top < 0.8 * width:
+        if top + width <= 1.02 * len(bright):
+            bottom = min(top + width, len(bright))
+        elif bottom >= 0.98 * width:
+            top = max(bottom - width, 0)
+    return top, bottom, left, right
 
 
 def _cell(inner: Mask, row: int, column: int) -> bool:

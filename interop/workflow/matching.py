@@ -88,6 +88,18 @@ def _same_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool:
     return bool(issuers) and (facts.issuer is None or facts.issuer in issuers or "" in issuers)
 
 
+def same_person(tx: Tx, site: Site, one: str, other: str) -> bool:
+    """Whether two patients (``Patient/<id>``) share a number of one issuer, under whatever name its system was made."""
+    if one == other:
+        return True
+    issuer_of = site.tables.authorities.issuer_of
+    numbers = [
+        {(issuer_of(key.system), key.value) for key in identities(tx.get("Patient", id).resource())}
+        for id in (one.removeprefix("Patient/"), other.removeprefix("Patient/"))
+    ]
+    return any(issuer for issuer, _ in numbers[0] & numbers[1])
+
+
 def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     patient = find_patient(tx, site, facts)
     if patient is None or not isinstance(facts.started, datetime) or not _agrees(patient, facts):

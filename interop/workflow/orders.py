@@ -30,6 +30,7 @@ from interop.workflow.scheduling import Plan, is_order, plan, schedule, step_of,
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,19 @@ def delete(tx: Tx, site: Site, id: str) -> Stored:
     return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
+def reconsider(tx: Tx, site: Site) -> int:
+    """Plan the orders that are scheduled, or wait for it, anew; how many changed.
+
+    For a start with other tables or another list of modalities than before.
+    """
+    changed = 0
+    for row in (*tx.find_orders(scheduled=True, limit=_ALL), *tx.find_orders(waiting=True, limit=_ALL)):
+        stored = tx.get("ServiceRequest", row.id)
+        outcome = _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None)
+        changed += outcome.row is not row
+    return changed
+
+
 def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, index: int) -> Outcome:
     """An order whose identity stands: told before by this door, or known from the other one."""
     stored = tx.get("ServiceRequest", row.id)
@@ -199,9 +213,9 @@ def _write(
     after["status"] = state.status
     write_step(after, state.step)
     fresh = tx.update(after)
-    if fresh.version == stored.version:
-        return Outcome(stored, row)
     new_row = _row(tx, row.id, facts, Numbers.of(after, site), state, found, row.origin)
+    if fresh.version == stored.version and replace(new_row, updated=row.updated) == row:
+        return Outcome(stored, row)
     _put(tx, new_row)
     _follow(tx, site, row, new_row, event, after)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())

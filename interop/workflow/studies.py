@@ -14,7 +14,7 @@ from interop.store import OrderRow, Stored, Tx
 from interop.workflow import orders
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
-from interop.workflow.matching import Match, issuer_system, match
+from interop.workflow.matching import Match, issuer_system, match, same_person
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
 from interop.workflow.study_patients import subject_of
@@ -61,10 +61,11 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     if present is None:
         return None
     before = present.resource()
-    patient = str(before["subject"]["reference"])
-    if before.get("basedOn") or patient != f"Patient/{row.patient_id}":
+    patient = f"Patient/{row.patient_id}"
+    if before.get("basedOn") or not same_person(tx, site, before["subject"]["reference"], patient):
         return None
-    resource = before | {"basedOn": [{"reference": f"ServiceRequest/{row.id}"}]}
+    based_on = [{"reference": f"ServiceRequest/{row.id}"}]
+    resource = before | {"basedOn": based_on, "subject": {"reference": patient}}
     stored = tx.put_study(resource, ())
     tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
     orders.advance_order(tx, site, row, "images-available", ARCHIVE)

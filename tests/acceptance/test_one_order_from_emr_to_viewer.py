@@ -1,8 +1,8 @@
-"""The five flows, told in the order in which a hospital lives them: the same story as ``make demo``, on both databases."""
+"""The five flows, in the order in which a hospital lives them: the story of ``make demo``, on both databases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,7 @@ SENTENCES = [sentence for sentence, _ in Story.__new__(Story).steps()]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def story(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Callable[[], Cluster]
-) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """One world per database; the steps that follow are told in it in order."""
     http, mllp, orthanc_http, orthanc_dicom, ris, emr = free_ports(6)
     environment = {
@@ -31,7 +29,8 @@ def story(
         "INTEROP_TIME_ZONE": "Asia/Nicosia",
     }
     if request.param == "postgresql":
-        environment["INTEROP_DATABASE_URL"] = postgres().new_database()
+        cluster: Cluster = request.getfixturevalue("postgres_cluster")
+        environment["INTEROP_DATABASE_URL"] = cluster.url(cluster.create_database())
     folder: Path = tmp_path_factory.mktemp("story")
     with stage(folder, environment, ris_port=ris, emr_port=emr) as world:
         yield Story(world)

@@ -213,6 +213,11 @@ def test_the_compose_archive_uses_the_newer_plugin_and_postgresql() -> None:
     assert configuration["DicomAlwaysAllowStore"] is False
 
 
+def test_without_an_index_the_images_environment_names_the_database() -> None:
+    text = docker_configuration(TEMPLATE, STATIONS, aet="ORTHANC", credentials=CREDENTIALS)
+    assert "Host" not in json.loads(text)["PostgreSQL"]
+
+
 def test_a_value_that_the_image_would_substitute_is_refused() -> None:
     with pytest.raises(InvalidContentError, match=r"substitutes \$"):
         docker("pa$$word")

@@ -75,8 +75,12 @@ async def test_a_view_does_not_write(store: Store) -> None:
     def write(tx: Tx) -> Any:
         return tx.create(PATIENT)
 
-    with pytest.raises(RuntimeError):
-        await store.view(write)
+    def change(tx: Tx) -> Any:
+        return tx.update({**PATIENT, "id": "a"})
+
+    for work in (write, change, lambda tx: tx.lock("a"), lambda tx: tx.next_number("a")):
+        with pytest.raises(RuntimeError):
+            await store.view(work)
     assert await count(store) == 0
     await store.unit(AGENT, write)
 

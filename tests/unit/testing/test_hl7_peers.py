@@ -40,6 +40,12 @@ def test_silence_wrong_answers_and_hanging_up_can_be_scripted() -> None:
         assert listener.messages == [RAW] * 4
 
 
+def test_what_is_no_hl7_is_kept_and_refused() -> None:
+    with HL7Listener() as listener:
+        assert parse(send(listener.host, listener.port, b"hello\r")).get("MSA-1") == "AR"
+        assert listener.messages == [b"hello\r"]
+
+
 def test_messages_can_be_waited_for() -> None:
     with HL7Listener() as listener:
         send(listener.host, listener.port, RAW)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import orjson
@@ -55,6 +55,7 @@ class FakeArchive:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     answer: Callable[[str, dict[str, str]], FakeAnswer] | None = None
     down: bool = False
+    Answer: ClassVar[type[FakeAnswer]] = FakeAnswer
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> FakeAnswer:
         path, named = target.decode(), {name.decode().lower(): value.decode() for name, value in headers}
@@ -152,9 +153,7 @@ def _register(tx: Any) -> dict[str, str]:
             "identifier": [
                 {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"},
                 {
-                    "type": {
-                        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]
-                    },
+                    "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]},
                     "system": "urn:acc",
                     "value": f"ACC{uid[-1]}",
                 },

@@ -1,0 +1,29 @@
+"""The register of named functions that rows of ``mappings/segments`` may call, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from interop.hl7.message import Value
+from interop.mapping.context import Context
+
+Converter = Callable[[Value, Context], Any]
+CONVERTERS: dict[str, Converter] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}  # converter -> code tables that it reads
+
+
+def converter(*tables: str) -> Callable[[Converter], Converter]:
+    """Make a function known to the rows by its name."""
+
+    def register(function: Converter) -> Converter:
+        CONVERTERS[function.__name__] = function
+        NEEDS[function.__name__] = tables
+        return function
+
+    return register
+
+
+def compact(**elements: Any) -> dict[str, Any]:
+    """The elements that have a value; FHIR has no empty ones (R4 json.html)."""
+    return {name: value for name, value in elements.items() if value or value == 0}

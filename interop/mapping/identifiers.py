@@ -1,0 +1,141 @@
+"""HL7 v2 identifiers (CX, EI, RP) as FHIR ones; each keeps its authority. Named functions that rows call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interop.errors import InvalidContentError
+from interop.fhir import names
+from interop.hl7.message import Value
+from interop.mapping.context import Context
+from interop.mapping.converters import compact, converter
+from interop.mapping.times import dtm
+
+ACCESSION_LENGTH = 16  # SH (PS3.5 6.2); a longer one cannot be in a worklist
+
+
+def authority(value: Value, component: int, context: Context, role: str) -> str:
+    """The FHIR system of the HD in a component."""
+    namespace, universal, kind = value.component(component).texts(3)
+    return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
+
+
+@converter("identifier_type")
+def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX (2.A.14): id^check^scheme^authority^type^facility^from^to."""
+    text, _, _, _, kind, _, since, until = value.texts(8)
+    if not text:
+        return None
+    start, end = dtm(since, context.zone), dtm(until, context.zone)
+    return compact(
+        type=identifier_type(kind, context),
+        system=authority(value, 4, context, "patient"),
+        value=text,
+        period=compact(start=start and start.date_time, end=end and end.date_time),
+    )
+
+
+def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
+    if not kind:
+        return None
+    found = context.codes["identifier_type"].find(kind)
+    if found is None:  # table 0203 is open: a code of the site's own stays text
+        return {"text": kind}
+    return {"coding": [compact(system=found.system, code=found.target, display=found.display)]}
+
+
+@converter()
+def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST of PID-19: a social security number, whose authority only the site knows."""
+    text = value.text(1).strip()
+    if not text:
+        return None
+    system = context.authorities.system_of("SSN", "", "", facility=context.sender, role="person")
+    return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "system": system, "value": text}
+
+
+@converter()
+def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX of PV1-19: the visit, by its number."""
+    text = value.text(1).strip()
+    if not text:
+        return None
+    kind = {"coding": [{"system": names.V2_0203, "code": "VN"}]}
+    system = authority(value, 4, context, "visit")
+    return {"identifier": {"type": kind, "system": system, "value": text}}
+
+
+def _entity(value: Value, context: Context, role: str) -> dict[str, Any] | None:
+    text, namespace, universal, kind = value.texts(4)
+    if not text:
+        return None
+    system = context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
+    return {"system": system, "value": text}
+
+
+@converter()
+def ei_to_placer_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """EI (2.A.28) of a placer number: id^namespace^universal id^type."""
+    return _entity(value, context, "placer")
+
+
+@converter()
+def ei_to_filler_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """EI of a filler number."""
+    return _entity(value, context, "filler")
+
+
+@converter()
+def ei_to_accession(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-18) or EI (IPC-1): an accession number; this server's own numbering where none is named."""
+    text = value.text(1).strip()
+    if len(text) > ACCESSION_LENGTH:
+        raise InvalidContentError(
+            f"the accession number has {len(text)} characters; DICOM allows {ACCESSION_LENGTH}",
+            expression="ServiceRequest.identifier",
+            location=value.location,
+        )
+    return _numbered(value, context, names.accession_system(context.facility))
+
+
+@converter()
+def ei_to_procedure_id(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-19) or EI (IPC-2): a requested procedure id, at most 16 characters."""
+    return _short(value, context, names.procedure_system(context.facility))
+
+
+@converter()
+def ei_to_step_id(value: Value, context: Context) -> dict[str, Any] | None:
+    """ST (OBR-20) or EI (IPC-4): a scheduled procedure step id, at most 16 characters."""
+    return _short(value, context, names.step_system(context.facility))
+
+
+def _short(value: Value, context: Context, system: str) -> dict[str, Any] | None:
+    if len(value.text(1).strip()) > ACCESSION_LENGTH:
+        context.unmapped(f"longer than the {ACCESSION_LENGTH} characters of DICOM: not taken over", value.location)
+        return None
+    return _numbered(value, context, system)
+
+
+def _numbered(value: Value, context: Context, default: str) -> dict[str, Any] | None:
+    found = _entity(value, context, "accession")
+    if found and not any(value.text(part) for part in (2, 3, 4)):
+        found["system"] = default
+    return found
+
+
+@converter()
+def rp_to_study_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """RP (ZDS-1, IHE RAD TF-2 4.4.4.1.2.6) or EI (IPC-3): a StudyInstanceUID."""
+    uid = value.text(1).strip()
+    if not uid:
+        return None
+    parts = uid.split(".")
+    plain = len(uid) <= 64 and len(parts) > 1 and all(part.isascii() and part.isdigit() for part in parts)
+    if not plain or any(len(part) > 1 and part[0] == "0" for part in parts):
+        raise InvalidContentError(
+            "the StudyInstanceUID is not a DICOM UID",
+            expression="ServiceRequest.identifier",
+            location=value.location,
+        )
+    return {"system": names.STUDY_UID, "value": f"urn:oid:{uid}"}

@@ -1,0 +1,226 @@
+"""Images become studies, linked to the order that they were made for, and to no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from interop.dicom.study import StudyFacts
+from interop.errors import ForbiddenError
+from interop.fhir.query import Clause, Query, TokenValue
+from tests.hl7_messages import orm, oru
+from tests.hospital import EMR, Hospital, Resource, a_patient, an_order, images, images_of, typed
+
+UID = "2.25.4711"
+BEGUN = datetime(2026, 11, 21, 6, 40, tzinfo=UTC)
+
+
+async def _study(hospital: Hospital, uid: str) -> Resource:
+    (study,) = await hospital.found("ImagingStudy", "urn:dicom:uid", f"urn:oid:{uid}")
+    return study
+
+
+async def test_images_made_by_the_worklist_are_linked_and_move_the_order_on(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.jobs("worklist")
+    first = await hospital.register(images_of(row, 1, started=BEGUN, description="Chest"))
+    assert (first.by, (first.row and first.row.step)) == ("study-uid", "in-progress")
+    assert await hospital.jobs("worklist") == [{"order": row.id}]  # with the first images it leaves the worklist
+    last = await hospital.register(images_of(row, 2, 3, quiet=True))
+    assert (last.row and last.row.step) == "images-available"
+    study = await _study(hospital, row.study_uid or "")
+    assert study["status"] == "available"
+    assert study["basedOn"] == [{"reference": f"ServiceRequest/{row.id}"}]
+    assert study["subject"] == {"reference": f"Patient/{row.patient_id}"}
+    assert (study["numberOfSeries"], study["numberOfInstances"], study["started"]) == (
+        1,
+        3,
+        "2026-11-21T06:40:00+00:00",
+    )
+    assert study["modality"] == [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}]
+    assert [one["number"] for one in study["series"][0]["instance"]] == [1, 2, 3]
+    assert study["series"][0]["numberOfInstances"] == 3
+    assert study["description"] == "Chest"
+    assert await hospital.jobs("worklist") == []
+
+
+async def test_the_study_says_where_its_images_are(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1))
+    await hospital.register(images(UID, 2))
+    study = await _study(hospital, UID)
+    endpoints = [await hospital.get("Endpoint", one["reference"].split("/")[1]) for one in study["endpoint"]]
+    assert [(one["connectionType"]["code"], one["address"]) for one in endpoints] == [
+        ("dicom-wado-rs", "http://127.0.0.1:8000/dicom-web"),
+        ("ihe-iid", f"http://127.0.0.1:8000/viewer/iid?requestType=STUDY&studyUID={UID}"),
+    ]
+    assert {one["payloadType"][0]["coding"][0]["code"] for one in endpoints} == {"113014"}
+    assert len(await hospital.store.view(lambda tx: tx.search(Query("Endpoint")).rows)) == 2
+
+
+async def test_images_seen_twice_are_counted_once(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, 2))
+    again = await hospital.register(images(UID, 1, 2))
+    assert again.stored.version == 1
+    await hospital.register(images(UID, 2, 3))
+    study = await _study(hospital, UID)
+    assert (study["numberOfInstances"], len(study["series"][0]["instance"])) == (3, 3)
+
+
+async def test_a_study_nobody_ordered_is_shown_for_a_patient_new_to_us(hospital: Hospital) -> None:
+    facts = images(
+        UID, 1, patient_id="900", issuer="ARC", patient_name="ΝΕΟΣ^Άνθρωπος^^Dr", birth_date="1980-01-01", sex="M"
+    )
+    found = await hospital.register(facts)
+    study = await _study(hospital, UID)
+    assert (found.by, "basedOn" in study) == ("none", False)
+    patient = await hospital.get("Patient", study["subject"]["reference"].split("/")[1])
+    assert patient["identifier"] == [{"system": "urn:interop:ns:HOSP:ARC", "value": "900"}]
+    assert patient["name"] == [{"family": "ΝΕΟΣ", "given": ["Άνθρωπος"], "prefix": ["Dr"]}]
+    assert (patient["birthDate"], patient["gender"]) == ("1980-01-01", "male")
+    other = await hospital.register(images("2.25.2", 1, patient_id="900", issuer="ARC"))
+    assert other.stored.resource()["subject"] == study["subject"]
+
+
+async def test_images_without_a_patient_id_are_shown_too(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, patient_name="X-RAY^PHANTOM"))
+    assert (await _study(hospital, UID))["subject"]["reference"].startswith("Patient/")
+
+
+@pytest.mark.parametrize("issuer", [None, "IMG"])
+async def test_images_with_an_own_study_uid_are_matched_by_accession(hospital: Hospital, issuer: str | None) -> None:
+    row = await hospital.row((await hospital.send(orm(accession="A1"))).orders[0])
+    found = await hospital.register(images(UID, 1, accession="A1", accession_issuer=issuer, patient_id="100234"))
+    assert (found.by, found.row and found.row.id) == ("accession", row.id)
+
+
+async def test_an_accession_number_of_another_issuer_is_not_ours(hospital: Hospital) -> None:
+    await hospital.send(orm(accession="A1"))
+    found = await hospital.register(images(UID, 1, accession="A1", accession_issuer="ELSEWHERE", patient_id="100234"))
+    assert found.row is None
+
+
+async def test_an_accession_number_of_the_ris_is_found_by_its_number_alone(hospital: Hospital) -> None:
+    stored = await hospital.post(
+        an_order(await hospital.patient(), identifier=[typed("ACSN", "urn:interop:ns:HOSP:RIS", "R5")])
+    )
+    found = await hospital.register(images(UID, 1, accession="R5", patient_id="100234"))
+    assert found.row is not None
+    assert found.row.id == stored.id
+
+
+@pytest.mark.parametrize("by", ["study-uid", "accession"])
+async def test_images_of_another_patient_are_not_linked_whatever_else_agrees(hospital: Hospital, by: str) -> None:
+    row = await hospital.row((await hospital.send(orm(accession="A1"))).orders[0])
+    facts = images_of(row, 1, patient_id="666")
+    if by == "accession":
+        facts = replace(images(UID, 1, accession="A1"), patient_id="666")
+    found = await hospital.register(facts)
+    assert (found.row, found.by) == (None, "other-patient")
+    study = await _study(hospital, facts.study_uid)
+    assert "basedOn" not in study
+    assert study["subject"]["reference"] != f"Patient/{row.patient_id}"
+    assert (await hospital.row(row.id)).step == "scheduled"
+    events = await hospital.store.view(
+        lambda tx: tx.search(Query("AuditEvent", (Clause("outcome", "token", (TokenValue(None, "4"),)),))).rows
+    )
+    assert len(events) == 1
+
+
+def _later(hours: float) -> datetime:
+    return datetime(2026, 11, 21, 6, 30, tzinfo=UTC) + timedelta(hours=hours)
+
+
+def _unnumbered(**more: object) -> StudyFacts:
+    return images(UID, 1, **{"patient_id": "100234", "issuer": "HOSP", "birth_date": "1967-03-21", **more})
+
+
+async def test_time_is_asked_last_and_only_of_the_same_patient(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    assert (await hospital.register(_unnumbered(started=_later(13)))).by == "none"
+    strangers = replace(_unnumbered(started=_later(1), birth_date="1967-03-22"), study_uid="2.25.2")
+    assert (await hospital.register(strangers)).by == "none"
+    found = await hospital.register(replace(_unnumbered(started=_later(1)), study_uid="2.25.3"))
+    assert (found.by, found.row and found.row.id) == ("time-window", row.id)
+
+
+async def test_time_does_not_choose_between_two_orders(hospital: Hospital) -> None:
+    await hospital.send(orm())
+    await hospital.send(orm(placer="P2"))
+    found = await hospital.register(_unnumbered(started=_later(1)))
+    assert (found.row, found.by) == (None, "ambiguous")
+
+
+async def test_time_without_an_hour_is_no_time(hospital: Hospital) -> None:
+    await hospital.send(orm())
+    assert (await hospital.register(_unnumbered(started=date(2026, 11, 21)))).by == "none"
+
+
+async def test_an_order_that_comes_after_its_images_is_linked(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, accession="A1", patient_id="100234", issuer="HOSP"))
+    await hospital.register(images("2.25.2", 1, patient_id="100234", issuer="HOSP"))
+    study = await _study(hospital, UID)
+    assert "basedOn" not in study
+    one = await hospital.send(orm(accession="A1"))
+    two = await hospital.send(orm(placer="P2", study="2.25.2"))
+    for reply, uid in ((one, UID), (two, "2.25.2")):
+        assert (await _study(hospital, uid))["basedOn"] == [{"reference": f"ServiceRequest/{reply.orders[0]}"}]
+        assert (await hospital.row(reply.orders[0])).step == "images-available"
+
+
+async def test_images_after_the_report_change_nothing_of_the_order(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.register(images_of(row, 1, quiet=True))
+    await hospital.send(oru())
+    await hospital.register(images_of(row, 2, quiet=True))
+    assert (await hospital.row(row.id)).step == "reported"
+
+
+async def test_what_is_gone_from_the_archive_is_gone_from_the_study(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, 2))
+    await hospital.register(images(UID, 1, series=2, modality="SR"))
+    await hospital.register(replace(images(UID, 2), whole=True))
+    study = await _study(hospital, UID)
+    assert (study["numberOfSeries"], study["numberOfInstances"]) == (1, 1)
+    assert [one["code"] for one in study["modality"]] == ["CT"]
+    await hospital.register(StudyFacts(UID, whole=True))
+    study = await _study(hospital, UID)
+    assert (study["status"], study["numberOfInstances"], "series" in study) == ("cancelled", 0, False)
+
+
+@pytest.mark.parametrize("type", ["ImagingStudy", "Endpoint", "AuditEvent"])
+async def test_studies_are_the_servers_to_write(hospital: Hospital, type: str) -> None:
+    with pytest.raises(ForbiddenError):
+        await hospital.post({"resourceType": type})
+    with pytest.raises(ForbiddenError):
+        await hospital.put({"resourceType": type, "id": "1"})
+    with pytest.raises(ForbiddenError):
+        await hospital.delete(type, "1")
+
+
+async def test_a_study_leaves_its_trace(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.register(images_of(row, 1))
+    await hospital.register(images_of(row, 2, quiet=True))
+    events = await hospital.store.view(lambda tx: [one.resource() for one in tx.search(Query("AuditEvent")).rows])
+    matched = [one for one in events if one["subtype"][0]["code"] == "study-uid"]
+    assert len(matched) == 1
+    assert any(entity["what"].get("reference") == f"Patient/{row.patient_id}" for entity in matched[0]["entity"])
+
+
+async def test_a_study_grows_at_a_cost_that_does_not_grow(hospital: Hospital) -> None:
+    stored = await hospital.post(a_patient("100234"))
+    assert stored.version == 1
+    await hospital.register(images(UID, *range(500)))
+    seen: list[int] = []
+
+    def count(tx: object) -> None:
+        from interop.workflow import studies
+
+        original = tx.session.rows  # type: ignore[attr-defined]
+        tx.session.rows = lambda *given: (seen.append(1), original(*given))[1]  # type: ignore[attr-defined]
+        studies.register(tx, hospital.site, images(UID, 1000))  # type: ignore[arg-type]
+
+    await hospital.store.unit(EMR, count)
+    assert len(seen) < 25
