@@ -68,11 +68,13 @@ class FhirDoor:
         plan: Plan | None = None
         try:
             target = resolve(request.method, segments)
-            call = replace(call, interaction=target.interaction, type=target.type, id=target.id, version=target.version)
-            call = replace(call, params=query_params(query))
-            asked = wanted(request, call.params)
-            if call.interaction == "bundle":
-                call = replace(call, interaction="transaction")  # until the Bundle says that it is a batch
+            name = (
+                "transaction" if target.interaction == "bundle" else target.interaction
+            )  # until it says it is a batch
+            params = query_params(query)
+            call = Call(name, target.type, target.id, target.version, params, query)
+            asked = wanted(request, params)
+            if target.interaction == "bundle":
                 plan = await self._plan(request)
             else:
                 call = await self._with_body(request, call)
