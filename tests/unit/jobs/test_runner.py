@@ -1,0 +1,188 @@
+"""Jobs are run until done, in the order of their key, and what cannot be done is buried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from interop.access.agent import system_agent
+from interop.errors import UnavailableError
+from interop.jobs import Backoff, Handler, JobRunner, UndeliverableError
+from interop.jobs.runner import Lane
+from interop.store import Job, Store
+
+AGENT = system_agent("tests")
+QUICK = Backoff(first=0.01, most=0.05)
+
+
+@asynccontextmanager
+async def running(store: Store, **handlers: Handler | Lane) -> AsyncIterator[JobRunner]:
+    runner = JobRunner(store, handlers, poll=0.02)
+    task = asyncio.create_task(runner.run())
+    try:
+        yield runner
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def enqueue(store: Store, *keys: str, kind: str = "work") -> None:
+    def work(tx: object) -> None:
+        for number, key in enumerate(keys):
+            tx.enqueue(kind, key, {"number": number})  # type: ignore[attr-defined]
+
+    await store.unit(AGENT, work)
+
+
+async def until(holds: object, within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while not holds():  # type: ignore[operator]
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_is_run_as_soon_as_it_is_committed(store: Store) -> None:
+    done: list[str] = []
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    slow_poll = JobRunner(store, {"work": handler}, poll=30)
+    task = asyncio.create_task(slow_poll.run())
+    await asyncio.sleep(0.1)
+    await enqueue(store, "a")
+    await until(lambda: done == ["a"], 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_jobs_that_were_owed_before_the_start_are_run(store: Store) -> None:
+    done: list[str] = []
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    await enqueue(store, "a", "b")
+    async with running(store, work=handler):
+        await until(lambda: sorted(done) == ["a", "b"])
+
+
+async def test_a_failure_is_tried_again_and_holds_up_its_own_key_only(store: Store) -> None:
+    done: list[tuple[str, int]] = []
+    failed: list[int] = []
+
+    async def handler(job: Job) -> None:
+        if job.key == "a" and len(failed) < 3:
+            failed.append(job.attempt)
+            raise UnavailableError("not now")
+        done.append((job.key, job.payload["number"]))
+
+    await enqueue(store, "a", "a", "b")
+    async with running(store, work=Lane(handler, backoff=QUICK)):
+        await until(lambda: len(done) == 3)
+    assert failed == [1, 2, 3]
+    assert done == [("b", 2), ("a", 0), ("a", 1)]
+
+
+async def test_what_cannot_be_delivered_is_buried_and_the_next_goes_on(store: Store) -> None:
+    done: list[int] = []
+
+    async def handler(job: Job) -> None:
+        if job.payload["number"] == 0:
+            raise UndeliverableError("refused for good")
+        done.append(job.payload["number"])
+
+    await enqueue(store, "a", "a")
+    async with running(store, work=handler) as runner:
+        await until(lambda: done == [1])
+        assert runner.counts["buried"] == 1
+    (dead,) = await store.view(lambda tx: tx.dead_jobs())
+    assert dead.last_error == "refused for good"
+
+
+async def test_a_job_with_a_limit_is_buried_after_its_attempts(store: Store) -> None:
+    async def handler(job: Job) -> None:
+        raise RuntimeError("a bug")
+
+    await enqueue(store, "a")
+    lane = Lane(handler, backoff=Backoff(first=0.01, most=0.02, attempts=3))
+    async with running(store, work=lane) as runner:
+        await until(lambda: runner.counts["buried"] == 1)
+        assert runner.counts["failed"] == 2
+
+
+async def test_one_kind_that_hangs_holds_up_no_other(store: Store) -> None:
+    done: list[str] = []
+
+    async def hang(job: Job) -> None:
+        await asyncio.sleep(60)
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    await enqueue(store, *(f"k{n}" for n in range(20)), kind="stuck")
+    async with running(store, stuck=hang, work=handler):
+        await asyncio.sleep(0.1)
+        await enqueue(store, "a")
+        await until(lambda: done == ["a"])
+
+
+async def test_a_job_that_outlives_its_lease_is_given_up_in_time(store: Store) -> None:
+    tries: list[int] = []
+
+    async def handler(job: Job) -> None:
+        tries.append(job.attempt)
+        if len(tries) == 1:
+            await asyncio.sleep(60)
+
+    await enqueue(store, "a")
+    async with running(store, work=Lane(handler, lease=0.3, backoff=QUICK)) as runner:
+        await until(lambda: runner.counts["done"] == 1)
+    assert tries == [1, 2]
+
+
+async def test_work_under_way_when_the_runner_stops_is_done_by_the_next(store: Store) -> None:
+    started = asyncio.Event()
+    done: list[str] = []
+
+    async def hang(job: Job) -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    await enqueue(store, "a")
+    async with running(store, work=Lane(hang, lease=0.4)):
+        await started.wait()
+    async with running(store, work=handler):
+        await until(lambda: done == ["a"])
+
+
+async def test_a_store_that_fails_for_a_while_stops_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    claim, calls = store.claim, []
+
+    async def failing(*given: object) -> list[Job]:
+        calls.append(given)
+        if len(calls) == 1:
+            raise UnavailableError("the database is not available")
+        return await claim(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "claim", failing)
+    await enqueue(store, "a")
+    async with running(store, work=handler):
+        await until(lambda: done == ["a"])
+
+
+def test_delays_grow_to_their_limit() -> None:
+    delays = [Backoff(first=1, most=60).delay(attempt) for attempt in range(1, 40)]
+    assert 0.8 <= delays[0] <= 1
+    assert 1.6 <= delays[1] <= 2
+    assert 48 <= delays[-1] <= 60

@@ -1,0 +1,136 @@
+"""Sent means that the receiver has said so: of this message, with AA or CA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from interop.errors import UnavailableError
+from interop.fhir.query import Query
+from interop.hl7.message import parse
+from interop.jobs import SendJobs, UndeliverableError
+from interop.mapping.peers import Receiver
+from interop.store import Job, MessageRow, Store
+from tests.hospital import Hospital, an_order
+from tests.sites import RIS, a_site
+
+Answer = Callable[[bytes], bytes]
+
+
+def answered(code: str, *, control_id: str | None = None) -> Answer:
+    """An acknowledgement with this code, of this message unless another control id is given."""
+
+    def answer(raw: bytes) -> bytes:
+        id = control_id or parse(raw).control_id
+        return f"MSH|^~\\&|RIS|HOSP|||20260101||ACK|1|P|2.5.1\rMSA|{code}|{id}\r".encode()
+
+    return answer
+
+
+@dataclass
+class Wire:
+    """A receiver that answers by script, then AA."""
+
+    script: list[Answer | Exception] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
+    dropped: int = 0
+
+    async def send(self, receiver: Receiver, raw: bytes) -> bytes:
+        self.sent.append(raw)
+        answer = self.script.pop(0) if self.script else answered("AA")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(raw)
+
+    def drop(self, receiver: Receiver) -> None:
+        self.dropped += 1
+
+
+@pytest.fixture
+async def owed(store: Store) -> Job:
+    """A job to send an order to the RIS."""
+    hospital = Hospital(store, a_site(RIS))
+    await hospital.post(an_order(await hospital.patient()))
+    (job,) = await store.claim(["send"], 10, 60)
+    return job
+
+
+async def stands(store: Store, job: Job) -> MessageRow:
+    row = await store.view(lambda tx: tx.message(job.payload["message"]))
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize("code", ["AA", "CA"])
+async def test_a_message_is_sent_when_the_receiver_has_it(store: Store, owed: Job, code: str) -> None:
+    wire = Wire([answered(code)])
+    await SendJobs(store, wire, (RIS,))(owed)
+    row = await stands(store, owed)
+    assert (row.state, row.ack_code, wire.sent) == ("sent", code, [row.raw])
+    assert row.ack == answered(code)(row.raw)
+
+
+@pytest.mark.parametrize(
+    ("answer", "drops"),
+    [
+        (answered("AE"), 0),
+        (answered("CE"), 0),
+        (answered("??"), 0),
+        (answered("AA", control_id="SOMETHING"), 1),
+        (lambda raw: b"HTTP/1.1 400 Bad Request", 1),
+        (UnavailableError("no answer"), 0),
+    ],
+    ids=["AE", "CE", "unknown", "wrong-msa-2", "garbage", "silence"],
+)
+async def test_everything_that_is_no_acceptance_is_tried_again(
+    store: Store, owed: Job, answer: Answer | Exception, drops: int
+) -> None:
+    wire = Wire([answer])
+    jobs = SendJobs(store, wire, (RIS,), silence=0)
+    with pytest.raises(UnavailableError):
+        await jobs(owed)
+    assert ((await stands(store, owed)).state, wire.dropped) == ("queued", drops)
+    await jobs(owed)
+    assert (await stands(store, owed)).state == "sent"
+    assert wire.sent[0] == wire.sent[1]  # rendered once
+
+
+@pytest.mark.parametrize("code", ["AR", "CR"])
+async def test_a_refusal_is_final(store: Store, owed: Job, code: str) -> None:
+    wire = Wire([answered(code)])
+    with pytest.raises(UndeliverableError, match=code):
+        await SendJobs(store, wire, (RIS,))(owed)
+    assert (await stands(store, owed)).state == "dead"
+
+
+async def test_a_receiver_that_is_silent_is_left_alone_for_a_while(store: Store, owed: Job) -> None:
+    wire = Wire([UnavailableError("no answer")])
+    jobs = SendJobs(store, wire, (RIS,), silence=60)
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            await jobs(owed)
+    assert len(wire.sent) == 1
+
+
+async def test_a_message_for_nobody_is_buried(store: Store, owed: Job) -> None:
+    with pytest.raises(UndeliverableError, match="'RIS'"):
+        await SendJobs(store, Wire(), ())(owed)
+    assert (await stands(store, owed)).state == "dead"
+
+
+async def test_a_message_that_was_delivered_is_not_sent_again(store: Store, owed: Job) -> None:
+    wire = Wire()
+    jobs = SendJobs(store, wire, (RIS,))
+    await jobs(owed)
+    await jobs(owed)  # the outcome of the job was lost, the message's was not
+    assert len(wire.sent) == 1
+
+
+async def test_what_was_sent_to_whom_is_audited(store: Store, owed: Job) -> None:
+    await SendJobs(store, Wire(), (RIS,))(owed)
+    events = await store.view(lambda tx: [one.resource() for one in tx.search(Query("AuditEvent")).rows])
+    (sent,) = [one for one in events if one["agent"][0].get("who", {}).get("display", "") or one["outcome"] == "0"]
+    assert sent["subtype"][0]["display"] == "ORM^O01"
+    assert any(str(entity["what"].get("reference", "")).startswith("Patient/") for entity in sent["entity"])

@@ -1,0 +1,181 @@
+"""The worklist is what the database says, whatever happened on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from interop.jobs import UndeliverableError, WorklistJobs, reconcile
+from interop.store import Job, Store
+from tests.hl7_messages import orm
+from tests.hospital import Hospital, an_order, images_of
+from tests.sites import a_site
+
+
+@dataclass
+class Folder:
+    """Files by order and station."""
+
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
+        changed = self.files.get(order_id, {}) != dict(files)
+        self.files[order_id] = dict(files)
+        if not files:
+            del self.files[order_id]
+        return changed
+
+    async def orders(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+
+async def work_off(hospital: Hospital, folder: Folder) -> int:
+    """Run all that is owed; how many jobs there were."""
+    handler = WorklistJobs(hospital.store, hospital.site, folder)
+    jobs = await hospital.store.claim(["worklist"], 100, 60)
+    for job in jobs:
+        await handler(job)
+        await hospital.store.finish(job)
+    return len(jobs)
+
+
+def item(content: bytes) -> Dataset:
+    return dcmread(BytesIO(content))
+
+
+async def test_an_order_is_shown_on_each_of_its_stations(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await work_off(hospital, folder)
+    assert set(folder.files[row.id]) == {"CT1", "CT2"}
+    shown = item(folder.files[row.id]["CT2"])
+    step = shown.ScheduledProcedureStepSequence[0]
+    assert str(shown.PatientName) == "Παπαδόπουλος^Νίκος"
+    assert (shown.PatientID, shown.AccessionNumber) == ("100234", row.accession and row.accession.value)
+    assert (shown.StudyInstanceUID, shown.RequestedProcedureID) == (row.study_uid, row.procedure_id)
+    assert (step.ScheduledStationAETitle, step.Modality) == ("CT2", "CT")
+    assert (step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime) == ("20261121", "083000")
+    assert step.ScheduledProcedureStepID == row.step_id
+
+
+async def test_a_change_is_shown_and_the_newest_wins(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.send(orm("XO", start="20261122090000"))
+    await hospital.send(orm("XO", start="20261123100000"))
+    assert await work_off(hospital, folder) == 1  # three changes, one job: what is shown is rendered when it runs
+    step = item(folder.files[row.id]["CT1"]).ScheduledProcedureStepSequence[0]
+    assert step.ScheduledProcedureStepStartDate == "20261123"
+
+
+@pytest.mark.parametrize("end", ["cancel", "hold", "images", "deleted"])
+async def test_what_is_not_to_be_done_leaves_the_worklist(store: Store, end: str) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await work_off(hospital, folder)
+    if end == "images":
+        await hospital.register(images_of(row, 1))
+    elif end == "deleted":
+        await hospital.delete("ServiceRequest", row.id)
+    else:
+        await hospital.send(orm({"cancel": "CA", "hold": "HD"}[end]))
+    await work_off(hospital, folder)
+    assert folder.files == {}
+
+
+async def test_an_order_that_is_released_comes_back(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    for message in (orm("HD"), orm("RL")):
+        await hospital.send(message)
+        await work_off(hospital, folder)
+    assert set(folder.files) == {row.id}
+
+
+async def test_a_cancel_is_not_held_back_by_a_write_that_failed(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await work_off(hospital, folder)
+    await hospital.send(orm("XO", start="20261122090000"))
+    (failing,) = await store.claim(["worklist"], 1, 60)
+    await store.retry(failing, "the folder was full", 3600)
+    await hospital.send(orm("CA"))
+    assert await work_off(hospital, folder) == 1
+    assert row.id not in folder.files
+
+
+async def test_the_name_of_the_requester_is_shown(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    doctor = await hospital.post({"resourceType": "Practitioner", "name": [{"family": "Ιωάννου", "given": ["Άννα"]}]})
+    stored = await hospital.post(an_order(await hospital.patient(), requester={"reference": doctor.reference}))
+    await work_off(hospital, folder)
+    assert str(item(folder.files[stored.id]["CT1"]).RequestingPhysician) == "Ιωάννου^Άννα"
+
+
+@pytest.mark.parametrize(
+    ("occurrence", "day", "hour"),
+    [("2026-11-25", "20261125", ""), (None, "20261120", "101000")],
+    ids=["a day", "no time: when it was written"],
+)
+async def test_orders_without_an_hour(store: Store, occurrence: str | None, day: str, hour: str) -> None:
+    hospital, folder = Hospital(store), Folder()
+    order = an_order(await hospital.patient(), authoredOn="2026-11-20T10:10:00+02:00")
+    order |= {"occurrenceDateTime": occurrence}
+    stored = await hospital.post({name: value for name, value in order.items() if value is not None})
+    await work_off(hospital, folder)
+    step = item(folder.files[stored.id]["CT1"]).ScheduledProcedureStepSequence[0]
+    assert step.ScheduledProcedureStepStartDate == day
+    assert (step.get("ScheduledProcedureStepStartTime") or "") == hour
+
+
+async def test_an_order_that_no_item_can_hold_is_buried_and_shown_nowhere(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    patient = await hospital.post({"resourceType": "Patient", "name": [{"family": "Without", "given": ["Number"]}]})
+    stored = await hospital.post(an_order(patient.reference))
+    (job,) = await store.claim(["worklist"], 1, 60)
+    folder.files[stored.id] = {"CT1": b"old"}
+    with pytest.raises(UndeliverableError):
+        await WorklistJobs(store, hospital.site, folder)(job)
+    assert folder.files == {}
+
+
+async def test_folder_and_database_are_compared_and_mended(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    kept = (await hospital.send(orm())).orders[0]
+    lost = (await hospital.send(orm(placer="P2"))).orders[0]
+    over = (await hospital.send(orm(placer="P3"))).orders[0]
+    await work_off(hospital, folder)
+    await hospital.send(orm("CA", "P3"))
+    await hospital.jobs("worklist")  # a worker that died between the job and its effect
+    del folder.files[lost]
+    folder.files["stranger"] = {"CT1": b""}
+    assert await reconcile(store, hospital.site, folder) == 3
+    assert await work_off(hospital, folder) == 3
+    assert set(folder.files) == {kept, lost}
+    assert over not in folder.files
+    assert await reconcile(store, hospital.site, folder) == 0
+
+
+async def test_a_new_station_shows_the_orders_that_are_here_already(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await work_off(hospital, folder)
+    site = a_site()
+    more = replace(site, stations=(*site.stations, replace(site.stations[0], aet="CT3")))
+    await reconcile(store, more, folder)
+    await work_off(Hospital(store, more), folder)
+    assert set(folder.files[row.id]) == {"CT1", "CT2", "CT3"}
+
+
+async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Store) -> None:
+    folder = Folder({"gone": {"CT1": b""}})
+    from datetime import UTC, datetime
+
+    job = Job(1, "worklist", "gone", {"order": "gone"}, 1, datetime.now(UTC))
+    await WorklistJobs(store, a_site(), folder)(job)
+    assert folder.files == {}

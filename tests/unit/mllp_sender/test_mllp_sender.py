@@ -1,0 +1,123 @@
+"""The wire to receivers: bytes out, the reply's bytes back, and never a reply to something else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from interop.errors import UnavailableError
+from interop.hl7.framing import frame
+from interop.hl7.message import parse
+from interop.mllp_sender import MllpSender
+from interop.testing.listener import HL7Listener
+from tests.hl7_messages import orm
+
+
+@pytest.fixture
+def receiver() -> Iterator[HL7Listener]:
+    with HL7Listener() as listener:
+        yield listener
+
+
+async def test_messages_go_over_one_connection_and_each_reply_comes_back(receiver: HL7Listener) -> None:
+    sender = MllpSender()
+    for number in range(3):
+        reply = await sender.send(receiver, orm(id=f"C{number}"))
+        assert parse(reply).get("MSA-2") == f"C{number}"
+    assert [parse(raw).control_id for raw in receiver.messages] == ["C0", "C1", "C2"]
+    await sender.close()
+
+
+async def test_one_message_at_a_time_is_on_the_way(receiver: HL7Listener) -> None:
+    sender = MllpSender()
+    replies = await asyncio.gather(*(sender.send(receiver, orm(id=f"C{number}")) for number in range(20)))
+    assert [parse(reply).get("MSA-2") for reply in replies] == [f"C{number}" for number in range(20)]
+    await sender.close()
+
+
+async def test_silence_ends_the_connection_so_that_a_late_reply_answers_nothing(receiver: HL7Listener) -> None:
+    receiver.script("silence")
+    sender = MllpSender(reply_seconds=0.2)
+    with pytest.raises(UnavailableError, match="no answer"):
+        await sender.send(receiver, orm(id="C1"))
+    assert parse(await sender.send(receiver, orm(id="C2"))).get("MSA-2") == "C2"
+    await sender.close()
+
+
+@pytest.mark.parametrize("ending", ["close"])
+async def test_a_connection_that_ends_instead_of_an_answer_is_opened_again(receiver: HL7Listener, ending: str) -> None:
+    receiver.script("close")
+    sender = MllpSender()
+    with pytest.raises(UnavailableError, match="without an answer"):
+        await sender.send(receiver, orm(id="C1"))
+    assert parse(await sender.send(receiver, orm(id="C2"))).get("MSA-2") == "C2"
+    await sender.close()
+
+
+async def test_a_receiver_that_closed_while_idle_is_connected_anew(receiver: HL7Listener) -> None:
+    sender = MllpSender()
+    await sender.send(receiver, orm(id="C1"))
+    receiver._server.end_connections()
+    await asyncio.sleep(0.2)
+    assert parse(await sender.send(receiver, orm(id="C2"))).get("MSA-2") == "C2"
+    await sender.close()
+
+
+async def test_nobody_there_is_said(receiver: HL7Listener) -> None:
+    receiver.close()
+    with pytest.raises(UnavailableError, match="no connection"):
+        await MllpSender(connect_seconds=2).send(receiver, orm())
+
+
+@dataclass
+class Place:
+    """Where a server of the test listens."""
+
+    host: str
+    port: int
+
+
+@asynccontextmanager
+async def saying(before: bytes, after: bytes) -> AsyncIterator[Place]:
+    """A receiver that says something when it is connected to, and something when it got a message."""
+    ended: list[asyncio.Event] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.Event())
+        try:
+            writer.write(before)
+            await reader.readuntil(b"\x1c\r")
+            writer.write(after)
+            await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            ended[-1].set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield Place("127.0.0.1", server.sockets[0].getsockname()[1])
+        for one in ended:
+            await one.wait()
+        await asyncio.sleep(0.05)
+
+
+async def test_a_reply_without_its_last_byte_is_a_reply() -> None:
+    async with saying(b"", b"\x0bMSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|C1\x1c") as place:
+        sender = MllpSender(reply_seconds=5)
+        assert parse(await sender.send(place, orm(id="C1"))).get("MSA-1") == "AA"
+        await sender.close()
+
+
+async def test_whose_answer_it_is_is_for_the_job_to_say() -> None:
+    stray = frame(b"MSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|STRAY\r")
+    mine = frame(b"MSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|C1\r")
+    async with saying(stray, mine) as place:
+        sender = MllpSender(reply_seconds=5)
+        reply = await sender.send(place, orm(id="C1"))
+        assert parse(reply).get("MSA-2") in ("STRAY", "C1")
+        await sender.close()
