@@ -101,6 +101,7 @@ class CompiledRow:
         "_many",
         "_put",
         "_required",
+        "_root",
         "_sources",
         "_when",
         "name",
@@ -118,6 +119,7 @@ class CompiledRow:
         self._many = "[]" in row.target
         self._required = row.required
         self._element = _clearable(row.target)
+        self._root = re.split(r"[.\[]", row.target)[0]
         try:
             self._put = setter(row.target)
         except ValueError as error:
@@ -134,11 +136,9 @@ class CompiledRow:
                 there = True
                 if self._take(found, draft, context):
                     return
-        if there:
-            return
-        if self._empty is not None and scope.get(self._sources[0].segment):
+        if not there and self._empty is not None and scope.get(self._sources[0].segment):
             self._keep(self._empty(context), draft, self._sources[0].text)
-        elif self._required:
+        if self._required and self._root not in draft.resource:
             raise self._missing(scope)
 
     def _missing(self, scope: Scope) -> InvalidContentError:
