@@ -15,7 +15,8 @@ anew).
 Every refusal is one error with an answer in each tongue. Over HTTP it is the status and an OperationOutcome whose
 `issue.code` is below and whose `issue.expression` names the element; over MLLP it is MSA-1 and an ERR segment with
 ERR-2 (where), ERR-3 (table 0357) and ERR-8 (why). A single refusal can carry a more exact code than its row. AE is
-ours to mend or worth a retry after a change on either side; AR will not get better by repeating. 503 comes with Retry-After.
+ours to mend or worth a retry after a change on either side; AR will not get better by repeating. 503 comes with
+Retry-After.
 
 A refusal leaves no partial effect and one AuditEvent; a refused HL7 message is kept as it came.
 """

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interop import errors_page, settings_page
+from interop.fhir import capability_page
+from interop.mapping import page as mappings_page
+from interop.shipped import shipped
 from interop.workflow import lifecycle_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +25,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/decisions/README.md": decisions_index,
     "docs/lifecycle.md": lifecycle_page.as_markdown,
     "docs/reference/errors.md": errors_page.as_markdown,
+    "docs/reference/fhir.md": capability_page.as_markdown,
+    "docs/reference/mappings.md": lambda: mappings_page.as_markdown(shipped("mappings")),
     "docs/reference/settings.md": settings_page.as_markdown,
 }
 

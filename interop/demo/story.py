@@ -186,18 +186,17 @@ class Story:
 
     def stranger_is_refused(self) -> str:
         other = self._get(self.facts["ct"])["subject"]["reference"].removeprefix("Patient/")
-        with self.world.client("stranger", "patient/*.rs", other) as app:
-            answer = app.get(f"/fhir/{self.facts['patient']}")
+        answer = self.world.client("stranger", "patient/*.rs", other).get(f"/fhir/{self.facts['patient']}")
         require(answer.status_code == 403, f"a stranger was answered {answer.status_code}")
         return "403"
 
     def app_launches_the_viewer(self) -> str:
-        with self._app() as app:
-            found = app.get("/fhir/ImagingStudy", params={"identifier": self.facts["echo_accession"]}).json()
-            study = found["entry"][0]["resource"]
-            endpoints = [app.get(f"/fhir/{link['reference']}").json() for link in study["endpoint"]]
-            address = next(e["address"] for e in endpoints if e["connectionType"]["code"] == "ihe-iid")
-            launched = app.get(address)
+        app = self._app()
+        found = app.get("/fhir/ImagingStudy", params={"identifier": self.facts["echo_accession"]}).json()
+        study = found["entry"][0]["resource"]
+        endpoints = [app.get(f"/fhir/{link['reference']}").json() for link in study["endpoint"]]
+        address = next(e["address"] for e in endpoints if e["connectionType"]["code"] == "ihe-iid")
+        launched = app.get(address)
         require(launched.status_code == 303, f"the endpoint answered {launched.status_code}: {launched.text[:200]}")
         self.facts["launch"] = str(httpx.URL(self.world.base).join(launched.headers["location"]))
         return "one-time URL"
@@ -206,8 +205,8 @@ class Story:
         return shows_pattern(self.facts["launch"], self.facts["echo_study"])
 
     def auditor_lists_who_touched_the_patient(self) -> str:
-        with self.world.client("auditor", "system/AuditEvent.rs") as auditor:
-            answer = auditor.get("/fhir/AuditEvent", params={"patient": self.facts["patient"], "_count": "200"})
+        auditor = self.world.client("auditor", "system/AuditEvent.rs")
+        answer = auditor.get("/fhir/AuditEvent", params={"patient": self.facts["patient"], "_count": "200"})
         require(answer.status_code == 200, f"the auditor was answered {answer.status_code}")
         events = [entry["resource"] for entry in answer.json().get("entry", [])]
         seen = sorted({_touch(event) for event in events})

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class World:
     emr: HL7Listener
     process: subprocess.Popen[bytes]
     tokens: dict[tuple[str, str, str | None], str] = field(default_factory=dict)
+    clients: dict[tuple[str, str, str | None], httpx.Client] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -53,16 +54,24 @@ class World:
         return self.tokens[key]
 
     def client(self, subject: str, scope: str, patient: str | None = None) -> httpx.Client:
-        """An HTTP client that carries the actor's bearer."""
-        headers = {"Authorization": f"Bearer {self.token(subject, scope, patient)}"}
-        return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False)
+        """An HTTP client that carries the actor's bearer; the same one each time, closed with the world."""
+        key = (subject, scope, patient)
+        if key not in self.clients:
+            headers = {"Authorization": f"Bearer {self.token(subject, scope, patient)}"}
+            self.clients[key] = httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False)
+        return self.clients[key]
+
+    def close(self) -> None:
+        """Close what the actors opened."""
+        for client in self.clients.values():
+            client.close()
+        self.clients.clear()
 
     def login_url(self) -> str:
         """A single-use link that opens the start page."""
-        with self.client("demo", "system/*.cruds") as client:
-            answer = client.post("/api/v1/login")
-            answer.raise_for_status()
-            return str(answer.json()["url"])
+        answer = self.client("demo", "system/*.cruds").post("/api/v1/login")
+        answer.raise_for_status()
+        return str(answer.json()["url"])
 
     def send(self, message: str) -> str:
         """Send an HL7 message as the RIS would; the acknowledgement as text."""
@@ -129,7 +138,8 @@ def stage(data_dir: Path, environment: Mapping[str, str], *, ris_port: int, emr_
             )
         try:
             _until_ready(settings, process, data_dir / "server.log")
-            yield World(settings, variables, ris, emr, process)
+            with closing(World(settings, variables, ris, emr, process)) as world:
+                yield world
         finally:
             stop(process)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.dicomweb.paths import Target
 from interop.errors import UnsupportedError
 
 _PARTS = re.compile(r'(?:[^,;"]|"[^"]*")+|[,;]')
+_LONGEST = 2048  # of an Accept header
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+*/-]{1,100}")
 
 
@@ -61,11 +63,22 @@ def _split(text: str, separator: str) -> list[str]:
 
 def wish(target: Target, header: str) -> Wish:
     """How to ask for the target so that the client gets what it accepts; UnsupportedError (406) if that is nothing."""
-    ranges = media_ranges(header or "*/*")
-    found = _WISHES[target.kind](target, ranges)
+    found = _wish(target.kind, target.level, target.frames > 1, header or "*/*")
     if found is None:
         raise UnsupportedError("this resource is not available in a form that the request accepts", status=406)
     return found
+
+
+@lru_cache(maxsize=512)  # a viewer puts the same few questions thousands of times
+def _wish(kind: str, level: str, several: bool, header: str) -> Wish | None:
+    ranges = media_ranges(header) if len(header) <= _LONGEST else []
+    if kind == "frames":
+        return _frames(ranges, several=several)
+    if kind == "retrieve":
+        return _instances(ranges, single=level == "instance")
+    if kind == "bulk":
+        return _bulk(ranges)
+    return _rendered(ranges) if kind == "rendered" else _json(ranges, xml=kind != "search")
 
 
 def _anything(ranges: list[MediaRange]) -> bool:
@@ -88,7 +101,7 @@ def _related(inner: str, syntax: str = "") -> str:
     return f'multipart/related; type="{inner}"' + (f"; transfer-syntax={syntax}" if syntax else "")
 
 
-def _frames(target: Target, ranges: list[MediaRange]) -> Wish | None:
+def _frames(ranges: list[MediaRange], *, several: bool) -> Wish | None:
     octets = "application/octet-stream"
     asked = _multipart(ranges, octets)
     if asked is not None:
@@ -96,14 +109,14 @@ def _frames(target: Target, ranges: list[MediaRange]) -> Wish | None:
         return Wish(asked, _related(octets) if asked.endswith("transfer-syntax=*") else None)
     single = any(each.type == octets for each in ranges)
     if single or _anything(ranges):
-        if single and target.frames > 1:
+        if single and several:
             return None
         # Explicit VR Little Endian is the default; where the archive cannot decode, the stored form beats none.
         return Wish(_related(octets), _related(octets, "*"), unwrap=single)
     return None
 
 
-def _bulk(target: Target, ranges: list[MediaRange]) -> Wish | None:
+def _bulk(ranges: list[MediaRange]) -> Wish | None:
     related = _related("application/octet-stream")
     if any(each.type == "multipart/related" for each in ranges):
         return Wish(related)
@@ -114,37 +127,26 @@ def _bulk(target: Target, ranges: list[MediaRange]) -> Wish | None:
     return Wish(related, unwrap=True, pdf=pdf) if pdf or "application/octet-stream" in types else None
 
 
-def _instances(target: Target, ranges: list[MediaRange]) -> Wish | None:
+def _instances(ranges: list[MediaRange], *, single: bool) -> Wish | None:
     asked = _multipart(ranges, "application/dicom")
     if asked is not None:
         return Wish(asked)
-    if target.level == "instance" and any(each.type == "application/dicom" for each in ranges):
+    if single and any(each.type == "application/dicom" for each in ranges):
         return Wish(_related("application/dicom"), unwrap=True)
     return Wish(_related("application/dicom")) if _anything(ranges) else None
 
 
-def _json(target: Target, ranges: list[MediaRange]) -> Wish | None:
+def _json(ranges: list[MediaRange], *, xml: bool) -> Wish | None:
     if any(each.type in ("application/dicom+json", "application/json", "application/*", "*/*") for each in ranges):
         return Wish("application/dicom+json")
-    xml = _multipart(ranges, "application/dicom+xml")
-    return Wish(xml) if xml is not None and target.kind != "search" and "+xml" in xml else None
+    asked = _multipart(ranges, "application/dicom+xml")
+    return Wish(asked) if xml and asked is not None and "+xml" in asked else None
 
 
-def _rendered(target: Target, ranges: list[MediaRange]) -> Wish | None:
+def _rendered(ranges: list[MediaRange]) -> Wish | None:
     for each in ranges:
         if each.type in ("image/jpeg", "image/png"):
             return Wish(each.type)
         if each.type in ("image/*", "*/*"):
             return Wish("image/jpeg")
     return None
-
-
-_WISHES = {
-    "frames": _frames,
-    "bulk": _bulk,
-    "retrieve": _instances,
-    "metadata": _json,
-    "search": _json,
-    "search-in-study": _json,
-    "rendered": _rendered,
-}

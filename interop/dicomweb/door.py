@@ -32,7 +32,7 @@ _THUMBNAIL = "128,128"
 
 
 class DicomWeb:
-    """Authorises, relays and writes down."""
+    """Authorises, relays and writes down. ``public_url`` where the server is told how clients reach it."""
 
     def __init__(self, archive: Archive, store: Store, *, public_url: str = "") -> None:
         self._archive = archive
@@ -139,6 +139,6 @@ def _rendering(query: str, *, thumbnail: bool) -> str:
     return "&".join(f"{name}={value}" for name, value in given.items())
 
 
-def dicomweb_routes(archive: Archive, store: Store, *, public_url: str = "") -> list[BaseRoute]:
-    """The routes of this door. ``public_url`` where the server is told how clients reach it."""
-    return [Route(f"{ROOT}/{{rest:path}}", DicomWeb(archive, store, public_url=public_url), name="dicomweb")]
+def dicomweb_routes(door: DicomWeb) -> list[BaseRoute]:
+    """The routes of this door."""
+    return [Route(f"{ROOT}/{{rest:path}}", door, name="dicomweb")]

@@ -45,14 +45,14 @@ class SinglePart:
         self._rest = head[end + 4 :]
         return self._rest[:8]
 
-    async def chunk(self) -> bytes:
+    async def chunk(self) -> bytes | memoryview:
         """The next bytes of the part; empty at its end. The rest of the answer is read and dropped."""
         if self._left == 0:
             while await self._answer.chunk():
                 continue
             return b""
-        data, self._rest = self._rest, b""
-        data = data or await self._answer.chunk()
+        data: bytes | memoryview = self._rest or await self._answer.chunk()
+        self._rest = b""
         if not data:
             raise UnavailableError("the archive broke off its answer")
         data = data[: self._left]
@@ -69,11 +69,11 @@ class WholeMultipart:
         self._end = b"--" + mark + b"--" if mark else b""
         self._tail = b""
 
-    async def chunk(self) -> bytes:
+    async def chunk(self) -> bytes | memoryview:
         """The next bytes; empty at the end, UnavailableError if that was not the end of the last part."""
         data = await self._answer.chunk()
         if data:
-            self._tail = (self._tail + data)[-(len(self._end) + 8) :]
+            self._tail = (self._tail + bytes(data[-512:]))[-(len(self._end) + 8) :]
         elif self._end not in self._tail:
             raise UnavailableError("the archive broke off its answer")
         return data

@@ -36,7 +36,7 @@ _PATIENCE = 60.0  # seconds for a client to take the next piece
 class Source(Protocol):
     """Where the bytes of a body come from."""
 
-    async def chunk(self) -> bytes: ...
+    async def chunk(self) -> bytes | memoryview: ...
 
 
 async def ask(

@@ -24,7 +24,7 @@ class Answer:
         """The first header of that (lower case) name."""
         return next((value for key, value in self.headers if key == name), None)
 
-    async def chunk(self) -> bytes:
+    async def chunk(self) -> bytes | memoryview:
         """The next piece of the body; empty at its end. UnavailableError if the archive falls silent or breaks off."""
         connection = self._connection
         if connection is None:
@@ -41,7 +41,7 @@ class Answer:
 
     async def body(self, limit: int) -> bytes:
         """The whole body, where it is known to be small; UnavailableError beyond the limit."""
-        chunks: list[bytes] = []
+        chunks: list[bytes | memoryview] = []
         size = 0
         while data := await self.chunk():
             chunks.append(data)

@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self._head_done = False
         self._surplus = False  # something follows the answer that nobody asked for
         self._head_bytes = 0
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes | memoryview] = deque()
         self._buffered = 0
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
@@ -80,10 +80,19 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _parse(self, data: bytes) -> None:
+        body: memoryview | None = None
         if not self._head_done:
             self._head_bytes += len(data)
+            end = data.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
+            if 4 <= end < len(data):  # what follows the head is not copied through the parser where that can be helped
+                body = memoryview(data)[end:]
+                data = data[:end]
         try:
             self.parser.feed_data(data)
+            if body is not None and self._head_done and (self._remaining >= 0 or self.to_close):
+                self._take(body)
+            elif body is not None:
+                self.parser.feed_data(body)
         except httptools.HttpParserError:
             self._fail("the archive's answer is not HTTP")
             return
@@ -135,11 +144,11 @@ class Connection(asyncio.Protocol):
         if self.status >= 200 and not self.to_close and not self._surplus:
             self.complete = True
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         if self._remaining >= 0:
             if len(data) > self._remaining:
-                self._fail("the archive sent more than it announced")
-                return
+                data = data[: self._remaining]
+                self._surplus = True
             self._remaining -= len(data)
             self.complete = self.complete or self._remaining == 0
         self._chunks.append(data)
@@ -174,7 +183,7 @@ class Connection(asyncio.Protocol):
                 raise self.error
             await self._wait()
 
-    def take(self) -> bytes:
+    def take(self) -> bytes | memoryview:
         """The next piece of the body as it arrived; empty if none is there."""
         if not self._chunks:
             return b""

@@ -39,11 +39,23 @@ class Parameter:
     implied_system: str | None = None  # of an element of type code: its one code system
     readers: tuple[tuple[tuple[_Step, ...], Reader], ...] = ()
 
-    def rows(self, resource: dict[str, Any], zone: tzinfo) -> Iterator[IndexRow]:
-        """What the resource says under this parameter."""
-        for steps, read in self.readers:
+
+def rows_of(resource: dict[str, Any], zone: tzinfo) -> Iterator[IndexRow]:
+    """What the resource says under each of its parameters."""
+    for first, steps, read, parameter in _readings(resource["resourceType"]):
+        if first in resource:
             for value in _values(resource, steps):
-                yield from read(self, value, zone)
+                yield from read(parameter, value, zone)
+
+
+@cache
+def _readings(type: str) -> tuple[tuple[str, tuple[_Step, ...], Reader, Parameter], ...]:
+    """Every path of every parameter; its first element first, because most are not there."""
+    return tuple(
+        (steps[0][0], steps, read, parameter)
+        for parameter in parameters(type).values()
+        for steps, read in parameter.readers
+    )
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 
 from interop.errors import UnsupportedError
 from interop.fhir.definitions import resource_types
-from interop.fhir.parameters import Parameter, fold, parameters, split_reference
+from interop.fhir.parameters import Parameter, fold, parameters, rows_of, split_reference
 from interop.fhir.primitives import valid_id
 from interop.fhir.query import Clause, DateValue, IndexRow, Query, ReferenceValue, TokenValue, Value
 from interop.fhir.times import bounds, micros
@@ -26,10 +26,7 @@ CONTROLS = ("_count", "_sort", "_total", "_summary", "_cursor", "_format", "_pre
 
 def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
     """Every searchable fact of the resource."""
-    rows: list[IndexRow] = []
-    for parameter in parameters(resource["resourceType"]).values():
-        rows += parameter.rows(resource, zone)
-    return rows
+    return list(rows_of(resource, zone))
 
 
 def known_parameters(type: str) -> tuple[str, ...]:

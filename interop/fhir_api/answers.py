@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from email.utils import format_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from starlette.responses import Response
@@ -16,6 +16,8 @@ from interop.fhir_api.routing import MethodNotOfferedError
 from interop.fhir_api.trail import versioned
 
 MEDIA_TYPE = "application/fhir+json"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 RETRY_AFTER = 5  # seconds, where a 503 knows no better
 
 
@@ -24,7 +26,7 @@ def http_answer(answer: Answer, wanted: Wanted, base_url: str) -> Response:
     headers = {"Cache-Control": "no-store"}
     if answer.stored is not None:
         headers["ETag"] = answer.stored.etag
-        headers["Last-Modified"] = format_datetime(answer.stored.last_updated, usegmt=True)
+        headers["Last-Modified"] = http_date(answer.stored.last_updated)
         if answer.location:
             headers["Location"] = f"{base_url}/{versioned(answer.stored)}"
     body = preferred_body(answer, wanted)
@@ -50,6 +52,12 @@ def http_error(error: InteropError) -> Response:
     if error.status == 503 or error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after or RETRY_AFTER)
     return Response(dumps(outcome(error)), error.status, headers, MEDIA_TYPE)
+
+
+def http_date(moment: datetime) -> str:
+    """An instant in UTC as RFC 9110 5.6.7 writes it; on every answer, so without email.utils."""
+    day = _DAYS[moment.weekday()]
+    return f"{day}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04} {moment:%H:%M:%S} GMT"
 
 
 def status_line(status: int) -> str:

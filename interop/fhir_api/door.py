@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from traceback import format_tb
 from typing import NoReturn
 
 from starlette.requests import Request
@@ -48,8 +49,8 @@ class FhirDoor:
             response = await self._respond(request)
         except InteropError as error:
             response = http_error(error)
-        except Exception:
-            logger.exception("a FHIR request failed")
+        except Exception as error:  # its text may hold what was sent, so only its kind and place are logged
+            logger.error("a FHIR request failed: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
             response = http_error(InteropError("this server made a mistake; it is in its log"))
         if request.method == "HEAD":
             response.body = b""
@@ -68,11 +69,13 @@ class FhirDoor:
         plan: Plan | None = None
         try:
             target = resolve(request.method, segments)
-            call = replace(call, interaction=target.interaction, type=target.type, id=target.id, version=target.version)
-            call = replace(call, params=query_params(query))
-            asked = wanted(request, call.params)
-            if call.interaction == "bundle":
-                call = replace(call, interaction="transaction")  # until the Bundle says that it is a batch
+            name = (
+                "transaction" if target.interaction == "bundle" else target.interaction
+            )  # until it says it is a batch
+            params = query_params(query)
+            call = Call(name, target.type, target.id, target.version, params, query)
+            asked = wanted(request, params)
+            if target.interaction == "bundle":
                 plan = await self._plan(request)
             else:
                 call = await self._with_body(request, call)

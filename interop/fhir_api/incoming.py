@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -29,17 +30,19 @@ class Wanted:
 def wanted(request: Request, params: tuple[tuple[str, str], ...]) -> Wanted:
     """What Accept, ``_format``, ``_pretty`` and Prefer ask for; 406 for a format that is not JSON."""
     given = dict(params)
-    if "_format" in given:
-        formats = [given["_format"].replace(" ", "+")]  # the + of fhir+json, where nobody escaped it
-    else:
-        formats = request.headers.get("accept", "*/*").split(",")
-    if not any(_is_json(each) for each in formats):
+    formats = given.get("_format", "").replace(" ", "+")  # the + of fhir+json, where nobody escaped it
+    if not _takes_json(formats or request.headers.get("accept", "*/*")):
         raise UnsupportedError("answers are application/fhir+json, for FHIR 4.0", status=406)
     prefer = re.search(
         r"\breturn\s*=\s*\"?(minimal|representation|OperationOutcome)\b", request.headers.get("prefer", "")
     )
     returns = prefer[1] if prefer else "representation"
     return Wanted(given.get("_pretty") == "true", returns, prefer is not None)
+
+
+@lru_cache(maxsize=256)
+def _takes_json(accept: str) -> bool:
+    return any(_is_json(each) for each in accept.split(","))
 
 
 def _is_json(media_range: str) -> bool:

@@ -45,10 +45,12 @@ class Queue(Unit):
 
     def claim_jobs(self, kinds: Sequence[str] | None, limit: int, lease: float) -> list[Job]:
         """Take up to this many due jobs for ``lease`` seconds, oldest first."""
-        chosen = "" if kinds is None else f" AND j.kind IN ({', '.join('?' for _ in kinds)})"
         if kinds is not None and not kinds:
             return []
-        statement = sql.JOB_CLAIM[self.session.dialect].replace("{kinds}", chosen)
+        dialect = self.session.dialect
+        marks = ", ".join("?" for _ in kinds or ())
+        chosen = "" if kinds is None else sql.JOB_OF_KINDS[dialect].format(marks=marks)
+        statement = sql.JOB_CLAIM[dialect].replace("{kinds}", chosen)
         until = self._now + int(lease * _SECOND)
         claimed = self.session.rows(statement, (until, self._now, self._now, *(kinds or ()), limit))
         return [_job(row) for row in sorted(claimed)]
@@ -61,7 +63,10 @@ class Queue(Unit):
         """Put it back, due in ``delay`` seconds; False where the claim was lost meanwhile."""
         due = self._now + int(delay * _SECOND)
         self.enqueued = True
-        return self.session.run(sql.JOB_RETRY, (due, plain(error), job.id, job.attempt)) > 0
+        held = self.session.run(sql.JOB_RETRY, (due, plain(error), job.id, job.attempt)) > 0
+        if held:  # those behind it wait as long; else every claim would walk past all of them
+            self.session.run(sql.JOB_HOLD, (due, job.kind, job.key, job.id, due))
+        return held
 
     def bury_job(self, job: Job, error: str) -> bool:
         """Give up: a dead letter that only replay wakes; those behind it go on. False where the claim was lost."""

@@ -82,10 +82,10 @@ def date_condition(value: DateValue, low: str, high: str) -> Condition:
             return below
         case "gt":
             return above
-        case "le":
-            return either((below, contained))
-        case "ge":
-            return either((above, contained))
+        case "le":  # below, or contained
+            return either((below, Condition(f"{high} <= ?", (value.high,))))
+        case "ge":  # above, or contained
+            return either((above, Condition(f"{low} >= ?", (value.low,))))
         case "sa":
             return Condition(f"{low} >= ?", (value.high,))
         case "eb":
@@ -93,6 +93,27 @@ def date_condition(value: DateValue, low: str, high: str) -> Condition:
         case "ap":
             return Condition(f"{low} < ? AND {high} > ?", (value.high, value.low))
     raise UnsupportedError(f"the date prefix {value.prefix!r} is not offered", issue_code="not-supported")
+
+
+def moment_condition(value: DateValue, column: str) -> Condition:
+    """The same for an instant of ours, [t, t + 1 ms), as a range of t that an index over t serves."""
+    low, high = value.low, value.high - MILLISECOND
+    match value.prefix:
+        case "eq":
+            return Condition(f"{column} >= ? AND {column} <= ?", (low, high))
+        case "le":
+            return Condition(f"{column} <= ?", (max(low - 1, high),))
+        case "ge":
+            return Condition(f"{column} >= ?", (min(low, high + 1),))
+        case "gt":
+            return Condition(f"{column} > ?", (high,))
+        case "eb":
+            return Condition(f"{column} <= ?", (low - MILLISECOND,))
+        case "ap":
+            return Condition(f"{column} > ? AND {column} < ?", (low - MILLISECOND, value.high))
+        case "ne":
+            return Condition(f"{column} < ? OR {column} > ?", (low, high))
+    return date_condition(value, column, column)  # lt and sa ask for the beginning only
 
 
 def token_condition(values: Iterable[TokenValue]) -> Condition:
@@ -187,20 +208,28 @@ class Search(Resources):
     def _plan(self, query: Query) -> Plan:
         where = [Condition("r.type = ?", (query.type,)), Condition("r.deleted = 0")]
         indexed: list[IndexCondition] = []
-        by_id = False
+        few: Condition | None = None
         for clause in query.clauses:
             if clause.kind == "id":
-                where.append(one_of("r.id", (str(value) for value in clause.values)))
-                by_id = True
+                ids = one_of("id", (str(value) for value in clause.values))
+                few = Condition(f"SELECT pk FROM resource WHERE type = ? AND {ids.sql}", (query.type, *ids.values))  # noqa: S608
+                where.append(Condition(f"r.{ids.sql}", ids.values))
             elif clause.kind == "last-updated":
-                where.append(either(_updated(value) for value in clause.values if isinstance(value, DateValue)))
+                where.append(
+                    either(
+                        moment_condition(value, "r.last_updated")
+                        for value in clause.values
+                        if isinstance(value, DateValue)
+                    )
+                )
             else:
                 indexed.append(index_condition(query.type, clause))
-        start = None if by_id else self._start(indexed)
+        start = self._start(indexed) if few is None else None
         where.extend(condition.exists() for condition in indexed if condition is not start)
-        if start is None:
+        if start is not None:
+            few = start.pks()
+        if few is None:
             return Plan(Condition("resource r"), tuple(where))
-        few = start.pks()
         # CROSS JOIN: SQLite then walks the few and looks each resource up, never the other way round
         where.append(Condition("r.pk = d.pk"))
         return Plan(Condition(f"({few.sql}) d CROSS JOIN resource r", few.values), tuple(where))
@@ -254,7 +283,3 @@ def cut_page(
     following = paging.write_token(position_of(page[-1])) if more or backwards else None
     before = paging.write_token(position_of(page[0]), backwards=True) if (more if backwards else continued) else None
     return page, following, before
-
-
-def _updated(value: DateValue) -> Condition:
-    return date_condition(value, "r.last_updated", f"(r.last_updated + {MILLISECOND})")

@@ -77,7 +77,7 @@ def unstorable() -> MalformedError:
 
 
 def _question(sql: str) -> str:
-    if not sql.lstrip().startswith(("SELECT", "WITH")) or sql.endswith("FOR UPDATE"):
+    if not sql.lstrip().startswith(("SELECT", "WITH", "EXPLAIN")) or sql.endswith("FOR UPDATE"):
         raise _writing()
     return sql
 

@@ -128,6 +128,10 @@ _DUE = """
     AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)
     ORDER BY j.run_at, j.id LIMIT ?"""
 _CLAIM = "UPDATE job SET lease_until = ?, attempt = attempt + 1 WHERE id IN ({due}) RETURNING " + _JOB_FIELDS
+JOB_OF_KINDS = {  # SQLite: +, so that the jobs are walked by when they are due and not all of a kind sorted
+    "sqlite": " AND +j.kind IN ({marks})",
+    "postgresql": " AND j.kind IN ({marks})",
+}
 JOB_CLAIM = {
     "sqlite": _CLAIM.replace("{due}", _DUE),
     "postgresql": _CLAIM.replace("{due}", _DUE + " FOR UPDATE OF j SKIP LOCKED"),
@@ -136,6 +140,8 @@ JOB_FINISH = "DELETE FROM job WHERE id = ? AND attempt = ? AND state = 'ready' A
 JOB_RETRY = """
     UPDATE job SET run_at = ?, lease_until = 0, last_error = ?
     WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
+JOB_HOLD = """
+    UPDATE job SET run_at = ? WHERE kind = ? AND key = ? AND state = 'ready' AND id > ? AND run_at < ?"""
 JOB_BURY = """
     UPDATE job SET state = 'dead', lease_until = 0, last_error = ?
     WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
@@ -143,7 +149,9 @@ JOB_EXTEND = "UPDATE job SET lease_until = ? WHERE id = ? AND attempt = ? AND st
 JOB_REPLAY = "UPDATE job SET state = 'ready', run_at = ?, lease_until = 0 WHERE id = ? AND state = 'dead'"
 JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' ORDER BY id DESC LIMIT ?"
 JOB_NEXT_DUE = """
-    SELECT min(CASE WHEN lease_until > run_at THEN lease_until ELSE run_at END) FROM job WHERE state = 'ready'"""
+    SELECT min(CASE WHEN j.lease_until > j.run_at THEN j.lease_until ELSE j.run_at END) FROM job j
+    WHERE j.state = 'ready' AND NOT EXISTS
+    (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)"""
 JOB_COUNTS = """
     SELECT CASE WHEN state = 'dead' THEN 'dead' WHEN lease_until > ? THEN 'running' WHEN run_at > ? THEN 'waiting'
     ELSE 'ready' END AS stand, count(*) FROM job GROUP BY 1"""

@@ -21,11 +21,10 @@ from interop.store import statements as sql
 from interop.store.messages import plain
 from interop.store.rows import Page, Stored
 from interop.store.searching import (
-    MILLISECOND,
     Condition,
     cut_page,
-    date_condition,
     either,
+    moment_condition,
     one_of,
     string_condition,
     token_condition,
@@ -161,7 +160,7 @@ def _audit_condition(clause: Clause) -> Condition:
 
 def _recorded(value: Any) -> Condition:
     assert isinstance(value, DateValue)
-    return date_condition(value, "a.recorded", f"(a.recorded + {MILLISECOND})")
+    return moment_condition(value, "a.recorded")
 
 
 def _by_id(value: Any) -> Condition:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BOOKS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SCRIPTS = [ROOT / name for name in ("Makefile", "Dockerfile", "docker-compose.yml", ".ci/run")]
 TEST_VARIABLES = {"INTEROP_CORPUS"}
+HTTP_DOORS = ("fhir_api", "dicomweb", "viewer", "imaging_api", "console", "auth", "health")
 Command = TyperCommand | TyperGroup
 
 
@@ -140,6 +141,18 @@ def test_every_setting_is_on_its_page() -> None:
     for name, field in Settings.model_fields.items():
         assert f"| `INTEROP_{name.upper()}` | `{name}` |" in page
         assert field.description, name
+
+
+def test_every_route_is_documented() -> None:
+    """Paths as the doors declare them, read from their source, so that a new one is noticed."""
+    page = (ROOT / "docs/reference/api.md").read_text()
+    sources = [path for door in HTTP_DOORS for path in (ROOT / "interop" / door).rglob("*.py")]
+    declared = {route for path in sources for route in re.findall(r'\bRoute\(\s*f?"([^"]+)"', path.read_text())}
+    declared -= {"/{path:path}", "/fhir"}  # the viewer's files, and the base that stands for what is below it
+    assert len(declared) > 12
+    for route in declared:
+        path = route.replace("{ROOT}/{{rest:path}}", "/dicom-web/{path}").replace(":path}", "}")
+        assert f"{path}`" in page, route
 
 
 @pytest.mark.parametrize("page", BOOKS, ids=shown)

@@ -74,6 +74,17 @@ async def test_a_retry_comes_back_when_due_with_its_error(store: Store) -> None:
     assert due - again.created > timedelta(minutes=59)
 
 
+async def test_those_behind_a_retry_are_not_walked_past_at_every_claim(store: Store) -> None:
+    for _ in range(3):
+        await enqueue(store, "a")
+    (job,) = await store.claim(None, 10, 30)
+    await store.retry(job, "no answer", 3600)
+    due = await store.view(lambda tx: tx.next_due())
+    assert due is not None
+    assert due - job.created > timedelta(minutes=59)
+    assert (await store.stats()).jobs["waiting"] == 3
+
+
 async def test_a_lease_that_ran_out_is_fenced_off(store: Store) -> None:
     await enqueue(store, "a")
     (lost,) = await store.claim(None, 1, 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
+import sqlite3
 from datetime import tzinfo
 from typing import Any
 
@@ -17,7 +19,7 @@ from interop.access.agent import system_agent
 from interop.errors import MalformedError, UnsupportedError
 from interop.fhir.query import Clause, DateValue, IndexRow, Query, ReferenceValue, TokenValue
 from interop.store import Page, Store, Tx, open_store
-from interop.store.searching import FEW
+from interop.store.searching import FEW, Condition, date_condition, moment_condition
 
 AGENT = system_agent("test")
 PREFIXES = ("eq", "ne", "lt", "le", "gt", "ge", "sa", "eb", "ap")
@@ -271,3 +273,59 @@ async def test_a_count_of_nothing_still_totals(store: Store) -> None:
     await asyncio.gather(*(add(store) for _ in range(3)))
     page = await store.view(lambda tx: tx.search(Query("Basic", count=0, total=True)))
     assert (page.rows, page.next, page.total) == ([], None, 3)
+
+
+def test_instants_of_ours_stand_like_any_date() -> None:
+    """The conditions on one column say the same as those on a range of one millisecond."""
+    connection = sqlite3.connect(":memory:")
+
+    def holds(condition: Condition) -> bool:
+        return bool(connection.execute(f"SELECT {condition.sql}", condition.values).fetchone()[0])
+
+    begins, lengths, moments = range(-2000, 4500, 500), (1, 1000, 2000), (0, 1000, 2000)
+    for prefix, begin, length, moment in itertools.product(PREFIXES, begins, lengths, moments):
+        value = DateValue(prefix, begin, begin + length)
+        wide = date_condition(value, str(moment), str(moment + 1000))
+        assert holds(moment_condition(value, str(moment))) == holds(wide), (value, moment)
+    connection.close()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_searches_begin_where_few_are(store: Store) -> None:
+    """SQLite has no statistics here, so the order of the walk is ours to say."""
+    plans = await store.view(_plans)
+    assert "resource_identity (type=? AND id=?)" in plans["id"]
+    assert "token_index USING PRIMARY KEY (type=? AND param=? AND value=?)" in plans["identifier"]
+    assert "SEARCH r USING INTEGER PRIMARY KEY" in plans["identifier"]
+    assert "resource_updated (type=? AND last_updated>?" in plans["updated"]
+    assert "audit_patient (patient=? AND recorded>?" in plans["audit"]
+
+
+def _plans(tx: Tx) -> dict[str, str]:
+    since = DateValue("ge", 1000, 2000)
+    queries = {
+        "id": Query("Basic", (Clause("_id", "id", ("a", "b")),)),
+        "identifier": Query("Basic", (token(None, "1", "identifier"), token(None, "2", "status"))),
+        "updated": Query("Basic", (Clause("_lastUpdated", "last-updated", (since,)),)),
+        "audit": Query(
+            "AuditEvent",
+            (
+                Clause("patient", "reference", (ReferenceValue("Patient", "p"),)),
+                Clause("date", "date", (since,)),
+                Clause("date", "date", (DateValue("le", 3000, 4000),)),
+            ),
+        ),
+    }
+    explained: dict[str, str] = {}
+    ask = tx.session.rows
+
+    for name, query in queries.items():
+
+        def explain(sql: str, values: Any = (), name: str = name) -> list[tuple[Any, ...]]:
+            steps = ask(f"EXPLAIN QUERY PLAN {sql}", values)
+            explained[name] = explained.get(name, "") + "\n".join(step[3] for step in steps)
+            return ask(sql, values)
+
+        tx.session.rows = explain  # type: ignore[method-assign]
+        tx.search(query)
+    return explained
