@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from traceback import format_tb
 from typing import NoReturn
 
 from starlette.requests import Request
@@ -48,8 +49,8 @@ class FhirDoor:
             response = await self._respond(request)
         except InteropError as error:
             response = http_error(error)
-        except Exception:
-            logger.exception("a FHIR request failed")
+        except Exception as error:  # its text may hold what was sent, so only its kind and place are logged
+            logger.error("a FHIR request failed: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
             response = http_error(InteropError("this server made a mistake; it is in its log"))
         if request.method == "HEAD":
             response.body = b""

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from interop.mapping.rows import TableError, check_keys
+from interop.mapping.uris import is_uri
 
 _LOCAL = "urn:interop:ns:"
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
@@ -74,7 +75,7 @@ class Authorities:
                 return f"urn:oid:{universal}"
             if kind in ("UUID", "GUID") and _UUID.match(universal):
                 return f"urn:uuid:{universal.lower()}"
-            if kind == "URI" and ":" in universal:
+            if kind == "URI" and is_uri(universal):
                 return universal
         name = namespace or universal
         if name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,14 @@ def converter(*tables: str) -> Callable[[Converter], Converter]:
         return function
 
     return register
+
+
+_UNSAID = re.compile(r"[\s\x00-\x1f]+")
+
+
+def code_of(text: str) -> str:
+    """The text as a FHIR code: no blanks around it, single ones inside (R4 datatypes.html#code)."""
+    return text if text.isalnum() else _UNSAID.sub(" ", text).strip()
 
 
 def compact(**elements: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from interop.hl7.message import Value
 from interop.mapping.context import Contained, Context
-from interop.mapping.converters import compact, converter
+from interop.mapping.converters import code_of, compact, converter
 from interop.mapping.identifiers import authority, identifier_type
 from interop.mapping.times import dtm
-from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, local_code_system
+from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, is_uri, local_code_system
 
 
 @converter()
@@ -157,6 +157,7 @@ def _single(value: Value, first: int, context: Context, text: str) -> dict[str, 
 
 def _coding(value: Value, first: int, context: Context) -> dict[str, Any] | None:
     code, display, system = value.texts(first + 2)[first - 1 :]
+    code = code_of(code)
     if not code:
         return None
     return compact(system=coding_system(system, context), code=code, display=display)
@@ -171,7 +172,7 @@ def coding_system(name: str, context: Context) -> str | None:
         return found.target
     if name.upper().startswith("HL7") and name[3:].isdigit() and len(name) == 7:
         return f"http://terminology.hl7.org/CodeSystem/v2-{name[3:]}"
-    if ":" in name:
+    if is_uri(name):
         return name
     return local_code_system(context.sender, name)
 

@@ -7,7 +7,6 @@ said in FHIR is an Issue beside the result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -15,51 +14,15 @@ from interop.errors import InvalidContentError, Issue, UnmappedCodeError, Unsupp
 from interop.fhir.query import Identity
 from interop.hl7.message import Message, OrderGroup, Segment, parse, sender_of
 from interop.mapping.context import Context
+from interop.mapping.controls import without_controls
 from interop.mapping.inbound import CompiledRow, Scope
+from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
 from interop.mapping.observations import Result, results_of
 from interop.mapping.tables import CompiledMessage, SiteRules, Tables
 from interop.mapping.targets import Draft
 from interop.mapping.times import dtm
 
-
-@dataclass(frozen=True, slots=True)
-class MappedOrder:
-    """One ORC with its OBR. ``service_request`` has no id, subject or status: those are the workflow's."""
-
-    control: str  # ORC-1
-    event: str  # of the lifecycle: new change hold release cancel discontinue complete arrived start entered-in-error
-    service_request: dict[str, Any]
-    index: int  # which ORC, from 1
-
-
-@dataclass(frozen=True, slots=True)
-class MappedReport:
-    """One OBR of a result message. ``report`` has no id, subject, basedOn or result."""
-
-    control: str | None
-    report: dict[str, Any]
-    observations: tuple[dict[str, Any], ...]
-    placer: Identity | None
-    filler: Identity | None
-    accession: Identity | None
-    study_uid: str | None
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What a message became.
-
-    ``cleared``: elements that the sender asks to empty (``""``), as ``Patient.maritalStatus``. The issues are those of
-    the mapping; ``Message.issues`` has those of the reading.
-    """
-
-    type: str
-    patient: dict[str, Any] | None
-    orders: tuple[MappedOrder, ...]
-    reports: tuple[MappedReport, ...]
-    issues: tuple[Issue, ...]
-    cleared: tuple[str, ...] = ()
+__all__ = ["Mapped", "MappedOrder", "MappedReport", "map_message", "read_message"]
 
 
 def read_message(raw: bytes, tables: Tables) -> Message:
@@ -101,7 +64,8 @@ def map_message(
             reports.append(_report(group, scope, table, context))
     _check_required(message, table)
     issues = (*context.issues, *_unread(message, table))
-    return Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
+    mapped = Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
+    return without_controls(message, mapped)
 
 
 def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
@@ -132,7 +96,7 @@ def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedErr
 def _check_required(message: Message, table: CompiledMessage) -> None:
     present = {segment.name for segment in message.segments}
     for name in sorted(table.required - present):
-        raise InvalidContentError(f"a {message.type} needs a {name} segment", location=name, hl7_code="100")
+        raise InvalidContentError(f"{message.type} needs a {name} segment", location=name, hl7_code="100")
 
 
 def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
@@ -166,16 +130,19 @@ def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context:
 
 def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> MappedOrder:
     orc = group.first("ORC")
+    obr = group.first("OBR")
     if orc is None:
-        obr = group.first("OBR")
         where = obr.location if obr else "ORC"
         raise InvalidContentError("an order needs an ORC segment before its OBR", location=where, hl7_code="100")
     control = orc.value(1).text().strip()
     event = _event(orc, control, context)
-    if event == "new" and group.first("OBR") is None:
+    if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
     _note_repeated(group, context)
-    return MappedOrder(control, event, run(table.order, "ServiceRequest", scope, context), group.index)
+    resource = run(table.order, "ServiceRequest", scope, context)
+    if event == "new" and obr is not None and "code" not in resource:
+        raise InvalidContentError("a new order says what is ordered", location=f"{obr.location}-4", hl7_code="101")
+    return MappedOrder(control, event, resource, group.index)
 
 
 def _event(orc: Segment, control: str, context: Context) -> str:

@@ -15,8 +15,9 @@ from interop.fhir import names
 from interop.fhir.json import DecimalText
 from interop.hl7.message import Value
 from interop.mapping.context import Context
-from interop.mapping.converters import compact, converter
+from interop.mapping.converters import code_of, compact, converter
 from interop.mapping.datatypes import coding_system
+from interop.mapping.uris import is_uri
 
 _NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d+)?|\.\d+|\d+\.)\Z", re.ASCII)
 _COMPARATORS = ("<", "<=", ">", ">=")
@@ -40,8 +41,8 @@ def unit(value: Value, context: Context) -> dict[str, Any]:
     if not code:
         return compact(unit=text)
     uri = coding_system(system, context) if system else None
-    if uri == names.UCUM:
-        return {"unit": text or code, "system": uri, "code": code}
+    if uri == names.UCUM and code_of(code):
+        return {"unit": text or code, "system": uri, "code": code_of(code)}
     return {"unit": text or code}
 
 
@@ -170,6 +171,7 @@ def _content(encoding: str, data: str) -> str | None:
     return base64.b64encode(data.encode()).decode() if encoding.upper() in ("A", "") else None
 
 
+_MIME = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
 _MEDIA = {"AP": "application", "TEXT": "text", "TX": "text", "FT": "text", "IM": "image", "AU": "audio"}  # table 0191
 _SUBTYPES = {"JPG": "jpeg", "TIF": "tiff", "PLAIN": "plain", "RTF": "rtf", "OCTET-STREAM": "octet-stream"}
 
@@ -177,18 +179,22 @@ _SUBTYPES = {"JPG": "jpeg", "TIF": "tiff", "PLAIN": "plain", "RTF": "rtf", "OCTE
 def media_type(kind: str, subtype: str) -> str:
     """A MIME type of ED.2 and ED.3, which senders fill with table 0191 codes, MIME names or mixtures."""
     if "/" in kind:
-        return kind.lower()
-    if subtype.upper() == "PDF":
-        return "application/pdf"
-    main = _MEDIA.get(kind.upper(), kind.lower() or "application")
-    return f"{main}/{_SUBTYPES.get(subtype.upper(), subtype.lower()) or 'octet-stream'}"
+        named = kind.lower()
+    elif subtype.upper() == "PDF":
+        named = "application/pdf"
+    else:
+        main = _MEDIA.get(kind.upper(), kind.lower() or "application")
+        named = f"{main}/{_SUBTYPES.get(subtype.upper(), subtype.lower()) or 'octet-stream'}"
+    return named if _MIME.match(named) else "application/octet-stream"
 
 
 @converter()
 def rp_to_attachment(value: Value, context: Context) -> dict[str, Any] | None:
     """RP (2.A.65): pointer^application^type^subtype."""
     pointer = value.text(1).strip()
-    if not pointer:
+    if not is_uri(pointer):
+        if pointer:
+            context.unmapped("not a URI; the attachment was left out", value.location)
         return None
     kind = media_type(value.text(3).strip(), value.text(4).strip()) if value.text(3) or value.text(4) else ""
     return compact(contentType=kind, url=pointer, title=value.segment.value(3).text(2).strip())

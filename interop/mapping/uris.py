@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from interop.fhir import names
@@ -22,6 +23,12 @@ TYPE_SYSTEMS = {  # identifier types in targets and sources, by their code syste
     **dict.fromkeys(("RPID", "SPSID"), names.IDENTIFIER_TYPES),
 }
 _LOCAL_CODES = "urn:interop:codes:"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20\x7f]+\Z")
+
+
+def is_uri(text: str) -> bool:
+    """Whether it is an absolute URI that FHIR takes as it is (RFC 3986)."""
+    return _URI.match(text) is not None
 
 
 def local_code_system(sender: str, name: str) -> str:

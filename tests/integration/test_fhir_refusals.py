@@ -143,10 +143,14 @@ async def test_unavailable_says_when_to_come_back(store: Store) -> None:
         assert refused.json()["issue"][0]["code"] == "transient"
 
 
-async def test_a_mistake_of_ours_is_an_operation_outcome_that_tells_nothing(store: Store) -> None:
+async def test_a_mistake_of_ours_tells_nothing_to_the_client_and_no_payload_to_the_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     async with client(store, writer=Refusing(ZeroDivisionError("secret"))) as http:
         refused = await http.post("Patient", json=patient())
         assert refused.status_code == 500
         assert "secret" not in refused.text
+        assert "secret" not in caplog.text
+        assert "ZeroDivisionError" in caplog.text
         assert refused.json()["issue"][0]["code"] == "exception"
         assert (await http.get("Patient?_summary=count")).json()["total"] == 0

@@ -42,6 +42,7 @@ def mapped(text: str) -> Mapped:
         (ORM + PID + "ORC|AF|PL1\r", UnsupportedError, "ORC-1", "AR", "103"),
         (ORM + PID + PID + "ORC|NW|PL1\r" + OBR, UnsupportedError, "PID[2]", "AR", "207"),
         (ORM + 'PID|1||""\rORC|NW|PL1\r' + OBR, InvalidContentError, "PID-3", "AE", "101"),
+        (ORM + PID + "ORC|NW|PL1\rOBR|1|PL1\r", InvalidContentError, "OBR-4", "AE", "101"),
         (ORU + PID, InvalidContentError, "OBR", "AE", "100"),
         (ORU + PID + "ORC|RE|PL1\r", InvalidContentError, "ORC", "AE", "100"),
         (ORU + PID + "OBR|1\r", InvalidContentError, "OBR-4", "AE", "101"),
