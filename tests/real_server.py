@@ -83,12 +83,13 @@ class RealServer:
             if self.process is None or self.process.poll() is not None:
                 raise AssertionError(f"the server ended:\n{self.log()[-3000:]}")
             try:
-                answer = httpx.get(self.settings.base_url + path, timeout=5, trust_env=False)
+                answer = http.get(path)
             except httpx.TransportError:
                 return None
             return answer if answer.status_code == status else None
 
-        answer: httpx.Response = eventually(f"{path} answers {status}", answered, seconds)
+        with httpx.Client(base_url=self.settings.base_url, timeout=5, trust_env=False, verify=False) as http:
+            answer: httpx.Response = eventually(f"{path} answers {status}", answered, seconds)
         return answer
 
     def kill(self) -> None:
