@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -107,6 +108,7 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
         orthanc.http_port,
         orthanc.dicom_port,
     )
+    watch = asyncio.create_task(orthanc.watch(), name="orthanc")  # one that ends by itself is started again
     try:
         yield settings.model_copy(
             update={
@@ -117,6 +119,8 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
             }
         )
     finally:
+        watch.cancel()  # first: it may be about to start another
+        await asyncio.gather(watch, return_exceptions=True)
         await orthanc.stop()
 
 
