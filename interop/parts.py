@@ -97,9 +97,10 @@ def archive_url(settings: Settings) -> str:
 
 
 def overlay(settings: Settings) -> dict[str, Any] | None:
-    return (
-        None if settings.orthanc_config is None else read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
-    )
+    """What the site lays over the generated configuration of Orthanc, if anything."""
+    if settings.orthanc_config is None:
+        return None
+    return read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
 
 
 @asynccontextmanager
