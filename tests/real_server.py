@@ -1,4 +1,4 @@
-"""The real server as a child process: its own data directory, free ports, its real doors, and its end by its own pid."""
+"""The real server as a child process: its own data directory, free ports, real doors; ended by its own pid."""
 
 from __future__ import annotations
 
