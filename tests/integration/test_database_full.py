@@ -59,7 +59,10 @@ def test_a_full_database_refuses_at_both_doors_and_goes_on_with_more_room(small:
     assert refusal.headers["content-type"] == "application/fhir+json"
     outcome = refusal.json()
     assert outcome["resourceType"] == "OperationOutcome"
-    assert (outcome["issue"][0]["code"], outcome["issue"][0]["details"]["text"]) == ("transient", "the database is full")
+    assert (outcome["issue"][0]["code"], outcome["issue"][0]["details"]["text"]) == (
+        "transient",
+        "the database is full",
+    )
 
     acknowledged: list[str] = []
     for number in range(200):  # a smaller thing may still have found room
