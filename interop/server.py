@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -22,6 +23,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from interop.archive_feed import ArchiveFeed
+from interop.audit.resource import Observer, to_resource
 from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
@@ -115,7 +117,9 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
     async with contextlib.AsyncExitStack() as stack:
         try:
             rules = site(settings)
-            store = await open_store(settings.database, zone=settings.zone)
+            observer = Observer(url=f"{settings.base_url}/fhir")
+            trail = partial(to_resource, observer=observer)
+            store = await open_store(settings.database, zone=settings.zone, audit_resource=trail)
         except ValueError as error:  # a row of a table, a URL: the text says which
             raise StartError(str(error)) from error
         stack.push_async_callback(store.close)

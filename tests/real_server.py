@@ -1,4 +1,4 @@
-"""The real server as a child process: its own data directory, free ports, real doors; ended by its own pid."""
+"""The real server as a child process: own data directory, free ports, its real doors, and its end by its own pid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,17 +171,34 @@ class RealServer:
         return asyncio.run(look())
 
     def counts(self) -> dict[str, int]:
-        """How many there are of everything that a request may leave behind."""
+        """How many there are of everything that a request may leave behind, once the worklist equals the database."""
         kinds = {kind: self.http.get(f"/fhir/{kind}?_summary=count").json()["total"] for kind in KINDS}
-        return {**kinds, "worklist": len(self.worklist())}
+        planned = self.read(lambda tx: sum(len(row.stations) for row in tx.find_orders(scheduled=True, limit=10_000)))
+        eventually("the worklist equals the database", lambda: len(self.worklist_files()) == planned, 30)
+        return {**kinds, "worklist": planned}
+
+    def worklist_files(self) -> list[Path]:
+        """The files that modalities are shown."""
+        return sorted(self.settings.worklist.glob("*.wl"))
 
     def worklist(self) -> Counter[tuple[str, str]]:
         """How many worklist files there are of each accession number and station."""
-        items: Counter[tuple[str, str]] = Counter()
-        for path in sorted(self.settings.worklist.glob("*.wl")):
-            item = pydicom.dcmread(path)
-            items[item.AccessionNumber, item.ScheduledProcedureStepSequence[0].ScheduledStationAETitle] += 1
-        return items
+        return Counter((item.AccessionNumber, _step(item).ScheduledStationAETitle) for item in self._items())
+
+    def starts(self, accession: str) -> list[str]:
+        """When the worklist plans the steps of an order."""
+        own = (item for item in self._items() if item.AccessionNumber == accession)
+        return [str(_step(item).ScheduledProcedureStepStartTime) for item in own]
+
+    def _items(self) -> Iterator[pydicom.Dataset]:
+        for path in self.worklist_files():
+            with suppress(FileNotFoundError):  # taken away after it was listed
+                yield pydicom.dcmread(path)
+
+
+def _step(item: pydicom.Dataset) -> pydicom.Dataset:
+    step: pydicom.Dataset = item.ScheduledProcedureStepSequence[0]
+    return step
 
 
 def accession_of(order: dict[str, Any]) -> str:
