@@ -117,11 +117,9 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
     async with contextlib.AsyncExitStack() as stack:
         try:
             rules = site(settings)
-            observer = Observer(url=f"{settings.base_url}/fhir")
-            trail = partial(to_resource, observer=observer)
-            store = await open_store(settings.database, zone=settings.zone, audit_resource=trail)
-        except ValueError as error:  # a row of a table, a URL: the text says which
+        except ValueError as error:  # a table, the receivers: the text names file and row
             raise StartError(str(error)) from error
+        store = await _opened(settings)
         stack.push_async_callback(store.close)
         username, password = archive_credentials(settings)
         archive = OrthancClient(archive_url(settings), username, password or "")
@@ -135,7 +133,7 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
             listener = MllpListener(
                 store, rules, settings.mllp_host, settings.mllp_port, settings.mllp_peers, limits=limits
             )
-            with _port_named("INTEROP_MLLP_PORT", settings.mllp_port):
+            with _listening("MLLP", settings.mllp_host, settings.mllp_port):
                 await listener.start()
             stack.push_async_callback(listener.stop)
             rooms.listener = listener
@@ -203,7 +201,7 @@ class _HttpServer(uvicorn.Server):
 async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     """The http role: uvicorn on its own socket, without its signal handlers."""
     settings = rooms.settings
-    with _port_named("INTEROP_HTTP_PORT", settings.http_port):
+    with _listening("HTTP", settings.http_host, settings.http_port):
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
     relay_username, relay_password = archive_credentials(settings)
     relay = Relay(archive_url(settings), relay_username, relay_password)
@@ -243,22 +241,31 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
 
 
 @contextlib.contextmanager
-def _port_named(setting: str, port: int) -> Iterator[None]:
+def _listening(protocol: str, host: str, port: int) -> Iterator[None]:
+    """Say in whose way a listener is, and which setting is to be changed."""
     try:
         yield
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        holder = holder_of(port)
-        held = f" by {holder}" if holder else ""
-        raise StartError(f"port {port} is in use{held}: stop that, or set {setting}") from error
+        setting = f"INTEROP_{protocol}_PORT"
+        if error.errno == errno.EADDRINUSE:
+            holder = holder_of(port)
+            held = f" by {holder}" if holder else ""
+            raise StartError(f"port {port} is in use{held}: stop that, or set {setting}") from error
+        if error.errno == errno.EACCES:
+            raise StartError(f"port {port} needs rights that this user lacks: set {setting} to 1024 or more") from error
+        raise StartError(f"INTEROP_{protocol}_HOST={host} is no address of this machine") from error
+
+
+async def _opened(settings: Settings) -> Store:
+    trail = partial(to_resource, observer=Observer(url=f"{settings.base_url}/fhir"))
+    try:
+        return await open_store(settings.database, zone=settings.zone, audit_resource=trail)
+    except ValueError as error:
+        raise StartError(f"INTEROP_DATABASE_URL: {error}") from error
 
 
 async def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; the revision that it is at then."""
-    try:
-        store = await open_store(settings.database, zone=settings.zone, migrate=True)
-    except ValueError as error:
-        raise StartError(f"INTEROP_DATABASE_URL: {error}") from error
+    store = await _opened(settings)
     await store.close()
     return SCHEMA
