@@ -158,6 +158,16 @@ class SqliteStore(Store):
         self._scheduled = False
         self._closed = False
         self._careful = 0  # groups that still use savepoints
+        self._release_jobs(self._connection)
+
+    def _release_jobs(self, connection: sqlite3.Connection) -> None:
+        """Since the lock is ours, whoever had claimed a job has ended, by kill -9 perhaps: its lease is over."""
+        try:
+            connection.execute(sql.JOB_RELEASE_ALL)
+        except sqlite3.Error as error:
+            if not _is_engine_failure(error):
+                raise
+            logger.warning("jobs of a process that ended wait for their leases: %s", _name(error))
 
     async def unit(self, agent: Agent, work: Callable[[Tx], T], *, refused: Refused[T] | None = None) -> T:
         if self._closed:

@@ -146,6 +146,7 @@ JOB_BURY = """
     UPDATE job SET state = 'dead', lease_until = 0, last_error = ?
     WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
 JOB_EXTEND = "UPDATE job SET lease_until = ? WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"
+JOB_RELEASE_ALL = "UPDATE job SET lease_until = 0 WHERE state = 'ready' AND lease_until > 0"
 JOB_REPLAY = "UPDATE job SET state = 'ready', run_at = ?, lease_until = 0 WHERE id = ? AND state = 'dead'"
 JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' ORDER BY id DESC LIMIT ?"
 JOB_NEXT_DUE = """

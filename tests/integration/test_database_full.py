@@ -1,4 +1,4 @@
-"""The database is full: nothing is half stored, everyone is told, no read goes unaudited; with more room all goes on."""
+"""The database is full: nothing half stored, everyone told, no read unaudited; with more room all goes on."""
 
 from __future__ import annotations
 

@@ -147,8 +147,9 @@ def test_a_start_that_meets_the_old_one_still_closing_waits(real_server: MakeSer
     old, archive = server.process, server.archive_pid()
     assert old is not None
     old.terminate()
-    server.start()  # at once: the old one still holds the database, the ports and Orthanc's index
-    assert old.wait(10) == 0
+    server.launch()  # at once: the old one still holds the database, the ports and Orthanc's index
+    assert old.wait(30) == 0
+    server.until()
     assert gone(archive)
     assert server.archive_pid() != archive
     assert server.order("P1")["status"] == "active"
