@@ -6,7 +6,7 @@ pydicom writes what it is given and warns; a worklist item must not leave with a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -41,14 +41,17 @@ def dataset_of(attributes: Mapping[str, Any], path: str = "") -> Dataset:
         tag = tag_for_keyword(keyword)
         if tag is None:
             raise InvalidContentError(f"{path}{keyword} is no DICOM keyword")
-        vr = dictionary_VR(tag)
-        dataset.add_new(tag, vr, _element(vr, dictionary_VM(tag), value, path + keyword))
+        vr, place = dictionary_VR(tag), path + keyword
+        if vr == "SQ":
+            content: Any = [dataset_of(item, f"{place}[{index}].") for index, item in items_of(value, place)]
+        else:
+            content = checked_value(vr, dictionary_VM(tag), value, place)
+        dataset.add_new(tag, vr, content)
     return dataset
 
 
-def _element(vr: str, multiplicity: str, value: Any, place: str) -> Any:
-    if vr == "SQ":
-        return _items(value, place)
+def checked_value(vr: str, multiplicity: str, value: Any, place: str) -> Any:
+    """The value as text or whole number, several as a list, None if empty; InvalidContentError if the VR forbids it."""
     if value is None or value == "":
         return None
     several = not isinstance(value, str) and isinstance(value, Sequence)
@@ -58,12 +61,13 @@ def _element(vr: str, multiplicity: str, value: Any, place: str) -> Any:
     return values if len(values) > 1 else (values[0] if values else None)
 
 
-def _items(value: Any, place: str) -> list[Dataset]:
+def items_of(value: Any, place: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    """The items of a sequence, with their numbers."""
     if value is None:
-        return []
+        return ()
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise InvalidContentError(f"{place} is a sequence: a list of items")
-    return [dataset_of(item, f"{place}[{index}].") for index, item in enumerate(value)]
+    return enumerate(value)
 
 
 def _checked(vr: str, value: Any, place: str) -> Any:

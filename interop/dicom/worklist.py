@@ -6,16 +6,14 @@ attribute that the table returns with type 2 is written, empty where nothing is 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset, write_file_meta_info
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
+from interop.dicom.explicit_vr import element, encode
 from interop.dicom.uids import digest_uid
-from interop.dicom.values import dataset_of
 from interop.errors import InvalidContentError
 
 MODALITY_WORKLIST_FIND = "1.2.840.10008.5.1.4.31"
@@ -68,10 +66,7 @@ def worklist_bytes(attributes: Mapping[str, Any]) -> bytes:
     The same attributes give the same bytes. InvalidContentError names the keyword that is missing or wrong.
     """
     _check_required(attributes)
-    dataset = dataset_of(_completed(attributes))
-    # UTF-8 always, on a Dataset made here: pydicom encodes names by the set that stands when they are added.
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    return _part10(dataset)
+    return _part10(encode({**_completed(attributes), "SpecificCharacterSet": "ISO_IR 192"}))
 
 
 def _check_required(attributes: Mapping[str, Any]) -> None:
@@ -106,19 +101,16 @@ def _completed(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _part10(dataset: Dataset) -> bytes:
-    body = DicomBytesIO()
-    body.is_implicit_VR, body.is_little_endian = False, True
-    write_dataset(body, dataset)
-    content = body.getvalue()
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(MODALITY_WORKLIST_FIND)
-    meta.MediaStorageSOPInstanceUID = UID(digest_uid(content))
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION)
-    meta.ImplementationVersionName = "INTEROP"
-    header = DicomBytesIO()
-    header.is_implicit_VR, header.is_little_endian = False, True
-    write_file_meta_info(header, meta)
-    return b"\x00" * 128 + b"DICM" + header.getvalue() + content
+def _part10(content: bytes) -> bytes:
+    """The data set behind its preamble and file meta information (PS3.10 7.1)."""
+    meta = element(0x00020001, "OB", b"\x00\x01") + encode(
+        {
+            "MediaStorageSOPClassUID": MODALITY_WORKLIST_FIND,
+            "MediaStorageSOPInstanceUID": digest_uid(content),
+            "TransferSyntaxUID": ExplicitVRLittleEndian,
+            "ImplementationClassUID": IMPLEMENTATION,
+            "ImplementationVersionName": "INTEROP",
+        }
+    )
+    length = element(0x00020000, "UL", struct.pack("<I", len(meta)))
+    return b"\x00" * 128 + b"DICM" + length + meta + content

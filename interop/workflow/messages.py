@@ -7,7 +7,6 @@ sendings. An AE is no final answer: the same message is tried again, since our t
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +24,6 @@ from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
-_BODY = re.compile(rb"[\r\n]+")
 _REPORTED = ("warning", "error", "fatal")  # severities that an acknowledgement tells; the rest is kept beside it
 
 
@@ -38,6 +36,23 @@ class Reply:
     issues: tuple[Issue, ...] = ()
     orders: tuple[str, ...] = ()  # ServiceRequest ids
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a message is kept under: read once, asked for often."""
+
+    application: str
+    facility: str
+    control_id: str
+    type: str
+    raw: bytes
+    body_hash: str
+    peer: str
+
+    @classmethod
+    def of(cls, message: Message, peer: str) -> _Kept:
+        return cls(*message.sender, message.control_id, message.type, message.raw, hash_of(message.raw), peer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +74,31 @@ def read(site: Site, raw: bytes) -> Message:
 
 def receive(tx: Tx, site: Site, message: Message, peer: str) -> Reply:
     """Carry the message out and store it with its answer; an InteropError refuses it (see ``refuse``)."""
-    application, facility = message.sender
-    body_hash = hash_of(message.raw)
-    tx.lock(f"message:{application}|{facility}|{message.control_id}")
-    earlier = tx.find_message("in", application, facility, message.control_id)
+    kept = _Kept.of(message, peer)
+    tx.lock(f"message:{kept.application}|{kept.facility}|{kept.control_id}")
+    earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
     if earlier is not None:
-        answered = _answered(tx, earlier, body_hash, message)
+        answered = _answered(tx, earlier, kept)
         if answered is not None:
             return answered
     mapped = map_message(message, site.tables, zone=site.zone, facility=site.facility)
     done = _carry_out(tx, site, mapped)
     issues = (*message.issues, *mapped.issues, *done.issues)
     ack = _ack(tx, site, message, "AA", issues)
-    _keep(tx, message, peer, body_hash, "received", "AA", ack, issues, done.orders, earlier)
-    tx.audit(Event("hl7", message.type, "C", patient=done.patient, entity=done.entity))
+    _keep(tx, kept, "received", "AA", ack, issues, done.orders, earlier)
+    tx.audit(Event("hl7", kept.type, "C", patient=done.patient, entity=done.entity))
     return Reply("AA", ack, issues, done.orders)
 
 
 def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError) -> Reply:
     """Keep the message with its refusal; nothing of what it asked for has happened."""
-    application, facility = message.sender
-    body_hash = hash_of(message.raw)
+    kept = _Kept.of(message, peer)
     issues = (*error.issues, *message.issues)
     ack = _ack(tx, site, message, error.ack_code, issues)
-    earlier = tx.find_message("in", application, facility, message.control_id)
-    again = earlier is not None and earlier.body_hash == body_hash
-    _keep(tx, message, peer, body_hash, "refused", error.ack_code, ack, issues, (), earlier if again else None)
+    earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
+    _keep(tx, kept, "refused", error.ack_code, ack, issues, (), earlier)
     detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
-    tx.audit(Event("hl7", message.type, "C", outcome="4", detail=detail))
+    tx.audit(Event("hl7", kept.type, "C", outcome="4", detail=detail))
     if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
         tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
     return Reply(error.ack_code, ack, issues)
@@ -118,23 +130,20 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError)
 
 def hash_of(raw: bytes) -> str:
     """A hash of everything after the first segment."""
-    parts = _BODY.split(raw.strip(b"\r\n\x00 "), maxsplit=1)
-    return hashlib.sha256(parts[-1] if len(parts) > 1 else raw).hexdigest()
+    raw = raw.strip(b"\r\n\x00 ")
+    end = min((at for at in (raw.find(b"\r"), raw.find(b"\n")) if at >= 0), default=-1)
+    return hashlib.sha256(raw[end + 1 :].lstrip(b"\r\n")).hexdigest()
 
 
-def _answered(tx: Tx, earlier: MessageRow, body_hash: str, message: Message) -> Reply | None:
+def _answered(tx: Tx, earlier: MessageRow, kept: _Kept) -> Reply | None:
     """The stored answer to a repeat; None if the message is to be carried out (again)."""
-    final = earlier.ack is not None and earlier.ack_code != "AE"
-    if earlier.body_hash != body_hash:
-        if not final:
-            return None
-        raise DuplicateError(
-            f"MSH-10 {message.control_id} was used for another message", location="MSH-10", hl7_code="205"
-        )
-    if not final:
+    if earlier.ack is None or earlier.ack_code == "AE":
         return None
-    assert earlier.ack is not None
-    tx.audit(Event("hl7", message.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
+    if earlier.body_hash != kept.body_hash:
+        raise DuplicateError(
+            f"MSH-10 {kept.control_id} was used for another message", location="MSH-10", hl7_code="205"
+        )
+    tx.audit(Event("hl7", kept.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
     return Reply(earlier.ack_code or "AA", earlier.ack, repeated=True)
 
 
@@ -221,9 +230,7 @@ def _own_control_id() -> str:
 
 def _keep(
     tx: Tx,
-    message: Message,
-    peer: str,
-    body_hash: str,
+    kept: _Kept,
     state: str,
     code: str,
     ack: bytes,
@@ -231,21 +238,21 @@ def _keep(
     order_ids: tuple[str, ...],
     earlier: MessageRow | None,
 ) -> None:
+    """The message with its answer; a message that is tried again keeps its place."""
     found = [asdict(issue) for issue in issues]
     order_id = order_ids[0] if order_ids else None
-    if earlier is not None and earlier.body_hash == body_hash:
+    if earlier is not None and earlier.body_hash == kept.body_hash:
         tx.update_message(earlier.id, state=state, ack_code=code, ack=ack, issues=found, order_id=order_id)
         return
-    application, facility = message.sender
     tx.add_message(
         direction="in",
-        peer=peer,
-        application=application,
-        facility=facility,
-        control_id=message.control_id,
-        type=message.type,
-        raw=message.raw,
-        body_hash=body_hash,
+        peer=kept.peer,
+        application=kept.application,
+        facility=kept.facility,
+        control_id=kept.control_id,
+        type=kept.type,
+        raw=kept.raw,
+        body_hash=kept.body_hash,
         state=state,
         ack_code=code,
         ack=ack,

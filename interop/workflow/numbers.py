@@ -157,7 +157,8 @@ def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
     """Give the order the numbers that nobody gave it, and write them on the resource."""
     if numbers.accession and numbers.procedure_id and numbers.step_id and numbers.study_uid:
         return numbers
-    serial = f"{tx.now.astimezone(site.zone):%y}{_base_36(tx.next_number('order')):0>6}"
+    year = tx.now.astimezone(site.zone).year % 100
+    serial = f"{year:02d}{_base_36(tx.next_number('order')):0>6}"
     identifiers: list[Resource] = list(resource.get("identifier", ()))
     if numbers.accession is None:
         accession = Identity(names.accession_system(site.facility), _free_accession(tx, site, serial))

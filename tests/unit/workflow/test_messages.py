@@ -142,3 +142,10 @@ async def test_greek_survives_in_the_senders_character_set(hospital: Hospital) -
     await hospital.send(raw)
     (patient,) = await hospital.found("Patient", None, "100234")
     assert patient["name"][0]["family"] == "Παπαδόπουλος"
+
+
+async def test_what_had_to_be_guessed_while_reading_is_told(hospital: Hospital) -> None:
+    raw = orm().replace(b"\rORC|", b"\rstray words\rORC|", 1)
+    reply = await hospital.send(raw)
+    assert reply.code == "AA"
+    assert any("does not begin like a segment" in issue.text for issue in reply.issues)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -409,3 +410,23 @@ async def test_two_patients_with_one_number_of_two_authorities_stay_two(hospital
     assert len(await hospital.found("Patient", None, "5")) == 2
     assert len(await hospital.found("Patient", MR, "5")) == 1
     assert len(await hospital.found("ServiceRequest", PLACER, "P1")) == 1
+
+
+async def test_the_same_order_told_many_times_at_once_is_one(hospital: Hospital) -> None:
+    patient = await hospital.patient()
+    posted = an_order(patient)
+    told = [hospital.send(orm(filler="F1", code="24627-2^CT Chest^LN")) for _ in range(8)]
+    posts = [hospital.post(posted) for _ in range(8)]
+    results = await asyncio.gather(*told, *posts)
+    ids = {one.orders[0] if hasattr(one, "orders") else one.id for one in results}
+    assert len(ids) == 1
+    assert len(await hospital.found("ServiceRequest", PLACER, "P1")) == 1
+    assert len(await hospital.found("Patient", MR, "100234")) == 1
+
+
+async def test_a_patient_named_by_many_messages_at_once_is_one(hospital: Hospital) -> None:
+    replies = await asyncio.gather(*(hospital.send(orm(placer=f"P{number}")) for number in range(12)))
+    assert {reply.code for reply in replies} == {"AA"}
+    assert len(await hospital.found("Patient", MR, "100234")) == 1
+    accessions = {(await hospital.row(reply.orders[0])).accession for reply in replies}
+    assert len(accessions) == 12
