@@ -57,6 +57,7 @@ def _cx(value: Value, context: Context, *, known: bool) -> dict[str, Any] | None
 
 
 def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
+    """A code of table 0203 as Identifier.type."""
     if not kind:
         return None
     found = context.codes["identifier_type"].find(kind)
