@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.errors import Issue
 
@@ -55,6 +56,7 @@ _BY_NAME.update({f"ISO8859{part}": _BY_NAME[f"8859{part}"] for part in range(1, 
 _BY_NAME.update({f"ISO{name}": charset for name, charset in list(_BY_NAME.items()) if name.startswith("8859")})
 
 
+@lru_cache(maxsize=256)
 def charset_named(name: str) -> Charset | None:
     """The character set of table 0211 (or a known misspelling of one); None if there is none."""
     return _BY_NAME.get(_folded(name))

@@ -46,7 +46,10 @@ def segment(name: str, fields: Fields) -> str:
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is not a segment name")
     last = max((number for number, value in fields.items() if value), default=0)
-    texts = [name, *(field(fields.get(number, "")) for number in range(1, last + 1))]
+    texts = [name] + [""] * last
+    for number, value in fields.items():
+        if value:
+            texts[number] = field(value)
     if name == "MSH":
         texts[1:3] = [_MSH2]
     while len(texts) > 1 and not texts[-1]:

@@ -20,22 +20,44 @@ def authority(value: Value, component: int, context: Context, role: str) -> str:
     return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
 
 
+_OWN_KINDS = frozenset({"", "MR", "PI", "PT"})  # numbers that a facility gives its patients
+_OF_A_STAY = frozenset({"AN", "VN"})  # the same authority may have given the same number to another patient
+
+
 @converter("identifier_type")
 def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
-    """CX (2.A.14): id^check^scheme^authority^type^facility^from^to."""
+    """CX (2.A.14): id^check^scheme^authority^type^facility^from^to.
+
+    An identifier with a system identifies the patient (design: authority and id). So one whose authority nobody named
+    gets the sender's only if it is of the kind that a facility gives its patients; one of a stay gets none.
+    """
+    kind = value.text(5).strip().upper()
+    stated = bool(value.text(4).strip("& "))
+    return _cx(value, context, known=(stated or kind in _OWN_KINDS) and kind not in _OF_A_STAY)
+
+
+@converter("identifier_type")
+def cx_to_other_identifier(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX of PID-2 and PID-4: without a named authority nobody knows whose numbers these are."""
+    kind = value.text(5).strip().upper()
+    return _cx(value, context, known=bool(value.text(4).strip("& ")) and kind not in _OF_A_STAY)
+
+
+def _cx(value: Value, context: Context, *, known: bool) -> dict[str, Any] | None:
     text, _, _, _, kind, _, since, until = value.texts(8)
     if not text:
         return None
     start, end = dtm(since, context.zone), dtm(until, context.zone)
     return compact(
         type=identifier_type(kind, context),
-        system=authority(value, 4, context, "patient"),
+        system=authority(value, 4, context, "patient") if known else None,
         value=text,
         period=compact(start=start and start.date_time, end=end and end.date_time),
     )
 
 
 def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
+    """A code of table 0203 as Identifier.type."""
     if not kind:
         return None
     found = context.codes["identifier_type"].find(kind)
@@ -46,12 +68,11 @@ def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
 
 @converter()
 def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
-    """ST of PID-19: a social security number, whose authority only the site knows."""
+    """ST of PID-19: a social security number; a site file may say whose, families and newborns share some."""
     text = value.text(1).strip()
     if not text:
         return None
-    system = context.authorities.system_of("SSN", "", "", facility=context.sender, role="person")
-    return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "system": system, "value": text}
+    return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "value": text}
 
 
 @converter()

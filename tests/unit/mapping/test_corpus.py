@@ -19,7 +19,6 @@ from interop.shipped import shipped
 
 TABLES = compile_tables(shipped("mappings"))
 CORPUS = Path(os.environ["INTEROP_CORPUS"]) / "hl7" if "INTEROP_CORPUS" in os.environ else None
-FILES = sorted(CORPUS.glob("*/*.hl7")) if CORPUS else []
 
 
 def readable(path: Path) -> list[Message]:
@@ -32,14 +31,16 @@ def readable(path: Path) -> list[Message]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_message_ends_in_a_decided_state(path: Path) -> None:
-    for message in readable(path):
-        found = preview(message, TABLES, zone=ZoneInfo("Asia/Nicosia"), facility="IMG")
-        assert found["answer"] in ("AA", "AE", "AR")
-        if found["bundle"] is None:
-            assert found["issues"][-1]["location"]
-            assert found["issues"][-1]["text"]
-            continue
-        for entry in found["bundle"]["entry"]:
-            validate(entry["resource"])
+if CORPUS is not None:
+
+    @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*.hl7")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+    def test_every_message_ends_in_a_decided_state(path: Path) -> None:
+        for message in readable(path):
+            found = preview(message, TABLES, zone=ZoneInfo("Asia/Nicosia"), facility="IMG")
+            assert found["answer"] in ("AA", "AE", "AR")
+            if found["bundle"] is None:
+                assert found["issues"][-1]["location"]
+                assert found["issues"][-1]["text"]
+                continue
+            for entry in found["bundle"]["entry"]:
+                validate(entry["resource"])

@@ -272,3 +272,26 @@ def test_results(name: str, field: str, units: str, expected: Any) -> None:
 )
 def test_telecoms(field: str, expected: dict[str, Any]) -> None:
     assert converted("xtn_to_contactpoint", field) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "system"),
+    [
+        ("cx_to_identifier", "1^^^EMR^MR", "urn:interop:ns:HOSP:EMR"),
+        ("cx_to_identifier", "1", "urn:interop:ns:HOSP:patient"),
+        ("cx_to_identifier", "1^^^^PI", "urn:interop:ns:HOSP:patient"),
+        ("cx_to_identifier", "1^^^&&^MR", "urn:interop:ns:HOSP:patient"),
+        ("cx_to_identifier", "1^^^CYID^NI", "urn:oid:2.16.840.1.113883.2.40.1"),
+        ("cx_to_identifier", "1^^^^SS", None),
+        ("cx_to_identifier", "1^^^^NI", None),
+        ("cx_to_identifier", "1^^^HOSP^VN", None),
+        ("cx_to_identifier", "1^^^HOSP^an", None),
+        ("cx_to_other_identifier", "1", None),
+        ("cx_to_other_identifier", "1^^^OLD", "urn:interop:ns:HOSP:OLD"),
+        ("cx_to_other_identifier", "1^^^OLD^AN", None),
+        ("st_to_ssn", "123-45-6789", None),
+    ],
+)
+def test_only_numbers_that_name_one_patient_have_a_system(name: str, field: str, system: str | None) -> None:
+    found, _ = converted(name, field)
+    assert found.get("system") == system

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import hl7apy.parser
 import pytest
 
 from interop.fhir import names
@@ -183,6 +184,19 @@ def test_the_message_is_addressed_and_complete() -> None:
     assert message.get("ZDS-1") == "1.2.826.0.1.3680043.9.7.1^^Application^DICOM"
     assert message.get("OBR-18") == "IMG0000000000001"
     assert message.get("OBR-24") == "CT"
+
+
+@pytest.mark.parametrize("message", [order_out(), report_out()], ids=["order", "report"])
+def test_hl7apy_reads_what_we_write(message: Message) -> None:
+    lines = [segment.line for segment in message.segments if segment.name != "ZDS"]  # which hl7apy does not read
+    theirs = hl7apy.parser.parse_message("\r".join(lines), find_groups=False)
+    ours = [segment for segment in message.segments if segment.name != "ZDS"]
+    assert [one.name for one in theirs.children] == [segment.name for segment in ours]
+    for one, segment in zip(theirs.children, ours, strict=True):
+        for field in one.children:
+            number = int(field.name.rsplit("_", 1)[1])
+            if segment.name != "MSH" or number > 2:
+                assert field.to_er7() in segment.field(number).split("~")
 
 
 def test_a_modality_from_the_table_fills_obr_24() -> None:
