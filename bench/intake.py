@@ -24,7 +24,7 @@ def order(patient: int) -> str:
     return (
         "\r".join(
             (
-                "MSH|^~\\&|LOAD|HOSP|INTEROP|IMG|20261201080000||ORM^O01|B@@@@@@@@|P|2.5.1|||||CYP|UNICODE UTF-8",
+                "MSH|^~\\&|RIS|HOSP|INTEROP|IMG|20261201080000||ORM^O01|B@@@@@@@@|P|2.5.1|||||CYP|UNICODE UTF-8",
                 f"PID|1||B{patient:05d}^^^HOSP^MR||Παπαδόπουλος^Νίκος^{patient}||19580402|M",
                 "PV1|1|O|ECHO^1^1",
                 "ORC|NW|PL@@@@@@@@^HOSP|||||^^^20261202093000||20261201080000|||1234^Georgiou^Anna",

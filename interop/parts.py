@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -72,7 +73,7 @@ def archive_credentials(settings: Settings) -> tuple[str, str | None]:
     """User and password for Orthanc: of the settings, else of the private Orthanc in this data directory."""
     if settings.orthanc_secret is not None:
         return settings.orthanc_username, settings.orthanc_secret
-    private = settings.data_dir / "orthanc" / "orthanc.json"
+    private = private_configuration(settings)
     if private.is_file():
         users = json.loads(private.read_text()).get("RegisteredUsers", {})
         for username, password in users.items():
@@ -80,10 +81,26 @@ def archive_credentials(settings: Settings) -> tuple[str, str | None]:
     return settings.orthanc_username, None
 
 
-def _overlay(settings: Settings) -> dict[str, Any] | None:
-    return (
-        None if settings.orthanc_config is None else read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
-    )
+def private_configuration(settings: Settings) -> Path:
+    """Where `up` keeps the configuration of its Orthanc."""
+    return settings.data_dir / "orthanc" / "orthanc.json"
+
+
+def archive_url(settings: Settings) -> str:
+    """Orthanc's address: the setting, else where the private Orthanc of this data directory is, or would be."""
+    if settings.orthanc_url:
+        return settings.orthanc_url
+    port, private = settings.orthanc_http_port, private_configuration(settings)
+    if not port and private.is_file():  # any free one was asked for: it was written down
+        port = int(json.loads(private.read_text())["HttpPort"])
+    return f"http://127.0.0.1:{port}"
+
+
+def overlay(settings: Settings) -> dict[str, Any] | None:
+    """What the site lays over the generated configuration of Orthanc, if anything."""
+    if settings.orthanc_config is None:
+        return None
+    return read_overlay(settings.orthanc_config.read_text(encoding="utf-8"))
 
 
 @asynccontextmanager
@@ -98,7 +115,7 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
         http_port=settings.orthanc_http_port,
         dicom_port=settings.orthanc_dicom_port,
         aet=settings.orthanc_aet,
-        overlay=_overlay(settings),
+        overlay=overlay(settings),
     )
     await orthanc.start()
     log.warning(
@@ -107,6 +124,7 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
         orthanc.http_port,
         orthanc.dicom_port,
     )
+    watch = asyncio.create_task(orthanc.watch(), name="orthanc")  # one that ends by itself is started again
     try:
         yield settings.model_copy(
             update={
@@ -117,6 +135,8 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
             }
         )
     finally:
+        watch.cancel()  # first: it may be about to start another
+        await asyncio.gather(watch, return_exceptions=True)
         await orthanc.stop()
 
 
@@ -140,6 +160,6 @@ def write_orthanc_configuration(settings: Settings, output: Path) -> None:
         aet=settings.orthanc_aet,
         credentials=Credentials(settings.orthanc_username, password),
         worklist=str(settings.worklist),
-        overlay=_overlay(settings),
+        overlay=overlay(settings),
     )
     write_configuration(output, text)

@@ -12,15 +12,18 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
 from interop.archive_feed import ArchiveFeed
+from interop.audit.resource import Observer, to_resource
 from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
@@ -31,7 +34,7 @@ from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import holder_of
-from interop.parts import archive_credentials, ohif_folder, private_archive, site
+from interop.parts import archive_credentials, archive_url, ohif_folder, private_archive, site
 from interop.settings import Settings
 from interop.shipped import shipped
 from interop.store import SCHEMA, Store, open_store
@@ -60,58 +63,66 @@ def parse_roles(names: Sequence[str] | None) -> frozenset[str]:
 
 def check_bindings(settings: Settings, roles: frozenset[str]) -> None:
     """Refuse to listen beyond loopback unless the settings say that it is meant and who may come (fail closed)."""
-    remote = settings.remote_bindings()
-    if "http" in roles and "INTEROP_HTTP_HOST" in remote and not settings.allow_remote:
-        raise StartError(
-            f"INTEROP_HTTP_HOST={settings.http_host} is reachable from other machines: set INTEROP_ALLOW_REMOTE=true "
-            "to say that it is meant, and INTEROP_PUBLIC_URL to the https address that clients use"
-        )
-    if "mllp" in roles and "INTEROP_MLLP_HOST" in remote and not (settings.allow_remote and settings.mllp_peers):
-        raise StartError(
-            f"INTEROP_MLLP_HOST={settings.mllp_host} is reachable from other machines: set INTEROP_ALLOW_REMOTE=true "
-            "and name the senders in INTEROP_MLLP_PEERS"
-        )
+    refusals = settings.binding_refusals()
+    for role in ("http", "mllp"):
+        if role in roles and (refusal := refusals.get(f"INTEROP_{role.upper()}_HOST")):
+            raise StartError(refusal)
 
 
 def run(settings: Settings, *, roles: frozenset[str], private_orthanc: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "alembic", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     check_bindings(settings, roles)
     if settings.time_zone == "UTC":
         log.warning("INTEROP_TIME_ZONE is UTC: DICOM and HL7 times that state no zone are taken as UTC")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, roles, private_orthanc))
+        runner.run(_until_told(_run(settings, roles, private_orthanc)))
 
 
-async def _run(settings: Settings, roles: frozenset[str], private_orthanc: bool) -> None:
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Run the work and end it in order at SIGTERM or SIGINT, while it is still starting, too."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    stop, running = asyncio.create_task(stopping.wait()), asyncio.create_task(work)
+    await asyncio.wait({stop, running}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if stopping.is_set():
+        log.info("stopping")
+        running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def _run(settings: Settings, roles: frozenset[str], private_orthanc: bool) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if private_orthanc:
             settings = await stack.enter_async_context(private_archive(settings))
         running = await stack.enter_async_context(serving(settings, roles))
         log.info("ready: %s", ", ".join(sorted(roles)))
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stop, *running}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        for task in running:
-            if task.done() and not task.cancelled():
-                task.result()  # a part that ended by itself has failed: say why, and end
-        log.info("stopping")
+        if not running:
+            await asyncio.Event().wait()  # the MLLP listener alone: it has no task that could end
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a part that ended by itself has failed: say why, and end
+        raise StartError(f"{', '.join(sorted(task.get_name() for task in done))} ended by itself")
 
 
 @asynccontextmanager
 async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The chosen roles, up while the context lasts; gives the tasks that must not end."""
     async with contextlib.AsyncExitStack() as stack:
-        rules = site(settings)
-        store = await open_store(settings.database, zone=settings.zone)
+        try:
+            rules = site(settings)
+        except ValueError as error:  # a table, the receivers: the text names file and row
+            raise StartError(str(error)) from error
+        store = await _opened(settings)
         stack.push_async_callback(store.close)
         username, password = archive_credentials(settings)
-        archive = OrthancClient(settings.orthanc_url, username, password or "")
+        archive = OrthancClient(archive_url(settings), username, password or "")
         stack.push_async_callback(archive.close)
         rooms = Rooms(settings, rules, store, archive)
         running: set[asyncio.Task[None]] = set()
@@ -122,7 +133,7 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
             listener = MllpListener(
                 store, rules, settings.mllp_host, settings.mllp_port, settings.mllp_peers, limits=limits
             )
-            with _port_named("INTEROP_MLLP_PORT", settings.mllp_port):
+            with _listening("MLLP", settings.mllp_host, settings.mllp_port):
                 await listener.start()
             stack.push_async_callback(listener.stop)
             rooms.listener = listener
@@ -162,6 +173,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         "worklist": WorklistJobs(rooms.store, rooms.site, folder),
         "send": SendJobs(rooms.store, sender, rooms.site.receivers),
     }
+    await folder.sweep()
     await reconcile(rooms.store, rooms.site, folder)
     feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, studies.register)
     tasks = {
@@ -189,10 +201,10 @@ class _HttpServer(uvicorn.Server):
 async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     """The http role: uvicorn on its own socket, without its signal handlers."""
     settings = rooms.settings
-    with _port_named("INTEROP_HTTP_PORT", settings.http_port):
+    with _listening("HTTP", settings.http_host, settings.http_port):
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
     relay_username, relay_password = archive_credentials(settings)
-    relay = Relay(settings.orthanc_url, relay_username, relay_password)
+    relay = Relay(archive_url(settings), relay_username, relay_password)
     config = uvicorn.Config(
         application(rooms, relay),
         loop="uvloop",
@@ -229,19 +241,31 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
 
 
 @contextlib.contextmanager
-def _port_named(setting: str, port: int) -> Iterator[None]:
+def _listening(protocol: str, host: str, port: int) -> Iterator[None]:
+    """Say in whose way a listener is, and which setting is to be changed."""
     try:
         yield
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        holder = holder_of(port)
-        held = f" by {holder}" if holder else ""
-        raise StartError(f"port {port} is in use{held}: stop that, or set {setting}") from error
+        setting = f"INTEROP_{protocol}_PORT"
+        if error.errno == errno.EADDRINUSE:
+            holder = holder_of(port)
+            held = f" by {holder}" if holder else ""
+            raise StartError(f"port {port} is in use{held}: stop that, or set {setting}") from error
+        if error.errno == errno.EACCES:
+            raise StartError(f"port {port} needs rights that this user lacks: set {setting} to 1024 or more") from error
+        raise StartError(f"INTEROP_{protocol}_HOST={host} is no address of this machine") from error
+
+
+async def _opened(settings: Settings) -> Store:
+    trail = partial(to_resource, observer=Observer(url=f"{settings.base_url}/fhir"))
+    try:
+        return await open_store(settings.database, zone=settings.zone, audit_resource=trail)
+    except ValueError as error:
+        raise StartError(f"INTEROP_DATABASE_URL: {error}") from error
 
 
 async def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema; the revision that it is at then."""
-    store = await open_store(settings.database, zone=settings.zone, migrate=True)
+    store = await _opened(settings)
     await store.close()
     return SCHEMA

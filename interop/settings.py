@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from interop.errors import InteropError
+
+PREFIX = "INTEROP_"
 CONFIG_VARIABLE = "INTEROP_CONFIG"
+CORPUS_VARIABLE = "INTEROP_CORPUS"  # where tests find real-world messages; no setting of the server
+
+
+class SettingsError(InteropError):
+    """The settings cannot be read."""
 
 
 class _TomlSource(PydanticBaseSettingsSource):
@@ -26,14 +36,31 @@ class _TomlSource(PydanticBaseSettingsSource):
         path = os.environ.get(CONFIG_VARIABLE)
         if not path:
             return {}
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        try:
+            with open(path, "rb") as file:
+                return tomllib.load(file)
+        except OSError as error:
+            raise SettingsError(f"{CONFIG_VARIABLE}: {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise SettingsError(f"{CONFIG_VARIABLE}: {path} is not TOML: {error}") from error
+
+
+class _UnknownSource(PydanticBaseSettingsSource):
+    """INTEROP_ variables that are no setting. A misspelt name that is passed over would leave a default in force."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # no field of its own: __call__ answers with what no field is
+
+    def __call__(self) -> dict[str, Any]:
+        known = {PREFIX + name.upper() for name in self.settings_cls.model_fields} | {CONFIG_VARIABLE, CORPUS_VARIABLE}
+        names = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
+        return {name[len(PREFIX) :].lower(): os.environ[name] for name in names}
 
 
 class Settings(BaseSettings):
     """Every value has a default that serves one machine; the environment wins over the TOML file."""
 
-    model_config = SettingsConfigDict(env_prefix="INTEROP_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Where the database, keys, worklist and private Orthanc live.")
     database_url: str = Field(
@@ -55,7 +82,9 @@ class Settings(BaseSettings):
     )
     mllp_max_bytes: int = Field(50_000_000, ge=1024, description="Largest HL7 message accepted, in bytes.")
     fhir_max_bytes: int = Field(20_000_000, ge=1024, description="Largest FHIR body accepted, in bytes.")
-    orthanc_url: str = Field("http://127.0.0.1:8042", description="Orthanc's REST and DICOMweb address.")
+    orthanc_url: str = Field(
+        "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."
+    )
     orthanc_username: str = Field("interop", description="User for Orthanc.")
     orthanc_password: SecretStr | None = Field(None, description="Password for Orthanc; `up` generates its own.")
     orthanc_password_file: Path | None = Field(None, description="File with the password for Orthanc.")
@@ -85,6 +114,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("orthanc_url", "public_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
+            raise ValueError(f"{value!r} is not the address of a server, e.g. http://127.0.0.1:8042")
+        return value
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -103,7 +140,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _TomlSource(settings_cls)
+        return init_settings, env_settings, _UnknownSource(settings_cls), _TomlSource(settings_cls)
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Settings:
@@ -128,9 +165,12 @@ class Settings(BaseSettings):
         url = self.database_url or f"sqlite:///{self.data_dir.resolve() / 'interop.db'}"
         if self.database_password_file is not None:
             password = self.database_password_file.read_text().strip()
-            scheme, rest = url.split("://", 1)
-            user, host = rest.split("@", 1)
-            url = f"{scheme}://{user}:{password}@{host}"
+            scheme, _, rest = url.partition("://")
+            user, at, host = rest.partition("@")
+            if not at or ":" in user:
+                text = "INTEROP_DATABASE_PASSWORD_FILE needs an INTEROP_DATABASE_URL with a user and without a password"
+                raise SettingsError(text)
+            url = f"{scheme}://{user}:{quote(password, safe='')}@{host}"
         return url
 
     @property
@@ -156,10 +196,44 @@ class Settings(BaseSettings):
         named = {"INTEROP_HTTP_HOST": self.http_host, "INTEROP_MLLP_HOST": self.mllp_host}
         return [name for name, host in named.items() if not _loopback(host)]
 
+    def binding_refusals(self) -> dict[str, str]:
+        """By setting, why an address beyond loopback is not to be used as the settings stand (fail closed)."""
+        remote, found = self.remote_bindings(), {}
+        reachable = "is reachable from other machines: set INTEROP_ALLOW_REMOTE=true"
+        if "INTEROP_HTTP_HOST" in remote and not self.allow_remote:
+            found["INTEROP_HTTP_HOST"] = (
+                f"INTEROP_HTTP_HOST={self.http_host} {reachable} to say that it is meant, and INTEROP_PUBLIC_URL to "
+                "the https address that clients use"
+            )
+        if "INTEROP_MLLP_HOST" in remote and not (self.allow_remote and self.mllp_peers):
+            found["INTEROP_MLLP_HOST"] = (
+                f"INTEROP_MLLP_HOST={self.mllp_host} {reachable} and name the senders in INTEROP_MLLP_PEERS"
+            )
+        return found
+
+
+def faults(error: ValidationError) -> list[str]:
+    """What is wrong with the settings, a sentence each, without their values: one may be a password."""
+    return [_fault(line["type"], [str(part) for part in line["loc"]], line["msg"]) for line in error.errors()]
+
+
+def _fault(kind: str, place: list[str], text: str) -> str:
+    name = ".".join(place)
+    variable = PREFIX + name.upper()
+    from_environment = any(each.upper() == variable for each in os.environ)
+    shown = variable if from_environment else f"{name} in {os.environ.get(CONFIG_VARIABLE, CONFIG_VARIABLE)}"
+    if kind != "extra_forbidden":
+        return f"{shown}: {text.removeprefix('Value error, ')}"
+    near = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1, cutoff=0.7)
+    meant = "" if not near else PREFIX + near[0].upper() if from_environment else near[0]
+    return f"{shown}: there is no such setting" + (
+        f"; is {meant} meant?" if meant else "; see docs/reference/settings.md"
+    )
+
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment for a child, with these INTEROP_ variables in place of any that are set."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("INTEROP_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return {**kept, **settings}
 
 

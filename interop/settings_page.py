@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from interop.settings import CONFIG_VARIABLE, Settings
+from interop.settings import CONFIG_VARIABLE, PREFIX, Settings
 
 _INTRODUCTION = f"""\
 # Settings
@@ -18,8 +18,9 @@ Written by `interop.settings_page.as_markdown()` from the model in `interop/sett
 (`make pages` writes it anew).
 
 Every setting has a default that serves one machine. It is read from an environment variable or from a TOML file whose
-place `{CONFIG_VARIABLE}` names; the environment wins. An unknown key in the file and a value out of range are refused
-at start, with the name of the setting. A password is best given by file (`…_PASSWORD_FILE`), as container secrets are.
+place `{CONFIG_VARIABLE}` names; the environment wins. An unknown key in the file, an unknown `{PREFIX}` variable
+and a value out of range are refused at start, with the name of the setting. A password is best given by file
+(`…_PASSWORD_FILE`), as container secrets are.
 
 ```toml
 # {CONFIG_VARIABLE}=/etc/interop.toml
@@ -39,9 +40,8 @@ def as_markdown() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    prefix = Settings.model_config.get("env_prefix", "")
     cells = (
-        f"`{prefix}{name.upper()}`",
+        f"`{PREFIX}{name.upper()}`",
         f"`{name}`",
         _shown(field.default),
         _values(field),

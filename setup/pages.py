@@ -5,7 +5,8 @@ from pathlib import Path
 
 from interop import errors_page, settings_page
 from interop.fhir import capability_page
-from interop.mapping import page as mappings_page
+from interop.mapping import reference as mappings_page
+from interop.mapping.tables import compile_tables
 from interop.shipped import shipped
 from interop.workflow import lifecycle_page
 
@@ -26,7 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/lifecycle.md": lifecycle_page.as_markdown,
     "docs/reference/errors.md": errors_page.as_markdown,
     "docs/reference/fhir.md": capability_page.as_markdown,
-    "docs/reference/mappings.md": lambda: mappings_page.as_markdown(shipped("mappings")),
+    "docs/reference/mappings.md": lambda: mappings_page.as_markdown(compile_tables(shipped("mappings"))),
     "docs/reference/settings.md": settings_page.as_markdown,
 }
 

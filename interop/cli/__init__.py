@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from interop.cli import hl7, simulate
 from interop.errors import InteropError
-from interop.settings import Settings
+from interop.settings import Settings, faults
 
 app = typer.Typer(
     name="interop",
@@ -40,13 +40,15 @@ def main() -> None:
                 print(f"  {issue.location or ''} {issue.text}".rstrip(), file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except ValidationError as error:
-        for line in error.errors():
-            name = "INTEROP_" + "_".join(str(part) for part in line["loc"]).upper()
-            print(f"interop: {name}: {line['msg']}", file=sys.stderr)  # noqa: T201
+        for fault in faults(error):
+            print(f"interop: {fault}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except OSError as error:
-        print(f"interop: {error}", file=sys.stderr)  # noqa: T201
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"interop: {named}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @app.command()
@@ -103,7 +105,8 @@ def token(
     minutes: Annotated[int, typer.Option(min=1, max=60 * 24 * 366, help="How long it is good for.")] = 60,
 ) -> None:
     """Print a bearer token for local use, as the last line."""
-    from interop.auth import Keys, Tokens
+    from interop.auth.keys import Keys
+    from interop.auth.tokens import Tokens
 
     tokens = Tokens(Keys.load(Settings().data_dir))
     typer.echo(tokens.issue(subject, scope.split(), patient=patient, client="cli", minutes=minutes))
@@ -120,3 +123,4 @@ def orthanc_config(
     if not docker:
         raise InteropError("there is one kind to write: --docker; a private Orthanc gets its own from interop up")
     write_orthanc_configuration(Settings(), output)
+    typer.echo(f"wrote {output}")

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import sys
 import time
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interop.errors import InteropError, MalformedError, NotFoundError, UnavailableError
+from interop.hl7.charsets import decode
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import parse
 from interop.settings import Settings
 
+if TYPE_CHECKING:
+    from interop.store import MessageRow
+
 commands = typer.Typer(help="Send, look up and preview HL7 v2 messages.", no_args_is_help=True)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a message could tell the terminal to do
 
 FileArgument = Annotated[str, typer.Argument(help="An HL7 v2 message; - for standard input.")]
 
@@ -28,12 +35,16 @@ def send(
     file: FileArgument,
     host: Annotated[str | None, typer.Option(help="Listener; INTEROP_MLLP_HOST unless given.")] = None,
     port: Annotated[int | None, typer.Option(help="Its port; INTEROP_MLLP_PORT unless given.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the acknowledgement.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the acknowledgement.")] = 30.0,
+    exact: Annotated[bool, typer.Option("--exact", help="Send the file's bytes as they are.")] = False,
 ) -> None:
-    """Send a message over MLLP and print its acknowledgement; status 1 unless it is AA or CA."""
+    """Send a message over MLLP and print its acknowledgement; status 1 unless it is AA or CA.
+
+    An editor's line ends become the CR that HL7 wants, and an MLLP frame around the file is taken off, unless --exact.
+    """
     settings = Settings()
-    answer = exchange(read(file), host or settings.mllp_host, port or settings.mllp_port, timeout)
-    typer.echo(answer.decode("utf-8", "replace").replace("\r", "\n").rstrip("\n"))
+    answer = exchange(read(file, exact=exact), host or settings.mllp_host, port or settings.mllp_port, timeout)
+    typer.echo(_readable(answer))
     code = parse(answer).get("MSA-1")
     sys.exit(0 if code in ("AA", "CA") else 1)
 
@@ -41,10 +52,21 @@ def send(
 @commands.command("show")
 def show(
     control_id: Annotated[str, typer.Argument(help="MSH-10 of a message that came in or went out.")],
-    raw: Annotated[bool, typer.Option("--raw", help="The stored bytes, exactly.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The bytes exactly as they came or went.")] = False,
+    number: Annotated[int | None, typer.Option(help="Which one, where several have this control id.")] = None,
 ) -> None:
-    """Show a stored message, what became of it and its acknowledgement."""
-    sys.stdout.buffer.write(asyncio.run(_stored(Settings(), control_id, raw=raw)))
+    """Show a stored message, what became of it and its acknowledgement; the server may run or not."""
+    rows = asyncio.run(_stored(Settings(), control_id))
+    if number is not None:
+        rows = [row for row in rows if row.id == number]
+    if not rows:
+        which = "" if number is None else f" and number {number}"
+        raise NotFoundError(f"no message with control id {control_id}{which}")
+    if raw and len(rows) > 1:
+        numbers = ", ".join(str(row.id) for row in rows)
+        raise InteropError(f"{len(rows)} messages have this control id: choose one by --number ({numbers})")
+    shown = rows[0].raw if raw else ("\n".join(line for row in rows for line in _told(row)) + "\n").encode()
+    sys.stdout.buffer.write(shown)
     sys.stdout.buffer.flush()
 
 
@@ -59,9 +81,11 @@ def preview(file: FileArgument) -> None:
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 
-def read(file: str) -> bytes:
-    """The message's bytes; an MLLP frame around it and the line ends of an editor are taken off."""
+def read(file: str, *, exact: bool = False) -> bytes:
+    """The message's bytes; an MLLP frame around it and the line ends of an editor are taken off unless ``exact``."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if exact:
+        return data
     data = data.strip(b"\x0b\x1c\r\n")
     if not data:
         raise MalformedError("there is no message in the file")
@@ -89,31 +113,36 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
 
 
-async def _stored(settings: Settings, control_id: str, *, raw: bool) -> bytes:
+async def _stored(settings: Settings, control_id: str) -> list[MessageRow]:
     from interop.store import open_reader
 
     store = await open_reader(settings.database, zone=settings.zone)
     try:
-        rows = await store.view(lambda tx: tx.find_messages(control_id=control_id))
+        return await store.view(lambda tx: tx.find_messages(control_id=control_id))
     finally:
         await store.close()
-    if not rows:
-        raise NotFoundError(f"no message with control id {control_id}")
-    if raw:
-        if len(rows) > 1:
-            raise InteropError(f"{len(rows)} messages have this control id; the raw form needs one")
-        return rows[0].raw
-    text = []
-    for row in rows:
-        text.append(
-            f"{row.direction}  {row.type}  {row.application}|{row.facility}"
-            f"  {row.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            f"  state={row.state}  ack={row.ack_code or '-'}  order={row.order_id or '-'}"
-        )
-        text.extend(
-            f"  {issue.get('severity')}: {issue.get('location') or ''} {issue.get('text')}" for issue in row.issues
-        )
-        for title, data in (("message", row.raw), ("acknowledgement", row.ack)):
-            if data:
-                text += [f"--- {title}", data.decode("utf-8", "replace").replace("\r", "\n").rstrip("\n")]
-    return ("\n".join(text) + "\n").encode()
+
+
+def _told(row: MessageRow) -> list[str]:
+    """A message for people."""
+    lines = [
+        f"{row.direction}  {row.type}  {row.application}|{row.facility}"
+        f"  {row.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        f"  state={row.state}  ack={row.ack_code or '-'}  order={row.order_id or '-'}  number={row.id}"
+    ]
+    for issue in row.issues:
+        lines.append(f"  {issue.get('severity')}: {issue.get('location') or ''} {issue.get('text')}")
+    for title, data in (("message", row.raw), ("acknowledgement", row.ack)):
+        if data:
+            lines += [f"--- {title}", _readable(data)]
+    return lines
+
+
+def _readable(data: bytes) -> str:
+    """The message as text, by the character set that it is in (MSH-18); what is no message, as far as it is text."""
+    try:
+        text = "\r".join(segment.line for segment in parse(data).segments)
+    except InteropError:
+        text = decode(data, [], None)[0]
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    return _CONTROL.sub("\ufffd", text)

@@ -20,6 +20,8 @@ def _group() -> None:
 def modality(
     accession: Annotated[str, typer.Option(help="Accession number of the worklist item to take.")],
     aet: Annotated[str, typer.Option(help="AE title to call with; one of orthanc/modalities.toml.")] = "CT1",
+    host: Annotated[str, typer.Option(help="Where Orthanc is.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Its DICOM port; INTEROP_ORTHANC_DICOM_PORT unless given.")] = None,
     images: Annotated[int, typer.Option(min=1, max=5000, help="Images to make (frames, for a cine).")] = 60,
 ) -> None:
     """Ask the worklist, take the item of an accession number and store a plausible study for it."""
@@ -27,8 +29,8 @@ def modality(
 
     settings = Settings()
     done = acquire(
-        host="127.0.0.1",
-        port=settings.orthanc_dicom_port,
+        host=host,
+        port=port or settings.orthanc_dicom_port,
         called_aet=settings.orthanc_aet,
         calling_aet=aet,
         accession=accession,

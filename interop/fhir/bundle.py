@@ -68,8 +68,9 @@ def _entry(index: int, entry: Any, base_url: str) -> Entry:
             f"entries with the method {method[:10]!r} are not offered", expression=f"{path}.request.method"
         )
     resource = entry.get("resource")
-    if (method in ("POST", "PUT")) != isinstance(resource, dict):
-        has = "needs a resource" if resource is None else "has no resource"
+    writes = method in ("POST", "PUT")
+    if not isinstance(resource, dict) if writes else "resource" in entry:
+        has = "needs a resource" if writes else "has no resource"
         raise InvalidContentError(f"a {method} {has}", expression=f"{path}.resource", issue_code="required")
     segments, query = _target(request["url"], base_url, f"{path}.request.url")
     return Entry(

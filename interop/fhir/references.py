@@ -1,4 +1,8 @@
-"""References inside resources (R4 references.html): finding them, and writing them anew."""
+"""References inside resources (R4 references.html): finding them, and writing them anew.
+
+These functions also see resources that nobody has validated yet (what a refusal was about, entries of a Bundle before
+their links are known), so they take any JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ _LINKS = frozenset(("reference", "valueUri", "valueUrl", "valueOid", "valueUuid"
 
 def references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The path of each Reference element and what it says, contained resources included."""
-    yield from _references(resource, (None, resource.get("resourceType", "Resource")))
+    kind = resource.get("resourceType")
+    yield from _references(resource, (None, kind if isinstance(kind, str) else "Resource"))
 
 
 _Path = tuple[Any, str]  # the parent's path, and this step
@@ -43,12 +48,17 @@ def patient_of(resource: Mapping[str, Any]) -> str | None:
     """``Patient/<id>`` of the patient that the resource is about: itself, its subject or patient, the audited one."""
     kind = resource.get("resourceType")
     if kind == "Patient":
-        return f"Patient/{resource['id']}" if "id" in resource else None
+        own = f"Patient/{resource.get('id')}"
+        return own if split_reference(own) and isinstance(resource.get("id"), str) else None
     if kind == "AuditEvent":
-        entities = (entity.get("what") for entity in resource.get("entity", ()))
-        agents = (agent.get("who") for agent in resource.get("agent", ()))
-        return next((found for found in map(_patient, (*entities, *agents)) if found), None)
+        audited = [*_inside(resource, "entity", "what"), *_inside(resource, "agent", "who")]
+        return next((found for found in map(_patient, audited) if found), None)
     return _patient(resource.get("subject")) or _patient(resource.get("patient"))
+
+
+def _inside(resource: Mapping[str, Any], name: str, element: str) -> list[Any]:
+    parts = resource.get(name)
+    return [part.get(element) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
 def _patient(reference: Any) -> str | None:

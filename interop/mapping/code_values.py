@@ -20,11 +20,10 @@ def code_to_code(found: Code | None, value: Value | None) -> str | None:
 
 def code_to_codeableconcept(found: Code | None, value: Value | None) -> dict[str, Any] | None:
     """A coding of the table's system, with the text as sent; of an unknown code the text alone."""
-    text = (value.text(2).strip() or value.text(1).strip()) if value else ""
+    code, sent = value.texts(2) if value else ("", "")
     if found is None or not found.target:
-        return {"text": text} if text else None
+        return {"text": sent or code} if sent or code else None
     coding = compact(system=found.system, code=found.target, display=found.display)
-    sent = value.text(2).strip() if value else ""
     return compact(coding=[coding], text=sent)
 
 

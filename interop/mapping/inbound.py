@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from interop.errors import InvalidContentError, UnmappedCodeError
@@ -81,14 +82,20 @@ Condition = tuple[Source, frozenset[str]]
 def holds(conditions: Sequence[Condition], scope: Scope) -> bool:
     """A row's ``when``: each position has one of its values ("" empty, * any)."""
     for at, allowed in conditions:
-        segments = scope.get(at.segment)
-        text = segments[0].field(at.field) if segments else ""
-        if text and (at.component or not text.isalnum()):  # there may be components, blanks, escapes
-            found = first(scope, at)
-            text = found[0].text(1).strip() if found else ""
+        text = said(scope, at)
         if text not in allowed and not (text and ANY in allowed):
             return False
     return True
+
+
+def said(scope: Scope, at: Source) -> str:
+    """The first component at a position; "" without one."""
+    segments = scope.get(at.segment)
+    text = segments[0].field(at.field) if segments else ""
+    if text and (at.component or not text.isalnum()):  # there may be components, blanks, escapes
+        found = first(scope, at)
+        text = found[0].text(1).strip() if found else ""
+    return text
 
 
 class CompiledRow:
@@ -101,10 +108,11 @@ class CompiledRow:
         "_many",
         "_put",
         "_required",
+        "_root",
         "_sources",
-        "_when",
         "name",
         "trace",
+        "when",
     )
 
     def __init__(self, row: Row, codes: Mapping[str, CodeTable], trace: Trace | None = None) -> None:
@@ -112,21 +120,27 @@ class CompiledRow:
         self.name = row.name
         self.trace = trace
         self._sources = tuple(source(text, row) for text in row.source)
-        self._when = tuple((source(text, row), frozenset(allowed)) for text, allowed in row.when.items())
+        self.when: tuple[Condition, ...] = tuple(
+            (source(text, row), frozenset(allowed)) for text, allowed in row.when.items()
+        )
         self._convert = _conversion(row, codes)
         self._empty = _meaning_of_nothing(row, codes)
         self._many = "[]" in row.target
         self._required = row.required
         self._element = _clearable(row.target)
+        self._root = re.split(r"[.\[]", row.target)[0]
         try:
             self._put = setter(row.target)
         except ValueError as error:
             raise row.error(str(error)) from error
 
     def run(self, scope: Scope, draft: Draft, context: Context) -> None:
+        """Put what the row finds into the draft, if its conditions hold."""
+        if not self.when or holds(self.when, scope):
+            self.apply(scope, draft, context)
+
+    def apply(self, scope: Scope, draft: Draft, context: Context) -> None:
         """Put what the row finds into the draft."""
-        if self._when and not holds(self._when, scope):
-            return
         there = False
         for at in self._sources:
             found = values(scope, at) if self._many else first(scope, at)
@@ -134,11 +148,9 @@ class CompiledRow:
                 there = True
                 if self._take(found, draft, context):
                     return
-        if there:
-            return
-        if self._empty is not None and scope.get(self._sources[0].segment):
+        if not there and self._empty is not None and scope.get(self._sources[0].segment):
             self._keep(self._empty(context), draft, self._sources[0].text)
-        elif self._required:
+        if self._required and self._root not in draft.resource:
             raise self._missing(scope)
 
     def _missing(self, scope: Scope) -> InvalidContentError:
@@ -165,6 +177,40 @@ class CompiledRow:
         if self.trace is not None:
             self.trace(self.name, origin if isinstance(origin, str) else origin.location)
         return True
+
+
+class Choice:
+    """Consecutive rows that ask for values of the same one position, as OBX-5 does for OBX-2: it is read once."""
+
+    __slots__ = ("_at", "_rows")
+
+    def __init__(self, rows: Sequence[CompiledRow]) -> None:
+        self._at = rows[0].when[0][0]
+        every = dict.fromkeys(value for row in rows for value in row.when[0][1])
+        self._rows = {value: [row for row in rows if value in row.when[0][1]] for value in every}
+
+    def run(self, scope: Scope, draft: Draft, context: Context) -> None:
+        """Run the rows for what the position says."""
+        for row in self._rows.get(said(scope, self._at), ()):
+            row.apply(scope, draft, context)
+
+
+Step = CompiledRow | Choice
+
+
+def steps(rows: Sequence[CompiledRow]) -> tuple[Step, ...]:
+    """The rows in their order, choices among them put together."""
+    found: list[Step] = []
+    for position, group in groupby(rows, key=_chosen_by):
+        together = list(group)
+        found += [Choice(together)] if position is not None and len(together) > 1 else together
+    return tuple(found)
+
+
+def _chosen_by(row: CompiledRow) -> Source | None:
+    if len(row.when) != 1 or ANY in row.when[0][1]:
+        return None
+    return row.when[0][0]
 
 
 def _clearable(target: str) -> str:

@@ -15,7 +15,7 @@ from interop.fhir.query import Identity
 from interop.hl7.message import Message, OrderGroup, Segment, parse, sender_of
 from interop.mapping.context import Context
 from interop.mapping.controls import without_controls
-from interop.mapping.inbound import CompiledRow, Scope
+from interop.mapping.inbound import Scope, Step
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
 from interop.mapping.observations import Result, results_of
 from interop.mapping.tables import CompiledMessage, SiteRules, Tables
@@ -108,7 +108,7 @@ def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
     ]
 
 
-def run(rows: Sequence[CompiledRow], type: str, scope: Scope, context: Context) -> dict[str, Any]:
+def run(rows: Sequence[Step], type: str, scope: Scope, context: Context) -> dict[str, Any]:
     """The resource that the rows make of the segments."""
     draft = Draft(type)
     before, context.cleared = context.cleared, []

@@ -15,7 +15,7 @@ from interop.hl7.message import OrderGroup, Segment
 from interop.mapping.context import Context
 from interop.mapping.datatypes import coding_system
 from interop.mapping.identifiers import rp_to_study_identifier
-from interop.mapping.inbound import CompiledRow
+from interop.mapping.inbound import Step
 from interop.mapping.tables import CompiledMessage
 from interop.mapping.targets import Draft
 
@@ -84,12 +84,13 @@ def _joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
 def _report_part(obx: Segment, result: Result, context: Context) -> bool:
     """Whether the OBX says something of the report itself by its code: impression or study."""
     code = obx.value(3)
-    suffix = code.text(1, 2).strip().upper()
     table = context.codes["report_part"]
-    found = table.rows.get(f"&{suffix}") if suffix else None
+    name, _, system = code.texts(3)
+    found = None
+    if obx.encoding.subcomponent in code.raw:
+        found = table.rows.get(f"&{code.text(1, 2).strip().upper()}")
     if found is None:
-        system = coding_system(code.text(3).strip(), context)
-        found = table.find(code.text(1).strip(), system or "")
+        found = table.find(name, coding_system(system, context) or "")
     if found is None:
         return False
     if found.target == "study":
@@ -114,7 +115,7 @@ def _study_of(group: OrderGroup, context: Context) -> str | None:
 
 
 def _observation(
-    rows: Sequence[CompiledRow], obx: Segment, scope: dict[str, list[Segment]], context: Context
+    rows: Sequence[Step], obx: Segment, scope: dict[str, list[Segment]], context: Context
 ) -> dict[str, Any]:
     repeated = obx.values(5)
     if len(repeated) < 2 or obx.value(2).text() in _TEXTS:
@@ -128,7 +129,7 @@ def _observation(
     return whole
 
 
-def _built(rows: Sequence[CompiledRow], scope: dict[str, list[Segment]], context: Context) -> dict[str, Any]:
+def _built(rows: Sequence[Step], scope: dict[str, list[Segment]], context: Context) -> dict[str, Any]:
     draft = Draft("Observation")
     for row in rows:
         row.run(scope, draft, context)

@@ -14,19 +14,20 @@ from interop.mapping.tables import Tables
 _INTRODUCTION = """\
 # Mappings
 
-Written by `interop.mapping.reference.page()` from the tables in `mappings/`; a test keeps it current, and every row is
-tested. A row names where a value comes from (the first source that has one), where it goes, and the function or code
-table that turns one into the other. A note says why a row differs from HL7's v2-to-FHIR guide, or what it leaves open.
+Written by `interop.mapping.reference.as_markdown()` from the tables in `mappings/` (`make pages`); a test keeps it
+current, and every row is tested. A row names where a value comes from (the first source that has one), where it goes,
+and the function or code table that turns one into the other. A note says why a row differs from HL7's v2-to-FHIR guide,
+or what it leaves open.
 
 What cannot be mapped is an issue beside the result: it is stored with the message, and an ERR segment of the
-acknowledgement tells the sender of it.
+acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes.
 
 How to read a target: `name[]` takes every value, any other the first; `identifier[PLAC]` is the one of that type;
 `extension[station]` is known by its short name. `""` in HL7 empties an element on record.
 """
 
 
-def page(tables: Tables) -> str:
+def as_markdown(tables: Tables) -> str:
     """The page."""
     parts = [_INTRODUCTION, "## Messages in\n"]
     for message in tables.message_tables:

@@ -36,8 +36,9 @@ def decimal(text: str) -> DecimalText | None:
 
 def unit(value: Value, context: Context) -> dict[str, Any]:
     """OBX-6 as the unit of a Quantity; a code without a known system is only a unit's name."""
-    units = value.segment.value(6)
-    code, text, system = (units.text(part).strip() for part in (1, 2, 3))
+    if not value.segment.field(6):
+        return {}
+    code, text, system = value.segment.value(6).texts(3)
     if not code:
         return compact(unit=text)
     uri = coding_system(system, context) if system else None

@@ -12,7 +12,7 @@ from interop.hl7.charsets import charset_named
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
 from interop.mapping.fhir_rows import FhirRow
-from interop.mapping.inbound import CompiledRow, Trace
+from interop.mapping.inbound import CompiledRow, Step, Trace, steps
 from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist, worklist_rows
 from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
 
@@ -50,11 +50,11 @@ class MessageTable:
 class CompiledMessage:
     """A message table, ready to run."""
 
-    patient: tuple[CompiledRow, ...]
-    order: tuple[CompiledRow, ...]
-    report: tuple[CompiledRow, ...]  # from OBR
-    report_parts: tuple[CompiledRow, ...]  # from OBX
-    observation: tuple[CompiledRow, ...]
+    patient: tuple[Step, ...]
+    order: tuple[Step, ...]
+    report: tuple[Step, ...]  # from OBR
+    report_parts: tuple[Step, ...]  # from OBX
+    observation: tuple[Step, ...]
     required: frozenset[str]  # segments
     known: frozenset[str]  # segments that rows read, or that are ignored on purpose
 
@@ -164,7 +164,7 @@ def _compiled(
     codes: Mapping[str, CodeTable],
     trace: Trace | None,
 ) -> dict[str, CompiledMessage]:
-    ready = {name: tuple(CompiledRow(row, codes, trace) for row in table.rows) for name, table in segments.items()}
+    ready = {name: steps([CompiledRow(row, codes, trace) for row in table.rows]) for name, table in segments.items()}
     found: dict[str, CompiledMessage] = {}
     for message in messages:
         compiled = _compiled_message(message, segments, ready)
@@ -178,9 +178,9 @@ def _compiled(
 def _compiled_message(
     message: MessageTable,
     segments: Mapping[str, SegmentTable],
-    ready: Mapping[str, tuple[CompiledRow, ...]],
+    ready: Mapping[str, tuple[Step, ...]],
 ) -> CompiledMessage:
-    parts: dict[str, tuple[CompiledRow, ...]] = dict.fromkeys((*TARGETS, "report_parts"), ())
+    parts: dict[str, tuple[Step, ...]] = dict.fromkeys((*TARGETS, "report_parts"), ())
     known = set(message.ignore)
     for row in message.rows:
         table = segments.get(row.convert)

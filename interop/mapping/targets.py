@@ -22,11 +22,12 @@ _CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\
 class Draft:
     """A resource in the making."""
 
-    __slots__ = ("resource", "slots")
+    __slots__ = ("choices", "resource", "slots")
 
     def __init__(self, type: str) -> None:
         self.resource: dict[str, Any] = {"resourceType": type}
         self.slots: dict[str, dict[str, Any]] = {}
+        self.choices: dict[str, str] = {}  # of value[x]: the form that was taken
 
     def contain(self, element: str, value: Contained) -> dict[str, Any]:
         """Keep the resource in ``contained`` and refer to it."""
@@ -72,7 +73,7 @@ def _scalar(element: str, path: list[str]) -> Setter:
 
     def put(draft: Draft, value: Any) -> bool:
         place = draft.resource
-        if prefix and any(key.startswith(prefix) and key != element for key in place):
+        if prefix and draft.choices.setdefault(prefix, element) != element:
             return False
         if isinstance(value, Contained):
             value = draft.contain(element, value)

@@ -145,8 +145,8 @@ class PrivateOrthanc:
             await asyncio.sleep(pause)
             try:
                 await self._launch(15.0, 30.0)
-            except UnavailableError as error:
-                logger.error("Orthanc could not be started again: %s", error.text)
+            except (UnavailableError, OSError) as error:  # a full disk, say: it may be mended in a while
+                logger.error("Orthanc could not be started again: %s", error)
 
     async def _launch(self, ports_within: float, answers_within: float) -> None:
         installation = self._installation or Installation.found()

@@ -2,7 +2,7 @@
 
 from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
-from interop.store.reading import open_reader
+from interop.store.reading import engine_version, open_reader
 from interop.store.rows import (
     DuplicateIdentityError,
     Job,
@@ -30,6 +30,7 @@ __all__ = [
     "StoreInUseError",
     "Stored",
     "Tx",
+    "engine_version",
     "open_reader",
     "open_store",
 ]

@@ -73,3 +73,17 @@ async def open_reader(url: str, *, zone: tzinfo = UTC) -> Reader:
         connection.close()
         raise
     return SqliteReader(connection, surroundings_of(zone))
+
+
+async def engine_version(reader: Reader) -> str:
+    """``SQLite 3.40.1`` or ``PostgreSQL 15.8 (Debian …)``."""
+
+    def asked(tx: Tx) -> str:
+        name, question = {
+            "sqlite": ("SQLite", "SELECT sqlite_version()"),
+            "postgresql": ("PostgreSQL", "SELECT current_setting('server_version')"),
+        }[tx.session.dialect]
+        row = tx.session.row(question)
+        return f"{name} {row[0] if row else '?'}"
+
+    return await reader.view(asked)

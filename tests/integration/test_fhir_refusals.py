@@ -20,6 +20,8 @@ CASES = [
     ("POST", "Patient", b"\xff\xfe", 400, "structure"),
     ("POST", "Patient", b"[" * 100_000, 400, "structure"),
     ("POST", "Patient", b'{"resourceType":"Observation"}', 400, "invalid"),
+    ("POST", "Patient", b'{"resourceType":"AuditEvent","entity":5}', 400, "invalid"),
+    ("POST", "Patient", b'{"resourceType":{"a":1}}', 400, "invalid"),
     ("POST", "Patient", b'{"resourceType":"Patient","gender":"man"}', 422, "code-invalid"),
     ("POST", "Patient", b'{"resourceType":"Patient","active":"yes"}', 422, "value"),
     ("POST", "Patient", b'{"resourceType":"Patient","nam":[]}', 422, "structure"),

@@ -205,6 +205,9 @@ async def test_bundles_that_cannot_be_carried_out(store: Store) -> None:
             (bundle(put(patient(id="a")), put(patient(id="a"))), 422),
             (bundle(put(patient(id="a")), plain("DELETE", "Patient/a")), 422),
             (bundle(post({"resourceType": "ImagingStudy"})), 403),
+            (bundle({**plain("GET", "Patient"), "resource": []}), 422),
+            (bundle({**plain("POST", "Patient"), "resource": {"resourceType": None, "a": {"reference": "x"}}}), 400),
+            (bundle({**plain("POST", "Patient"), "resource": {"resourceType": "AuditEvent", "entity": 5}}), 400),
             ({**bundle(), "entry": 5}, 422),
             ({**bundle(), "entry": [5]}, 422),
         ]

@@ -9,10 +9,10 @@ from playwright.sync_api import Page, sync_playwright
 
 from interop.demo.viewing import CHROMIUM, FLAGS, shows_pattern
 
-CT, ECHO = "1.2.826.0.1.9.1", "1.2.826.0.1.9.2"
+CT, ECHO, BIG = "1.2.826.0.1.9.1", "1.2.826.0.1.9.2", "1.2.826.0.1.9.4"
 
 
-@pytest.mark.parametrize("study", [CT, ECHO])
+@pytest.mark.parametrize("study", [CT, ECHO, BIG])
 def test_ohif_shows_the_launched_images(site: Any, study: str) -> None:
     assert "%" in shows_pattern(site.launch(study), study)
 

@@ -145,6 +145,8 @@ def test_urls(url: str, segments: tuple[str, ...], query: str) -> None:
         {"request": {"method": "POST", "url": "Patient"}},
         {"request": {"method": "GET", "url": "Patient"}, "resource": {}},
         {"request": {"method": "GET", "url": "a/b/c/d/e"}},
+        {"request": {"method": "GET", "url": "Patient"}, "resource": []},
+        {"request": {"method": "POST", "url": "Patient"}, "resource": "x"},
         {"fullUrl": 5, "request": {"method": "GET", "url": "Patient"}},
         {"request": {"method": "GET", "url": "Patient", "ifMatch": 5}},
     ],

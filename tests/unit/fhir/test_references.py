@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interop.fhir.references import localised, patient_of, references, rewrite, split_reference
 
@@ -81,3 +83,34 @@ def test_split_reference() -> None:
     assert split_reference("Patient/1/_history/2") == ("Patient", "1")
     for other in ("http://x/Patient/1", "#1", "urn:uuid:1", "Patient", "patient/1", "Patient/1/2", ""):
         assert split_reference(other) is None
+
+
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["Patient/1", "urn:uuid:1", "Patient", "AuditEvent", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["reference", "what", "who", "id", "div", "url", "x"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+NAMES = st.sampled_from(["resourceType", "id", "subject", "patient", "entity", "agent", "text", "x"])
+
+
+@given(st.dictionaries(NAMES, ANY))
+def test_what_was_never_validated_is_taken_as_it_is(resource: dict[str, Any]) -> None:
+    for path, reference in references(resource):
+        assert path
+        assert isinstance(reference, str)
+    patient = patient_of(resource)
+    assert patient is None or split_reference(patient) is not None
+    rewrite(resource, {"urn:uuid:1": "Patient/7"})
+    assert localised(resource, "http://x/fhir") is resource
+
+
+def test_a_body_that_only_claims_to_be_an_audit_event_is_about_nobody() -> None:
+    assert patient_of({"resourceType": "AuditEvent", "entity": 5, "agent": [None, {"who": []}]}) is None
+    assert patient_of({"resourceType": "Patient", "id": {"a": 1}}) is None
+    assert list(references({"resourceType": None, "subject": {"reference": "x"}})) == [("Resource.subject", "x")]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import hl7apy.parser
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interop.errors import InvalidContentError, MalformedError
 from interop.hl7.batches import messages_in
@@ -223,6 +225,26 @@ def test_the_rule_for_wrong_or_missing_claims(
 def test_byte_order_marks_and_wide_characters(codec: str) -> None:
     text = header("").decode() + "Νίκος\r"
     assert parse(text.replace("\r", "\r\n").encode(codec)).get("PID-5") == "Νίκος"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=4)), max_size=6),
+    st.sampled_from(["", "8859/7", "UNICODE UTF-8", "~ISO IR87", "BIG-5", "UNICODE UTF-16", "nonsense"]),
+)
+@settings(max_examples=800, deadline=None)
+def test_mutated_bytes_are_read_or_refused(changes: list[tuple[int, bytes]], charset: str) -> None:
+    raw = bytearray(ORM.replace("UNICODE UTF-8", charset).encode())
+    for at, data in changes:
+        raw[at : at + len(data)] = data
+    for one in messages_in(bytes(raw)):
+        sender_of(one)
+        try:
+            message = parse(one)
+        except MalformedError:
+            continue
+        list(message.order_groups())
+        assert all(isinstance(value.text(), str) for value in message.segments[0].values(9))
+        assert message.get("PID-3.4.2") is not None
 
 
 def test_batches_are_taken_apart() -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from interop.mapping.reference import page
+from interop.mapping.reference import as_markdown
 from interop.mapping.rows import TableError
 from interop.mapping.tables import compile_tables
 from interop.shipped import shipped
@@ -137,4 +137,4 @@ def test_the_site_of_a_sender_is_found_by_both_names_first(tmp_path: Path) -> No
 
 def test_the_page_of_mappings_is_current() -> None:
     path = Path(__file__).resolve().parents[3] / "docs/reference/mappings.md"
-    assert path.read_text() == page(compile_tables(shipped("mappings"))), "make pages"
+    assert path.read_text() == as_markdown(compile_tables(shipped("mappings"))), "make pages"

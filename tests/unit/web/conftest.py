@@ -17,9 +17,14 @@ from interop.access import system_agent
 from interop.auth import Keys
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
+from interop.fhir_api import fhir_routes
 from interop.http_app import HttpApp, http_app
+from interop.parts import site
+from interop.settings import Settings
 from interop.store import Store, open_store
 from interop.viewer import Assets
+from interop.workflow import resources
+from interop.workflow.site import Site
 
 STUDY_A, STUDY_B = "1.2.3.1", "1.2.3.2"
 
@@ -168,8 +173,14 @@ def _register(tx: Any) -> dict[str, str]:
     return patients
 
 
+@pytest.fixture(scope="session")
+def rules() -> Site:
+    """The site's rules and mapping tables, which take a moment to compile."""
+    return site(Settings.of({}))
+
+
 @pytest.fixture
-async def web(store: Store, dist: Path, tmp_path: Path) -> Web:
+async def web(store: Store, dist: Path, tmp_path: Path, rules: Site) -> Web:
     archive = FakeArchive()
 
     async def database() -> None:
@@ -182,6 +193,7 @@ async def web(store: Store, dist: Path, tmp_path: Path) -> Web:
         urls=Urls(),
         assets=Assets(dist, b"window.config = {}"),
         checks={"database": database},
+        fhir=fhir_routes(store, rules, writer=resources, base_url="http://testserver/fhir"),
     )
     patients = await store.unit(system_agent("test"), _register)
     return Web(http, store, archive, patients)

@@ -80,7 +80,7 @@ async def test_every_route_refuses_before_it_reads(web: Any) -> None:
 
 
 async def test_open_routes_ask_for_nothing_and_codes_must_look_like_codes(web: Any) -> None:
-    for path in ("/healthz", "/readyz", "/.well-known/smart-configuration"):
+    for path in ("/healthz", "/readyz", "/.well-known/smart-configuration", "/fhir/metadata"):
         assert (await try_it(web.http.app, "GET", path, []))[0] == 200
     for path in ("/login/1", "/viewer/open/1", "/viewer/open/../iid", "/.well-known/../fhir", "/healthz/", "/readyz/x"):
         assert (await try_it(web.http.app, "GET", path, []))[0] == 401, path

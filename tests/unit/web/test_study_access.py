@@ -132,3 +132,24 @@ async def test_a_wide_scope_sees_all(web: Any) -> None:
     async with web.client(headers=web.bearer("user/ImagingStudy.rs")) as client:
         assert len((await client.get("/dicom-web/studies")).json()) == 2
         assert (await client.get(f"/dicom-web/studies/{B}")).status_code == 200
+
+
+async def test_a_viewer_session_reads_no_fhir(web: Any) -> None:
+    async with web.viewer(A) as client:
+        for path in ("/fhir/ImagingStudy", f"/fhir/{web.patients[A]}", "/fhir/AuditEvent"):
+            answer = await client.get(path)
+            assert answer.status_code == 403, path
+            assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_an_auditor_finds_the_access_by_patient(web: Any) -> None:
+    async with web.viewer(A) as client:
+        await client.get(f"/dicom-web/studies/{A}/series")
+        await client.get(f"/dicom-web/studies/{A}/metadata")
+    async with web.client(headers=web.bearer("system/AuditEvent.rs", who="auditor")) as client:
+        bundle = (await client.get("/fhir/AuditEvent", params={"patient": web.patients[A]})).json()
+    seen = {
+        (entry["resource"]["type"]["code"], entry["resource"]["subtype"][0]["code"], entry["resource"]["outcome"])
+        for entry in bundle["entry"]
+    }
+    assert seen == {("110103", "launch", "0"), ("110112", "qido-rs", "0"), ("110104", "wado-rs", "0")}

@@ -85,7 +85,6 @@ async def test_a_file_is_compressed_once_and_then_sent_so(web: Any) -> None:
         "/..%2fsecret.txt",
         "/assets/..%5c..%5csecret.txt",
         "/index.html",
-        "/fhir",
         "/dicom-webx",
         "/api/v2",
         "/console/nothing",

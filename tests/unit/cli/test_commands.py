@@ -1,0 +1,123 @@
+"""The command line in this process: answers, refusals and exit statuses that need no server."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop.cli import main
+
+GREEK = (
+    "MSH|^~\\&|RIS|HOSP|INTEROP|IMG|20261201080000||ORM^O01|MSG-1|P|2.5.1|||||CYP|8859/7\n"
+    "PID|1||4712^^^HOSP^MR||Γεωργίου^Άννα||19700515|F\n"
+    "ORC|NW|PL-77^HOSP\n"
+    "OBR|1|PL-77^HOSP||71260^CT chest^C4||||||||||||||||||||CT|||^^^20261201100000\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INTEROP_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit status."""
+    monkeypatch.setattr(sys, "argv", ["interop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_token_prints_the_bearer_last_and_keeps_its_key_private(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    assert run(monkeypatch, "token", "--scope", "patient/*.rs user/Patient.r", "--patient", "p1", "--minutes", "5") == 0
+    assert capsys.readouterr().out.splitlines()[-1].count(".") == 2
+    assert stat.S_IMODE((data_dir / "signing.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["token", "--scope", "banana"], "'banana' is not a scope"),
+        (["token", "--minutes", "0"], "--minutes"),
+        (["token", "--minutes", "527041"], "--minutes"),
+        (["serve", "--role", "everything"], "unknown role everything; there are http, mllp, worker"),
+        (["hl7", "send", "/no/such/file"], "/no/such/file: No such file or directory"),
+        (["hl7", "show", "MSG-1"], "there is no database"),
+        (["orthanc-config", "--docker", "out.json"], "INTEROP_ORTHANC_PASSWORD"),
+    ],
+)
+def test_a_refusal_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run(monkeypatch, *words) != 0
+    told = capsys.readouterr()
+    assert said in told.err
+    assert not told.out
+
+
+def test_preview_reads_the_declared_character_set_and_stores_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data_dir: Path
+) -> None:
+    (tmp_path / "order.hl7").write_bytes(GREEK.encode("iso8859_7"))
+    assert run(monkeypatch, "hl7", "preview", str(tmp_path / "order.hl7")) == 0
+    shown = json.loads(capsys.readouterr().out)
+    patient, order = (entry["resource"] for entry in shown["bundle"]["entry"])
+    assert patient["name"] == [{"family": "Γεωργίου", "given": ["Άννα"]}]
+    assert order["resourceType"] == "ServiceRequest"
+    assert shown["answer"] == "AA"
+    assert isinstance(shown["issues"], list)
+    assert not data_dir.exists()
+
+
+def test_orthanc_config_for_docker_is_private(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("INTEROP_ORTHANC_PASSWORD", "geheim")
+    file = tmp_path / "orthanc.json"
+    assert run(monkeypatch, "orthanc-config", "--docker", str(file)) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["RegisteredUsers"] == {"interop": "geheim"}
+    assert "geheim" not in capsys.readouterr().out
+
+
+def test_doctor_before_the_first_start_makes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    run(monkeypatch, "doctor")
+    told = capsys.readouterr().out
+    assert "data directory" in told
+    assert "not there yet" in told
+    assert not data_dir.exists()
+
+
+def test_doctor_goes_on_after_a_fault_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    data_dir.mkdir()
+    (data_dir / "signing.key").write_text("x")
+    (data_dir / "signing.key").chmod(0o644)
+    wrong = {
+        "INTEROP_HTTP_HOST": "0.0.0.0",
+        "INTEROP_MLLP_PEERS": "[bogus/]",
+        "INTEROP_OHIF_DIR": "/no/ohif",
+        "INTEROP_MODALITIES_FILE": "/no/modalities.toml",
+        "INTEROP_DATABASE_URL": "postgresql+psycopg://interop:geheim@127.0.0.1:1/interop",
+        "INTEROP_ORTHANC_URL": "http://127.0.0.1:1",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    assert run(monkeypatch, "doctor") == 1
+    told = capsys.readouterr().out
+    faults = [line for line in told.splitlines() if line.startswith("fault")]
+    assert all("  ->  " in line for line in faults)
+    for said in ("chmod 600", "INTEROP_ALLOW_REMOTE=true", "bogus", "/no/ohif", "/no/modalities.toml", "127.0.0.1:1/"):
+        assert any(said in line for line in faults), said
+    assert any("Orthanc does not answer" in line for line in faults)
+    assert "geheim" not in told
