@@ -28,7 +28,7 @@ def order(patient: int) -> str:
                 f"PID|1||B{patient:05d}^^^HOSP^MR||Παπαδόπουλος^Νίκος^{patient}||19580402|M",
                 "PV1|1|O|ECHO^1^1",
                 "ORC|NW|PL@@@@@@@@^HOSP|||||^^^20261202093000||20261201080000|||1234^Georgiou^Anna",
-                "OBR|1|PL@@@@@@@@^HOSP||71260^CT chest with contrast^C4|||||||||||||||||||||CT|||^^^20261202093000",
+                "OBR|1|PL@@@@@@@@^HOSP||71260^CT chest with contrast^C4||||||||||||||||||||CT|||^^^20261202093000",
                 "DG1|1||R07.9^Chest pain^I10",
                 "NTE|1||Claustrophobia; please call the ward before transport.",
             )

@@ -13,7 +13,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -36,10 +37,15 @@ class WorklistFolder:
         self._mode = mode  # the SCP may run as another user of the same group
         path.mkdir(parents=True, exist_ok=True, mode=0o750)
 
-    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
-        """Make the order's files exactly these (by station, say; {} removes them all). True if anything changed."""
+    async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
+        """Make the order's files exactly these (by station, say; {} removes them all). True if anything changed.
+
+        ``absent`` names the keys that may have had a file and shall have none; without it the folder is read through,
+        which takes time in proportion to all that is in it.
+        """
         wanted = {_file_name(order_id, key): content for key, content in files.items()}
-        return await asyncio.to_thread(self._make, order_id, wanted)
+        unwanted = None if absent is None else {_file_name(order_id, key) for key in absent if key not in files}
+        return await asyncio.to_thread(self._make, order_id, wanted, unwanted)
 
     async def names(self) -> tuple[str, ...]:
         """The files that stand there now, sorted."""
@@ -47,24 +53,28 @@ class WorklistFolder:
 
     async def orders(self) -> frozenset[str]:
         """The ids of the orders that have files, to be compared with the database."""
-        return frozenset(match[1] for name in await self.names() if (match := _NAME.match(name)))
+        return frozenset(await self.holdings())
+
+    async def holdings(self) -> Mapping[str, int]:
+        """How many files each order has."""
+        return Counter(match[1] for name in await self.names() if (match := _NAME.match(name)))
 
     async def sweep(self) -> int:
         """Remove the unfinished files of writers that died; files of other names are somebody else's and stay."""
         return await asyncio.to_thread(self._sweep)
 
-    def _make(self, order_id: str, wanted: Mapping[str, bytes]) -> bool:
+    def _make(self, order_id: str, wanted: Mapping[str, bytes], unwanted: set[str] | None) -> bool:
         with self._opened() as folder:
-            present = {name for name in os.listdir(folder) if name.startswith(f"{order_id}~")}
-            present = {name for name in present if _NAME.match(name)}
+            if unwanted is None:
+                there = (name for name in os.listdir(folder) if name.startswith(f"{order_id}~") and _NAME.match(name))
+                unwanted = set(there) - wanted.keys()
             changed = False
             for name, content in wanted.items():
-                if name not in present or _read(folder, name) != content:
+                if _read(folder, name) != content:
                     _replace(folder, name, content, self._mode)
                     changed = True
-            for name in present - wanted.keys():
-                _remove(folder, name)
-                changed = True
+            for name in unwanted:
+                changed |= _remove(folder, name)
             if changed:
                 os.fsync(folder)
             return changed
@@ -134,11 +144,13 @@ def _read(folder: int, name: str) -> bytes | None:
         return stream.read()
 
 
-def _remove(folder: int, name: str) -> None:
+def _remove(folder: int, name: str) -> bool:
+    """Whether there was such a file."""
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
-        logger.debug("worklist file was gone already")
+        return False
+    return True
 
 
 def _stray(folder: int, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Claims jobs and runs them: a lane per kind, so that a silent receiver holds up no worklist.
 
-A job is done when its handler returns. UndeliverableError buries it: whoever it was for has refused it, trying again
-would change nothing, and the next of its key goes on. Everything else is tried again, later each time.
+A job is done when its handler returns; what the handler wants kept of it is written in the commit that ends the job.
+UndeliverableError buries it: whoever it was for has refused it, trying again would change nothing, and the next of its
+key goes on. Everything else is tried again, later each time.
 """
 
 from __future__ import annotations
@@ -13,16 +14,36 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from logging import getLogger
 
+from interop.access.agent import Agent, system_agent
 from interop.errors import RefusedError, UnavailableError
-from interop.store import Job, Store
+from interop.store import Job, Store, Tx
 
 logger = getLogger(__name__)
 
-Handler = Callable[[Job], Awaitable[None]]
+BUSY = 0.005  # seconds that the event loop is late, from which on jobs step back
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What to keep of a job, and in whose name."""
+
+    agent: Agent
+    keep: Callable[[Tx], None]
+
+
+Handler = Callable[[Job], Awaitable[Outcome | None]]
+_NOTHING = Outcome(system_agent("jobs"), lambda tx: None)
 
 
 class UndeliverableError(RefusedError):
     """Trying again would change nothing."""
+
+    outcome: Outcome = _NOTHING
+
+    def keeping(self, outcome: Outcome) -> UndeliverableError:
+        """The same, with what to keep of the job."""
+        self.outcome = outcome
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +105,16 @@ class JobRunner:
             while True:
                 wake.clear()
                 free = lane.at_once - len(running)
-                claimed = await self._claim(kind, free, lane.lease) if free else []
+                claimed: list[Job] = []
+                if free * 2 >= lane.at_once:  # several at once share a claim
+                    await self._step_back()
+                    claimed = await self._claim(kind, free, lane.lease)
                 for job in claimed:
                     task = asyncio.create_task(self._run_job(job, lane))
                     running.add(task)
                     task.add_done_callback(running.discard)
                     task.add_done_callback(lambda _: wake.set())
-                if not claimed or len(running) >= lane.at_once:
+                if not claimed:
                     await self._pause(wake)
         finally:
             for task in running:
@@ -104,6 +128,15 @@ class JobRunner:
         except TimeoutError:
             return
 
+    async def _step_back(self) -> None:
+        """Leave the loop to those who wait for an answer while it is behind: jobs take about a third of it then."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        await asyncio.sleep(0)
+        late = loop.time() - asked
+        if late > BUSY:
+            await asyncio.sleep(min(2 * late, self._poll))
+
     async def _claim(self, kind: str, limit: int, lease: float) -> list[Job]:
         try:
             return await self._store.claim([kind], limit, lease)
@@ -116,21 +149,31 @@ class JobRunner:
         try:
             try:
                 async with asyncio.timeout(lane.lease * 0.9):  # past its lease the job may be another's
-                    await lane.handler(job)
+                    outcome = await lane.handler(job)
             except UndeliverableError as error:
-                await self._bury(job, error.text)
+                await self._bury(job, error.text, error.outcome)
             except Exception as error:
                 await self._retry(job, lane, error)
             else:
-                self.counts["done" if await self._store.finish(job) else "lost"] += 1
+                done = await self._end(job, outcome or _NOTHING, lambda tx: tx.finish_job(job))
+                self.counts["done" if done else "lost"] += 1
         except UnavailableError as error:  # the store: the lease runs out, and the job is claimed again
             logger.warning("job %d (%s): outcome not kept: %s", job.id, job.kind, error.text)
             self.counts["lost"] += 1
 
-    async def _bury(self, job: Job, why: str) -> None:
+    async def _end(self, job: Job, outcome: Outcome, end: Callable[[Tx], bool]) -> bool:
+        """End the job and keep what is to be kept of it, in one commit; also where the claim was lost meanwhile."""
+
+        def work(tx: Tx) -> bool:
+            outcome.keep(tx)
+            return end(tx)
+
+        return await self._store.unit(outcome.agent, work)
+
+    async def _bury(self, job: Job, why: str, outcome: Outcome = _NOTHING) -> None:
         logger.error("job %d (%s) is a dead letter: %s", job.id, job.kind, why)
         self.counts["buried"] += 1
-        await self._store.bury(job, why)
+        await self._end(job, outcome, lambda tx: tx.bury_job(job, why))
 
     async def _retry(self, job: Job, lane: Lane, error: Exception) -> None:
         why = getattr(error, "text", "") or f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from interop.access.agent import system_agent
 from interop.audit.event import Event
 from interop.errors import InteropError, UnavailableError
 from interop.hl7.message import Message, parse
-from interop.jobs.runner import UndeliverableError
+from interop.jobs.runner import Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
 from interop.store import Job, MessageRow, Store, Tx
 
@@ -47,19 +47,19 @@ class SendJobs:
         self._silence = silence  # seconds for which a receiver that did not answer is left alone
         self._silent_until: dict[str, float] = {}
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, job: Job) -> Outcome | None:
         """Deliver the message of the job."""
         row = await self._store.view(lambda tx: tx.message(int(job.payload["message"])))
         if row is None:
             raise UndeliverableError(f"there is no message {job.payload['message']}")
         if row.state != "queued":
-            return  # delivered by an earlier attempt, whose outcome was kept
+            return None  # delivered by an earlier attempt, whose outcome was kept
         receiver = self._receivers.get(row.peer)
         if receiver is None:
-            raise await self._dead(row, f"no receiver is called {row.peer!r} any more")
-        await self._deliver(row, receiver)
+            raise _dead(row, f"no receiver is called {row.peer!r} any more")
+        return await self._deliver(row, receiver)
 
-    async def _deliver(self, row: MessageRow, receiver: Receiver) -> None:
+    async def _deliver(self, row: MessageRow, receiver: Receiver) -> Outcome:
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until.get(receiver.name, 0.0):
             raise UnavailableError(f"{receiver.name} does not answer")
@@ -70,11 +70,10 @@ class SendJobs:
             raise
         code, answer = self._judged(row, receiver, reply)
         if code in _TAKEN:
-            await self._keep(row, "sent", code, reply, "0")
-        elif code in _REFUSED:
-            raise await self._dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
-        else:
-            raise UnavailableError(f"{receiver.name} answered {code} {_reason(answer)}".strip())
+            return _kept(row, "sent", code, reply)
+        if code in _REFUSED:
+            raise _dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
+        raise UnavailableError(f"{receiver.name} answered {code} {_reason(answer)}".strip())
 
     def _judged(self, row: MessageRow, receiver: Receiver, reply: bytes) -> tuple[str, Message]:
         """MSA-1 of the reply, if it is one to this message."""
@@ -89,31 +88,30 @@ class SendJobs:
             raise UnavailableError(f"{receiver.name} answered another message than {row.control_id}")
         return code, answer
 
-    async def _dead(
-        self, row: MessageRow, why: str, code: str | None = None, reply: bytes | None = None
-    ) -> UndeliverableError:
-        await self._keep(row, "dead", code, reply, "8", why)
-        return UndeliverableError(why)
 
-    async def _keep(
-        self, row: MessageRow, state: str, code: str | None, reply: bytes | None, outcome: str, why: str | None = None
-    ) -> None:
-        def work(tx: Tx) -> None:
-            tx.update_message(row.id, state=state, ack_code=code, ack=reply)
-            order = tx.order(row.order_id) if row.order_id else None
-            tx.audit(
-                Event(
-                    "hl7",
-                    row.type,
-                    "R",
-                    outcome=outcome,
-                    patient=f"Patient/{order.patient_id}" if order else None,
-                    entity=f"ServiceRequest/{order.id}" if order else None,
-                    detail=why or f"message {row.id} to {row.peer}",
-                )
+def _dead(row: MessageRow, why: str, code: str | None = None, reply: bytes | None = None) -> UndeliverableError:
+    return UndeliverableError(why).keeping(_kept(row, "dead", code, reply, why))
+
+
+def _kept(row: MessageRow, state: str, code: str | None, reply: bytes | None, why: str | None = None) -> Outcome:
+    """The message in its new state, with the answer that brought it there, and an event of it."""
+
+    def keep(tx: Tx) -> None:
+        tx.update_message(row.id, state=state, ack_code=code, ack=reply)
+        order = tx.order(row.order_id) if row.order_id else None
+        tx.audit(
+            Event(
+                "hl7",
+                row.type,
+                "R",
+                outcome="0" if why is None else "8",
+                patient=f"Patient/{order.patient_id}" if order else None,
+                entity=f"ServiceRequest/{order.id}" if order else None,
+                detail=why or f"message {row.id} to {row.peer}",
             )
+        )
 
-        await self._store.unit(_AGENT, work)
+    return Outcome(_AGENT, keep)
 
 
 def _reason(answer: Message) -> str:

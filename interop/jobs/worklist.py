@@ -6,7 +6,7 @@ by an earlier write that failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from logging import getLogger
@@ -17,7 +17,7 @@ from interop.audit.event import Event
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError
 from interop.fhir.orders import order_facts
-from interop.jobs.runner import UndeliverableError
+from interop.jobs.runner import Outcome, UndeliverableError
 from interop.mapping.worklist import worklist_attributes
 from interop.store import Job, OrderRow, Store, Tx
 from interop.workflow import orders
@@ -34,12 +34,15 @@ _ALL = 1_000_000
 class WorklistFolder(Protocol):
     """Where the worklist provider reads from."""
 
-    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
-        """Make the order's files exactly these, by station; whether anything changed."""
+    async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
+        """Make the order's files exactly these, by station; whether anything changed.
+
+        ``absent`` are the stations that may have had one and shall not; without it every file of the order is sought.
+        """
         ...
 
-    async def orders(self) -> frozenset[str]:
-        """The ids of the orders that have files."""
+    async def holdings(self) -> Mapping[str, int]:
+        """How many files each order has."""
         ...
 
 
@@ -51,7 +54,7 @@ class WorklistJobs:
         self._site = site
         self._folder = folder
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, job: Job) -> Outcome | None:
         """Render the order of the job."""
         id = str(job.payload["order"])
         found = await self._store.view(lambda tx: _read(tx, id))
@@ -60,9 +63,10 @@ class WorklistJobs:
         except InvalidContentError as error:
             await self._folder.make(id, {})
             raise UndeliverableError(f"the order does not fit into a worklist item: {error.text}") from error
-        changed = await self._folder.make(id, files)
-        if changed:
-            await self._store.unit(_AGENT, lambda tx: _audit(tx, id, bool(files)))
+        listed = {station.aet for station in self._site.stations}
+        absent = None if job.payload.get("thorough") else listed - files.keys()
+        changed = await self._folder.make(id, files, absent)
+        return Outcome(_AGENT, lambda tx: _audit(tx, id, bool(files))) if changed else None
 
     def _files(self, found: _Found) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
@@ -127,13 +131,15 @@ async def reconcile(store: Store, site: Site, folder: WorklistFolder) -> int:
     replanned = await store.unit(_AGENT, lambda tx: orders.reconsider(tx, site))
     if replanned:
         logger.info("%d orders planned anew: tables or modalities have changed", replanned)
-    shown = await folder.orders()
-    planned = await store.view(lambda tx: {row.id for row in tx.find_orders(scheduled=True, limit=_ALL)})
-    differing = sorted(shown ^ planned)
+    shown = await folder.holdings()
+    planned = await store.view(
+        lambda tx: {row.id: len(row.stations) for row in tx.find_orders(scheduled=True, limit=_ALL)}
+    )
+    differing = sorted(id for id in shown.keys() | planned.keys() if shown.get(id) != planned.get(id))
 
     def work(tx: Tx) -> None:
         for id in differing:
-            tx.enqueue("worklist", id, {"order": id}, replace=True)
+            tx.enqueue("worklist", id, {"order": id, "thorough": True}, replace=True)
 
     if differing:
         logger.warning("the worklist differs from the database in %d orders: being mended", len(differing))

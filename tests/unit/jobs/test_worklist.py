@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -23,15 +23,16 @@ class Folder:
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
-    async def make(self, order_id: str, files: Mapping[str, bytes]) -> bool:
-        changed = self.files.get(order_id, {}) != dict(files)
-        self.files[order_id] = dict(files)
-        if not files:
+    async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
+        before = self.files.get(order_id, {})
+        kept = {} if absent is None else {key: one for key, one in before.items() if key not in absent}
+        self.files[order_id] = kept | dict(files)
+        if not self.files[order_id]:
             del self.files[order_id]
-        return changed
+        return self.files.get(order_id, {}) != before
 
-    async def orders(self) -> frozenset[str]:
-        return frozenset(self.files)
+    async def holdings(self) -> Mapping[str, int]:
+        return {id: len(files) for id, files in self.files.items()}
 
 
 async def work_off(hospital: Hospital, folder: Folder) -> int:
@@ -39,7 +40,9 @@ async def work_off(hospital: Hospital, folder: Folder) -> int:
     handler = WorklistJobs(hospital.store, hospital.site, folder)
     jobs = await hospital.store.claim(["worklist"], 100, 60)
     for job in jobs:
-        await handler(job)
+        outcome = await handler(job)
+        if outcome is not None:
+            await hospital.store.unit(outcome.agent, outcome.keep)
         await hospital.store.finish(job)
     return len(jobs)
 
@@ -172,10 +175,21 @@ async def test_a_new_station_shows_the_orders_that_are_here_already(store: Store
     assert set(folder.files[row.id]) == {"CT1", "CT2", "CT3"}
 
 
+async def test_a_station_that_is_listed_no_more_shows_nothing_more(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await work_off(hospital, folder)
+    site = a_site()
+    fewer = replace(site, stations=site.stations[1:])
+    await reconcile(store, fewer, folder)
+    await work_off(Hospital(store, fewer), folder)
+    assert set(folder.files[row.id]) == {"CT2"}
+
+
 async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Store) -> None:
     folder = Folder({"gone": {"CT1": b""}})
     from datetime import UTC, datetime
 
-    job = Job(1, "worklist", "gone", {"order": "gone"}, 1, datetime.now(UTC))
+    job = Job(1, "worklist", "gone", {"order": "gone", "thorough": True}, 1, datetime.now(UTC))
     await WorklistJobs(store, a_site(), folder)(job)
     assert folder.files == {}
