@@ -161,7 +161,7 @@ def _token_and_modality(place: Place) -> None:
     assert b"stored 2 instances" in done.stdout
     stranger = place.run("simulate", "modality", "--accession", accession, "--aet", "STRANGER")
     assert stranger.returncode == 1
-    # pynetdicom loses the reason where the connection is closed before it has read the refusal
+    # on a busy machine the reason has been missing from the sentence; not examined why
     assert stranger.stderr.startswith((b"interop: ORTHANC at", b"interop: no DICOM association")), stranger.stderr
     assert b"Traceback" not in stranger.stderr
 
