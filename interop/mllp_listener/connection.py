@@ -123,12 +123,16 @@ class Connection(asyncio.Protocol):
         self._flow()
 
     def _begin(self) -> None:
-        """Start on what was received, in order: a large message is read in a thread, and nothing overtakes it."""
+        """Start on what was received, in order.
+
+        Where the store carries units out in the order they were handed over, messages of a pipelining sender share a
+        commit. Elsewhere, and for a large message, which is read in a thread, the next waits for the one before.
+        """
         while self._received and not self._exclusive:
             item = self._received.popleft()
             if isinstance(item, Frame):
                 self._faults = 0
-                self._exclusive = len(item.data) > LARGE
+                self._exclusive = len(item.data) > LARGE or not self._intake.in_order
                 task = asyncio.ensure_future(self._intake.answer(item.data, self._address))
             else:
                 self._faults += 1

@@ -34,6 +34,7 @@ class Intake:
         self._site = site
         self.allow = allow
         self.counts = counts
+        self.in_order = store.units_in_order
 
     async def answer(self, data: bytes, address: str) -> list[bytes]:
         """The acknowledgements of a frame: one, or one for each message of a batch."""

@@ -160,6 +160,7 @@ class PostgresqlStore(Store):
     """A database on a server."""
 
     backend = "postgresql"
+    units_in_order = False
 
     def __init__(self, options: Options, surroundings: Surroundings) -> None:
         super().__init__(surroundings)

@@ -148,6 +148,7 @@ class SqliteStore(Store):
     """A database in one file."""
 
     backend = "sqlite"
+    units_in_order = True
 
     def __init__(self, options: Options, lock: FileLock, surroundings: Surroundings) -> None:
         super().__init__(surroundings)

@@ -27,6 +27,7 @@ class Store(ABC):
     """One database, on either engine."""
 
     backend: ClassVar[str]
+    units_in_order: ClassVar[bool]  # whether units are carried out in the order in which they were handed over
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.zone: tzinfo = surroundings.zone
