@@ -6,6 +6,7 @@ Instants are UTC microseconds since the epoch; ranges are half-open [low, high).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,8 @@ class Identity:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """One searchable fact of a resource.
+class IndexRow(NamedTuple):
+    """One searchable fact of a resource; a tuple, because each stored resource makes a dozen of them.
 
     kind token: system ("" none) and value (code); reference: system is the target type ("" unknown), value its id or
     absolute URL; date: [low, high); string: value is folded text.

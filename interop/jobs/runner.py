@@ -129,7 +129,7 @@ class JobRunner:
             return
 
     async def _step_back(self) -> None:
-        """Leave the loop to those who wait for an answer while it is behind: jobs take about a third of it then."""
+        """Leave the loop to those who wait for an answer while it is behind: jobs take about a sixth of it then."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
         await asyncio.sleep(0)

@@ -154,7 +154,8 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         tx.lock(*patients.lock_keys(mapped.patient))
         stored = patients.register(tx, mapped.patient, _cleared(mapped, "Patient"))
         return _Work(patient=stored.reference, entity=stored.reference)
-    tx.lock(*_lock_keys(site, mapped))
+    if mapped.patient is not None:
+        tx.lock(*patients.lock_keys(mapped.patient))  # before its orders: whoever speaks of them waits here
     subject: Stored | None = None
     issues: tuple[Issue, ...] = ()
     if mapped.patient is not None:
@@ -179,13 +180,6 @@ def _cleared(mapped: Mapped, type: str) -> tuple[str, ...]:
     return tuple(target.removeprefix(f"{type}.") for target in mapped.cleared if target.startswith(f"{type}."))
 
 
-def _lock_keys(site: Site, mapped: Mapped) -> list[str]:
-    keys = patients.lock_keys(mapped.patient) if mapped.patient is not None else []
-    for order in mapped.orders:
-        keys += Numbers.of(order.service_request, site).lock_keys()
-    return sorted(set(keys))
-
-
 def _carry_out_order(
     tx: Tx, site: Site, order: MappedOrder, subject: Stored | None, cleared: tuple[str, ...]
 ) -> orders.Outcome:
@@ -195,7 +189,7 @@ def _carry_out_order(
             raise InvalidContentError("a new order needs its patient", location="PID", hl7_code="101")
         content |= {"status": "active", "subject": {"reference": subject.reference}}
         outcome = orders.place(tx, site, content, HL7, index=order.index)
-        if outcome.fresh and outcome.row is not None:
+        if outcome.numbered and outcome.row is not None:
             studies.adopt(tx, site, outcome.row)
         return outcome
     row = _named(tx, site, order)

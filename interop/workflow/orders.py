@@ -41,6 +41,7 @@ class Outcome:
     row: OrderRow | None = None
     issues: tuple[Issue, ...] = ()
     fresh: bool = False  # the order began with this
+    numbered: bool = False  # and it came with numbers that images may have already
 
 
 def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None = None, index: int = 1) -> Outcome:
@@ -60,7 +61,8 @@ def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None =
     if present is not None:
         return _again(tx, site, present, resource, door, index)
     resource = dict(resource)
-    resource.setdefault("authoredOn", _instant(tx))
+    if "authoredOn" not in resource:
+        resource["authoredOn"] = _instant(tx)
     return _begin(tx, site, resource, facts, given, door, id=id)
 
 
@@ -88,7 +90,8 @@ def _begin(
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
     _put(tx, row)
     _follow(tx, site, None, row, "new", resource)
-    return Outcome(stored, row, found.issues, fresh=True)
+    numbered = given.accession is not None or given.study_uid is not None
+    return Outcome(stored, row, found.issues, fresh=True, numbered=numbered)
 
 
 def advance_order(

@@ -78,5 +78,5 @@ def _place(tx: Tx, site: Site, resource: Resource, id: str | None) -> Stored:
 
 
 def _adopt(tx: Tx, site: Site, outcome: orders.Outcome) -> None:
-    if outcome.fresh and outcome.row is not None:
+    if outcome.numbered and outcome.row is not None:
         studies.adopt(tx, site, outcome.row)
