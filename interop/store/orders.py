@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from interop.fhir.query import Identity
@@ -18,13 +17,8 @@ class Orders(Unit):
 
     def put_order(self, row: OrderRow) -> None:
         """Write the order's row, new or again; DuplicateIdentityError where another order has one of its identities."""
-        for identity in ("placer", "filler", "accession"):
-            value: Identity | None = getattr(row, identity)
-            if value is not None:
-                self._refuse_held(identity, value.value, (value.value, value.system, row.id))
-        if row.study_uid is not None:
-            self._refuse_held("study_uid", row.study_uid, (row.study_uid, row.id))
-        self.session.run(sql.ORDER_PUT, _values(row))
+        self._refuse_held(row)
+        self.session.put(sql.ORDER_PUT, _values(row))
 
     def order(self, id: str) -> OrderRow | None:
         """The order of this ServiceRequest."""
@@ -64,10 +58,19 @@ class Orders(Unit):
         found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
         return [_order(row) for row in found]
 
-    def _refuse_held(self, identity: str, shown: str, values: Sequence[str]) -> None:
-        held = self.session.row(sql.ORDER_HOLDERS[identity], values)
+    def _refuse_held(self, row: OrderRow) -> None:
+        asked: dict[str, tuple[str, ...]] = {}
+        for name in ("placer", "filler", "accession"):
+            identity: Identity | None = getattr(row, name)
+            if identity is not None:
+                asked[name] = (identity.value, identity.system, row.id)
+        if row.study_uid is not None:
+            asked["study_uid"] = (row.study_uid, row.id)
+        if not asked:
+            return
+        held = self.session.row(sql.order_holders(tuple(asked)), [value for each in asked.values() for value in each])
         if held is not None:
-            raise DuplicateIdentityError(identity, shown, held[0])
+            raise DuplicateIdentityError(held[0], asked[held[0]][0], held[1])
 
 
 def _values(row: OrderRow) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.session import ReadOnlySession, Session, Values, unstorable
+from interop.store.statements import AS_ARRAYS
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -82,17 +83,37 @@ def numbered(text: str) -> str:
 
 
 class PostgresqlSession(Session):
-    """One transaction on one connection."""
+    """One transaction on one connection.
+
+    Statements that need no answer, BEGIN among them, wait and go out in one pipeline with the next that does, or with
+    COMMIT: a round trip costs more than most statements.
+    """
 
     dialect = "postgresql"
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], numbers: Callable[[str], int]) -> None:
+        self._connection = connection
         self._cursor = connection.cursor()
         self._numbers = numbers
+        self._owed: list[tuple[str, Values]] = []
+
+    def begin(self, statement: str = "BEGIN") -> None:
+        """Start the transaction with the first statement."""
+        self._owed = [(statement, ())]
+
+    def commit(self) -> str | None:
+        """Send what is owed, and COMMIT; the server's answer."""
+        return self._execute("COMMIT", ()).statusmessage
 
     def _execute(self, sql: str, values: Values) -> psycopg.Cursor[tuple[Any, ...]]:
         try:
-            return self._cursor.execute(numbered(sql), values)
+            if not self._owed:
+                return self._cursor.execute(numbered(sql), values)
+            owed, self._owed = self._owed, []
+            with self._connection.pipeline():
+                for statement, given in owed:
+                    self._cursor.execute(numbered(statement), given)
+                return self._connection.cursor().execute(numbered(sql), values)
         except (UnicodeEncodeError, psycopg.DataError) as error:
             raise _unreadable(error) from error
 
@@ -105,11 +126,21 @@ class PostgresqlSession(Session):
     def run(self, sql: str, values: Values = ()) -> int:
         return self._execute(sql, values).rowcount
 
-    def run_many(self, sql: str, many: Iterable[Values]) -> None:
-        try:
-            self._cursor.executemany(numbered(sql), many)
-        except (UnicodeEncodeError, psycopg.DataError) as error:
-            raise _unreadable(error) from error
+    def put(self, sql: str, values: Values = ()) -> None:
+        _refuse_unstorable(values)  # here, where the work can still be refused for it
+        self._owed.append((sql, values))
+
+    def put_many(self, sql: str, many: Iterable[Values]) -> None:
+        arrays = AS_ARRAYS.get(sql)
+        if arrays is None:
+            for values in many:
+                self.put(sql, values)
+            return
+        columns = [list(column) for column in zip(*many, strict=True)]
+        if columns:
+            for column in columns:
+                _refuse_unstorable(column)
+            self._owed.append((arrays, columns))
 
     def lock(self, keys: Iterable[str]) -> None:
         for key in sorted(set(keys)):  # in one order, so that two units with the same keys cannot block each other
@@ -117,6 +148,20 @@ class PostgresqlSession(Session):
 
     def next_number(self, name: str) -> int:
         return self._numbers(name)
+
+
+def _refuse_unstorable(values: Iterable[Any]) -> None:
+    for value in values:
+        if isinstance(value, str) and ("\0" in value or not (value.isascii() or _is_unicode(value))):
+            raise unstorable()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Numbers:
@@ -231,15 +276,15 @@ class PostgresqlStore(Store):
         return value, tx.enqueued
 
     def _look(self, transaction: _Transaction, work: Callable[[Tx], T]) -> T:
-        transaction.open.execute(_VIEW)
-        session = ReadOnlySession(PostgresqlSession(transaction.open, self._numbers.take))
-        value = work(Tx(session, _VIEWER, instants.now(), self._surroundings))
+        session = transaction.session = PostgresqlSession(transaction.open, self._numbers.take)
+        session.begin(_VIEW)
+        value = work(Tx(ReadOnlySession(session), _VIEWER, instants.now(), self._surroundings))
         transaction.undo()
         return value
 
     def _begin(self, transaction: _Transaction, agent: Agent) -> Tx:
-        transaction.open.execute("BEGIN")
-        session = PostgresqlSession(transaction.open, self._numbers.take)
+        session = transaction.session = PostgresqlSession(transaction.open, self._numbers.take)
+        session.begin()
         return Tx(session, agent, instants.now(), self._surroundings)
 
     def _take(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -253,8 +298,7 @@ class PostgresqlStore(Store):
         if connection is None:
             return
         try:
-            if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                transaction.undo()
+            transaction.undo()
         except psycopg.Error:
             connection.close()
         else:
@@ -280,10 +324,11 @@ class PostgresqlStore(Store):
 class _Transaction:
     """A connection on its way through one attempt."""
 
-    __slots__ = ("committing", "connection")
+    __slots__ = ("committing", "connection", "session")
 
     def __init__(self) -> None:
         self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self.session: PostgresqlSession | None = None
         self.committing = False
 
     @property
@@ -293,14 +338,15 @@ class _Transaction:
 
     def commit(self) -> None:
         """COMMIT; a transaction that an error has already ended answers ROLLBACK, which must not pass for one."""
+        assert self.session is not None
         self.committing = True
-        answer = self.open.execute("COMMIT").statusmessage
-        if answer != "COMMIT":
+        if self.session.commit() != "COMMIT":
             raise RuntimeError("the unit went on after a failed statement; nothing was kept")
 
     def undo(self) -> None:
-        """ROLLBACK."""
-        self.open.execute("ROLLBACK")
+        """ROLLBACK, unless nothing was sent yet."""
+        if self.open.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            self.open.execute("ROLLBACK")
 
 
 def _unreadable(error: UnicodeEncodeError | psycopg.DataError) -> Exception:

@@ -37,7 +37,7 @@ class Queue(Unit):
         if replace:
             waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
             if waiting is not None:
-                self.session.run(sql.JOB_RENEW, (written, due, due, waiting[0]))
+                self.session.put(sql.JOB_RENEW, (written, due, due, waiting[0]))
                 return int(waiting[0])
         added = self.session.row(sql.JOB_INSERT, (kind, key, written, due, self._now))
         assert added is not None
@@ -65,7 +65,7 @@ class Queue(Unit):
         self.enqueued = True
         held = self.session.run(sql.JOB_RETRY, (due, plain(error), job.id, job.attempt)) > 0
         if held:  # those behind it wait as long; else every claim would walk past all of them
-            self.session.run(sql.JOB_HOLD, (due, job.kind, job.key, job.id, due))
+            self.session.put(sql.JOB_HOLD, (due, job.kind, job.key, job.id, due))
         return held
 
     def bury_job(self, job: Job, error: str) -> bool:

@@ -137,8 +137,8 @@ class Resources(Unit):
     def _next_version(self, current: Row, body: bytes, *, deleted: bool = False) -> Stored:
         pk, type, id, version = current[:4]
         moment = self._moment_after(current)
-        self.session.run(sql.HISTORY_INSERT, (pk,))
-        self.session.run(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
+        self.session.put(sql.HISTORY_INSERT, (pk,))
+        self.session.put(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
         return Stored(type, id, version + 1, instants.instant(moment), deleted, body)
 
     def _moment(self, current: Row) -> datetime:

@@ -52,7 +52,7 @@ def entries(rows: Iterable[IndexRow], type: str, pk: int) -> Entries:
 def write(session: Session, wanted: Entries) -> None:
     """Add rows; those that are there stay."""
     for kind, rows in wanted.items():
-        session.run_many(sql.INDEX_INSERT[kind], rows)
+        session.put_many(sql.INDEX_INSERT[kind], rows)
 
 
 def rewrite(session: Session, pk: int, wanted: Entries) -> None:
@@ -63,21 +63,21 @@ def rewrite(session: Session, pk: int, wanted: Entries) -> None:
         gone = have.difference(want)
         fresh = [entry for entry in want if entry not in have]
         if gone:
-            session.run_many(sql.INDEX_DELETE[kind], gone)
+            session.put_many(sql.INDEX_DELETE[kind], gone)
         if fresh:
-            session.run_many(sql.INDEX_INSERT[kind], fresh)
+            session.put_many(sql.INDEX_INSERT[kind], fresh)
 
 
 def remove(session: Session, unwanted: Entries) -> None:
     """Take these rows away."""
     for kind, rows in unwanted.items():
-        session.run_many(sql.INDEX_DELETE[kind], rows)
+        session.put_many(sql.INDEX_DELETE[kind], rows)
 
 
 def clear(session: Session, pk: int) -> None:
     """Take all rows of a resource away."""
     for statement in sql.INDEX_CLEAR.values():
-        session.run(statement, (pk,))
+        session.put(statement, (pk,))
 
 
 def difference(one: Entries, other: Entries) -> Entries:

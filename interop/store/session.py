@@ -33,8 +33,12 @@ class Session(ABC):
         """Execute; how many rows it touched."""
 
     @abstractmethod
-    def run_many(self, sql: str, many: Iterable[Values]) -> None:
-        """Execute once for each set of values."""
+    def put(self, sql: str, values: Values = ()) -> None:
+        """Execute, with no answer needed: an engine at a distance sends it along with what comes next."""
+
+    @abstractmethod
+    def put_many(self, sql: str, many: Iterable[Values]) -> None:
+        """Execute once for each set of values, with no answer needed."""
 
     @abstractmethod
     def lock(self, keys: Iterable[str]) -> None:
@@ -61,7 +65,10 @@ class ReadOnlySession(Session):
     def run(self, sql: str, values: Values = ()) -> int:
         raise _writing()
 
-    def run_many(self, sql: str, many: Iterable[Values]) -> None:
+    def put(self, sql: str, values: Values = ()) -> None:
+        raise _writing()
+
+    def put_many(self, sql: str, many: Iterable[Values]) -> None:
         raise _writing()
 
     def lock(self, keys: Iterable[str]) -> None:

@@ -112,7 +112,10 @@ class SqliteSession(Session):
     def run(self, sql: str, values: Values = ()) -> int:
         return self._execute(sql, values).rowcount
 
-    def run_many(self, sql: str, many: Iterable[Values]) -> None:
+    def put(self, sql: str, values: Values = ()) -> None:
+        self._execute(sql, values)
+
+    def put_many(self, sql: str, many: Iterable[Values]) -> None:
         try:
             self._connection.executemany(sql, many)
         except UnicodeEncodeError as error:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 # resources
 _COLUMNS = "type, id, version, last_updated, deleted, body"
 RESOURCE = f"SELECT pk, {_COLUMNS} FROM resource WHERE type = ? AND id = ?"
@@ -46,6 +48,16 @@ def _index_insert(table: str, columns: str) -> str:
 
 
 INDEX_INSERT = {kind: _index_insert(table, columns) for kind, (table, columns) in INDEX_TABLES.items()}
+
+
+def _index_insert_arrays(table: str, columns: str) -> str:
+    kinds = ", ".join("?::bigint[]" if column in ("low", "high") else "?::text[]" for column in columns.split(", "))
+    return f"INSERT INTO {table} (pk, {columns}) SELECT * FROM unnest(?::bigint[], {kinds}) ON CONFLICT DO NOTHING"
+
+
+AS_ARRAYS = {  # PostgreSQL: a column of values each, one statement for all rows
+    INDEX_INSERT[kind]: _index_insert_arrays(table, columns) for kind, (table, columns) in INDEX_TABLES.items()
+}
 INDEX_OF = {kind: f"SELECT pk, {columns} FROM {table} WHERE pk = ?" for kind, (table, columns) in INDEX_TABLES.items()}
 INDEX_CLEAR = {kind: f"DELETE FROM {table} WHERE pk = ?" for kind, (table, _) in INDEX_TABLES.items()}
 INDEX_DELETE = {
@@ -90,12 +102,19 @@ ORDER_PUT = f"""
     INSERT INTO imaging_order ({_ORDER_FIELDS}) VALUES ({", ".join("?" for _ in _ORDER_FIELDS.split(","))})
     ON CONFLICT (id) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in _ORDER_FIELDS.split(", ") if name != "id")}"""
-ORDER_HOLDERS = {
-    "placer": "SELECT id FROM imaging_order WHERE placer = ? AND placer_system = ? AND id <> ?",
-    "filler": "SELECT id FROM imaging_order WHERE filler = ? AND filler_system = ? AND id <> ?",
-    "accession": "SELECT id FROM imaging_order WHERE accession = ? AND accession_system = ? AND id <> ?",
-    "study_uid": "SELECT id FROM imaging_order WHERE study_uid = ? AND id <> ?",
+_ORDER_HOLDERS = {
+    "placer": "SELECT 'placer', id FROM imaging_order WHERE placer = ? AND placer_system = ? AND id <> ?",
+    "filler": "SELECT 'filler', id FROM imaging_order WHERE filler = ? AND filler_system = ? AND id <> ?",
+    "accession": "SELECT 'accession', id FROM imaging_order WHERE accession = ? AND accession_system = ? AND id <> ?",
+    "study_uid": "SELECT 'study_uid', id FROM imaging_order WHERE study_uid = ? AND id <> ?",
 }
+
+
+@cache
+def order_holders(identities: tuple[str, ...]) -> str:
+    """Which other orders have these identities; one question for all of them."""
+    return " UNION ALL ".join(_ORDER_HOLDERS[identity] for identity in identities)
+
 
 # messages
 _MESSAGE_FIELDS = (

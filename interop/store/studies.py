@@ -97,7 +97,7 @@ class Studies(Resources):
         """As for any resource; the parts end with it."""
         deleted = super().delete(type, id)
         if type == STUDY:
-            self.session.run(sql.STUDY_CLOSE, (deleted.version, id))
+            self.session.put(sql.STUDY_CLOSE, (deleted.version, id))
         return deleted
 
     def study_instances(self, study_id: str) -> dict[str, set[str]]:
@@ -137,7 +137,7 @@ class Studies(Resources):
         before = None if current[5] else loads(current[6])
         made = self._next_version(current, body)
         for uid in leaving:
-            self.session.run(sql.SERIES_CLOSE, (made.version, id, uid))
+            self.session.put(sql.SERIES_CLOSE, (made.version, id, uid))
         rebuilt = before is None or leaving or any(each.part.replace for each in growth)
         self._write_parts(made, growth)
         if rebuilt:
@@ -196,12 +196,12 @@ class Studies(Resources):
         for each in growth:
             uid = each.part.series_uid
             if each.header is not None:
-                self.session.run(sql.HEADER_CLOSE, (made.version, made.id, uid))
-                self.session.run(sql.PART_INSERT, (made.id, uid, 1, each.position, made.version, each.header))
+                self.session.put(sql.HEADER_CLOSE, (made.version, made.id, uid))
+                self.session.put(sql.PART_INSERT, (made.id, uid, 1, each.position, made.version, each.header))
             if each.chunk is not None and each.part.replace:
-                self.session.run(sql.CHUNKS_CLOSE, (made.version, made.id, uid))
+                self.session.put(sql.CHUNKS_CLOSE, (made.version, made.id, uid))
             if each.chunk:
-                self.session.run(sql.PART_INSERT, (made.id, uid, 0, each.position, made.version, each.chunk))
+                self.session.put(sql.PART_INSERT, (made.id, uid, 0, each.position, made.version, each.chunk))
 
     def _index_growth(self, made: Stored, pk: int, growth: list[_Growth], before: dict[str, Any]) -> None:
         """Add the rows of what is new; take away what the study's own elements no longer say."""

@@ -52,7 +52,7 @@ class Trail(Unit):
         subtype = codes.event_subtype(event)
         statement = sql.AUDIT_INSERT if event.dedupe_key is None else sql.AUDIT_INSERT_ONCE
         agent = self.agent
-        self.session.run(
+        self.session.put(
             statement,
             (
                 self._now,

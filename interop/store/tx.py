@@ -43,9 +43,9 @@ class Tx(Studies, Search, Orders, Messages, Queue, Trail):
     def set_state(self, name: str, value: str | None) -> None:
         """Keep a value under this name; None forgets it."""
         if value is None:
-            self.session.run(sql.STATE_CLEAR, (name,))
+            self.session.put(sql.STATE_CLEAR, (name,))
         else:
-            self.session.run(sql.STATE_PUT, (name, value))
+            self.session.put(sql.STATE_PUT, (name, value))
 
     def stats(self) -> Stats:
         """How much there is."""
