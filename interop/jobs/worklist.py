@@ -58,6 +58,9 @@ class WorklistJobs:
         """Render the order of the job."""
         id = str(job.payload["order"])
         found = await self._store.view(lambda tx: _read(tx, id))
+        if found is None and await self._store.view(lambda tx: _waits(tx, id)):
+            await self._store.unit(_AGENT, lambda tx: orders.reconsider_one(tx, self._site, id))
+            found = await self._store.view(lambda tx: _read(tx, id))
         try:
             files = {} if found is None else self._files(found)
         except InvalidContentError as error:
@@ -105,6 +108,11 @@ def _read(tx: Tx, id: str) -> _Found | None:
         return None
     order = tx.get("ServiceRequest", id).resource()
     return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+
+
+def _waits(tx: Tx, id: str) -> bool:
+    row = tx.order(id)
+    return row is not None and bool(row.missing)
 
 
 def _start(found: _Found, zone: tzinfo) -> datetime | date:

@@ -80,7 +80,7 @@ def _begin(
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    found = plan(site, resource, facts)
+    found = plan(site, resource, facts, _patient(tx, facts))
     state = schedule(advance(ABSENT, "new", door), found)
     if held:
         state = advance(state, "hold", door)
@@ -155,6 +155,14 @@ def delete(tx: Tx, site: Site, id: str) -> Stored:
     return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
+def reconsider_one(tx: Tx, site: Site, id: str) -> None:
+    """Plan one waiting order anew, after what it waits for may have come."""
+    row = tx.order(id)
+    if row is not None and row.missing:
+        stored = tx.get("ServiceRequest", id)
+        _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None)
+
+
 def reconsider(tx: Tx, site: Site) -> int:
     """Plan the orders that are scheduled, or wait for it, anew; how many changed.
 
@@ -211,7 +219,7 @@ def _write(
 ) -> Outcome:
     """The order's new version, its row and what follows; nothing at all where nothing changes."""
     facts = order_facts(after, site.zone)
-    found = plan(site, after, facts)
+    found = plan(site, after, facts, _patient(tx, facts))
     state = schedule(state, found)
     after["status"] = state.status
     write_step(after, state.step)
@@ -222,6 +230,11 @@ def _write(
     _put(tx, new_row)
     _follow(tx, site, row, new_row, event, after)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())
+
+
+def _patient(tx: Tx, facts: OrderFacts) -> Resource:
+    stored = tx.read("Patient", (facts.patient or "").removeprefix("Patient/"))
+    return {} if stored is None or stored.deleted else stored.resource()
 
 
 def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:

@@ -126,8 +126,9 @@ def _refuse_taken(tx: Tx, resource: Resource, own: str | None) -> None:
 def _changed(tx: Tx, present: Stored, after: Resource) -> Stored:
     stored = tx.update(after)
     if stored.version != present.version:
-        for row in tx.find_orders(patient_id=present.id, scheduled=True, limit=10_000):
-            tx.enqueue("worklist", row.id, {"order": row.id}, replace=True)
+        for row in tx.find_orders(patient_id=present.id, limit=10_000):
+            if row.scheduled or row.missing:
+                tx.enqueue("worklist", row.id, {"order": row.id}, replace=True)
     return stored
 
 

@@ -55,8 +55,11 @@ def is_order(site: Site, resource: Resource, facts: OrderFacts) -> bool:
     return asks and (facts.imaging or not resource.get("category") or modality_of(resource, site.tables) is not None)
 
 
-def plan(site: Site, resource: Resource, facts: OrderFacts) -> Plan:
-    """Where and when; the stations are all of that modality unless the order names some of them."""
+def plan(site: Site, resource: Resource, facts: OrderFacts, patient: Resource) -> Plan:
+    """Where and when; the stations are all of that modality unless the order names some of them.
+
+    A patient whom no modality could tell from another keeps the order off the worklist (PS3.4 K.6.1.2.2: name and id).
+    """
     modality = modality_of(resource, site.tables)
     if modality is None:
         return Plan(None, facts.start, (), f"no modality is known for {_procedure(resource)}")
@@ -68,7 +71,16 @@ def plan(site: Site, resource: Resource, facts: OrderFacts) -> Plan:
             return Plan(modality, facts.start, (), f"no station {named} in the list of modalities")
     if not stations:
         return Plan(modality, facts.start, (), f"no station for {modality} in the list of modalities")
-    return Plan(modality, facts.start, stations, "")
+    unknown = _unknown_of(patient)
+    return Plan(modality, facts.start, () if unknown else stations, unknown)
+
+
+def _unknown_of(patient: Resource) -> str:
+    if not any(name.get("family") or name.get("given") or name.get("text") for name in patient.get("name", ())):
+        return "the patient has no name"
+    if not any(identifier.get("value") for identifier in patient.get("identifier", ())):
+        return "the patient has no identifier"
+    return ""
 
 
 def schedule(state: State, found: Plan) -> State:

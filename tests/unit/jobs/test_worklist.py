@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from interop.jobs import UndeliverableError, WorklistJobs, reconcile
 from interop.store import Job, Store
 from tests.hl7_messages import orm
-from tests.hospital import Hospital, an_order, images_of
+from tests.hospital import Hospital, a_patient, an_order, images_of
 from tests.sites import a_site
 
 
@@ -138,13 +138,31 @@ async def test_orders_without_an_hour(store: Store, occurrence: str | None, day:
 
 async def test_an_order_that_no_item_can_hold_is_buried_and_shown_nowhere(store: Store) -> None:
     hospital, folder = Hospital(store), Folder()
-    patient = await hospital.post({"resourceType": "Patient", "name": [{"family": "Without", "given": ["Number"]}]})
-    stored = await hospital.post(an_order(patient.reference))
+    stored = await hospital.post(an_order(await hospital.patient("N" * 65)))  # LO holds 64 characters
     (job,) = await store.claim(["worklist"], 1, 60)
     folder.files[stored.id] = {"CT1": b"old"}
     with pytest.raises(UndeliverableError):
         await WorklistJobs(store, hospital.site, folder)(job)
     assert folder.files == {}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "missing"),
+    [("identifier", "the patient has no identifier"), ("name", "the patient has no name")],
+)
+async def test_a_patient_whom_no_modality_could_tell_waits_until_known(store: Store, lacks: str, missing: str) -> None:
+    hospital, folder = Hospital(store), Folder()
+    whole = a_patient()
+    patient = await hospital.post({name: value for name, value in whole.items() if name != lacks})
+    stored = await hospital.post(an_order(patient.reference))
+    await work_off(hospital, folder)
+    row = await hospital.row(stored.id)
+    assert (row.scheduled, row.missing, folder.files) == (False, missing, {})
+    await hospital.put({**whole, "id": patient.id})
+    await work_off(hospital, folder)
+    row = await hospital.row(stored.id)
+    assert (row.scheduled, row.missing, row.step) == (True, "", "scheduled")
+    assert str(item(folder.files[stored.id]["CT1"]).PatientName) == "Παπαδόπουλος^Νίκος"
 
 
 async def test_folder_and_database_are_compared_and_mended(store: Store) -> None:
