@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,16 +28,15 @@ def tell(*, leave: bool, data_dir: Path | None = None) -> int:
     folder = data_dir or Path(tempfile.mkdtemp(prefix="interop-demo-"))
     began = time.monotonic()
     console.print(f"Starting the server, a private Orthanc, a RIS and an EMR (data in {folder}) …")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where a shell started us in the background, deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         with stage(folder, {}, ris_port=RIS_PORT, emr_port=EMR_PORT) as world:
             links(world, time.monotonic() - began)
             held = play(Story(world))
             if not leave:
                 links(world, None)
-                console.print("Up until Ctrl-C.")
-                with contextlib.suppress(KeyboardInterrupt):
-                    signal.pause()
+                stay(world)
                 console.print("Stopping …")
             return 0 if held else 1
     except StoryError as error:
@@ -50,13 +50,23 @@ def tell(*, leave: bool, data_dir: Path | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def stay(world: World) -> None:
+    """Up until Ctrl-C; a sign-in link lives for a minute, so Enter makes another."""
+    console.print("Up until Ctrl-C." + (" Enter: a fresh sign-in link." if sys.stdin.isatty() else ""))
+    with contextlib.suppress(KeyboardInterrupt):
+        while sys.stdin.isatty() and sys.stdin.readline():
+            console.print(f"  Start page  {world.login_url()}   (single use, within a minute)")
+        signal.pause()
+
+
 def links(world: World, seconds: float | None) -> None:
     """The addresses a person opens: start page with a single-use login, viewer, FHIR base."""
     if seconds is not None:
         console.print(f"Up after {seconds:.1f} s.")
-    console.print(f"  Start page  {world.login_url()}   (single use)")
+    console.print(f"  Start page  {world.login_url()}   (single use, within a minute)")
     console.print(f"  Viewer      {world.base}/viewer   (open a study from the start page)")
-    console.print(f"  FHIR base   {world.base}/fhir   (metadata without a token; a token: interop token)")
+    console.print(f"  FHIR base   {world.base}/fhir   (metadata without a token)")
+    console.print(f"  A token     INTEROP_DATA_DIR={world.settings.data_dir} {Path(sys.argv[0])} token")
 
 
 def play(story: Story) -> bool:

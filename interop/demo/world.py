@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from interop.cli.hl7 import exchange
+from interop.orthanc.holders import holder_of
 from interop.settings import Settings, child_environment
 from interop.testing.listener import HL7Listener
 
@@ -131,7 +132,7 @@ def stage(data_dir: Path, environment: Mapping[str, str], *, ris_port: int, emr_
     variables = child_environment({**environment, **own})
     settings = Settings.of(variables)
     (data_dir / "peers.toml").write_text(PEERS.format(ris=ris_port, emr=emr_port, facility=settings.facility))
-    with HL7Listener("127.0.0.1", ris_port) as ris, HL7Listener("127.0.0.1", emr_port) as emr:
+    with _listener(ris_port) as ris, _listener(emr_port) as emr:
         with open(data_dir / "server.log", "wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "interop", "up"], env=variables, stdout=log, stderr=subprocess.STDOUT
@@ -142,6 +143,14 @@ def stage(data_dir: Path, environment: Mapping[str, str], *, ris_port: int, emr_
                 yield world
         finally:
             stop(process)
+
+
+def _listener(port: int) -> HL7Listener:
+    try:
+        return HL7Listener("127.0.0.1", port)
+    except OSError as error:
+        held = f" by {holder}" if (holder := holder_of(port)) else ""
+        raise StoryError(f"port {port}, where RIS or EMR shall listen, is in use{held}: end that first") from error
 
 
 def _until_ready(settings: Settings, process: subprocess.Popen[bytes], log: Path) -> None:
