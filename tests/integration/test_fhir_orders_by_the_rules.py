@@ -50,7 +50,7 @@ def posted(full_url: str, resource: dict[str, Any], **request: str) -> dict[str,
 
 async def test_an_order_gets_its_numbers_and_is_scheduled(store: Store) -> None:
     async with by_the_rules(store) as http:
-        await http.put("Patient/p", json=patient(id="p"))
+        await http.put("Patient/p", json=patient(id="p", name=[{"family": "Παππάς"}]))
         made = await http.post("ServiceRequest", json=ct("Patient/p"))
         assert made.status_code == 201, made.text
         facts = order_facts(made.json(), a_site().zone)
@@ -60,6 +60,17 @@ async def test_an_order_gets_its_numbers_and_is_scheduled(store: Store) -> None:
         assert facts.step == "scheduled"
         found = await http.get("ServiceRequest", params={"step": "scheduled", "identifier": facts.accession.value})
         assert [entry["resource"]["id"] for entry in found.json()["entry"]] == [made.json()["id"]]
+
+
+async def test_an_order_for_a_patient_without_a_name_waits_for_it(store: Store) -> None:
+    async with by_the_rules(store) as http:
+        await http.put("Patient/p", json=patient(id="p"))
+        made = await http.post("ServiceRequest", json=ct("Patient/p"))
+        assert made.status_code == 201, made.text
+        assert order_facts(made.json(), a_site().zone).step is None
+    row = await store.view(lambda tx: tx.order(made.json()["id"]))
+    assert row is not None
+    assert (row.scheduled, row.missing) == (False, "the patient has no name")
 
 
 async def test_the_same_order_again_is_answered_with_the_one_that_stands(store: Store) -> None:
