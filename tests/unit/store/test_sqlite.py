@@ -80,6 +80,36 @@ async def test_units_of_one_turn_share_a_commit(sqlite_store: SqliteStore, monke
     assert await count(sqlite_store) == 16
 
 
+async def test_those_who_were_answered_together_share_the_next_commit_though_they_come_one_by_one(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 10.0)
+    await asyncio.gather(*(sqlite_store.unit(AGENT, create) for _ in range(4)))
+    with statements(sqlite_store) as seen:
+        asked = []
+        for _ in range(4):
+            asked.append(asyncio.ensure_future(sqlite_store.unit(AGENT, create)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+    assert seen.count("COMMIT") == 1
+
+
+async def test_a_sender_who_is_alone_waits_for_nobody(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 60.0)
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await sqlite_store.unit(AGENT, create)
+
+
+async def test_nobody_waits_long_for_those_who_do_not_come_back(sqlite_store: SqliteStore) -> None:
+    await asyncio.gather(*(sqlite_store.unit(AGENT, create) for _ in range(16)))
+    async with asyncio.timeout(5):
+        await sqlite_store.unit(AGENT, create)
+
+
 async def test_a_refusal_sends_the_group_through_savepoints_and_keeps_the_others(sqlite_store: SqliteStore) -> None:
     def refuse(tx: Tx) -> str:
         create(tx)
