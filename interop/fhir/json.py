@@ -80,6 +80,15 @@ def loads(data: bytes | str) -> Any:
         raise MalformedError("not JSON: a number or a nesting beyond limits") from error
 
 
+# A number whose text is kept, in JSON without blanks: it follows a name's colon, a bracket or a comma.
+_KEPT_NUMBER = re.compile(rb'(?:":|[\[,])(?:-0|-?[0-9]+[.eE]|-?[0-9]{18})')
+
+
+def reloads(data: bytes) -> Any:
+    """The value that ``dumps`` wrote, as ``loads`` reads it; several times as fast where no decimal is in it."""
+    return loads(data) if _KEPT_NUMBER.search(data) else orjson.loads(data)
+
+
 _STRING = re.compile(r'"[^"]*"')
 _ALL_BUT_BRACKETS = re.compile(r'[^"{}\[\]]+')
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cache
@@ -23,7 +23,7 @@ from interop.fhir.times import EARLIEST, LATEST, bounds
 
 MAX_TEXT = 200  # characters of folded text that are compared
 
-Reader = Callable[["Parameter", Any, tzinfo], Iterator[IndexRow]]
+Reader = Callable[["Parameter", Any, tzinfo, list[IndexRow]], None]  # appends what it finds
 _Step = tuple[str, str | None, str | None]  # name, and the child that must have a value
 
 
@@ -40,22 +40,34 @@ class Parameter:
     readers: tuple[tuple[tuple[_Step, ...], Reader], ...] = ()
 
 
-def rows_of(resource: dict[str, Any], zone: tzinfo) -> Iterator[IndexRow]:
+def rows_of(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
     """What the resource says under each of its parameters."""
-    for first, steps, read, parameter in _readings(resource["resourceType"]):
-        if first in resource:
-            for value in _values(resource, steps):
-                yield from read(parameter, value, zone)
+    found: list[IndexRow] = []
+    readings = _readings(resource["resourceType"])
+    for name, element in resource.items():
+        for chosen, steps, read, parameter in readings.get(name, ()):
+            if element is None:
+                continue
+            nodes = element if type(element) is list else [element]
+            if chosen is not None:
+                nodes = _chosen(nodes, *chosen)
+            for value in _values(nodes, steps) if steps else nodes:
+                read(parameter, value, zone, found)
+    return found
+
+
+_Reading = tuple[tuple[str, str | None] | None, tuple[_Step, ...], Reader, "Parameter"]
 
 
 @cache
-def _readings(type: str) -> tuple[tuple[str, tuple[_Step, ...], Reader, Parameter], ...]:
-    """Every path of every parameter; its first element first, because most are not there."""
-    return tuple(
-        (steps[0][0], steps, read, parameter)
-        for parameter in parameters(type).values()
-        for steps, read in parameter.readers
-    )
+def _readings(type: str) -> dict[str, tuple[_Reading, ...]]:
+    """Every path of every parameter, by its first element, because most are not there."""
+    found: dict[str, list[_Reading]] = {}
+    for parameter in parameters(type).values():
+        for ((name, child, wanted), *steps), read in parameter.readers:
+            chosen = (child, wanted) if child else None
+            found.setdefault(name, []).append((chosen, tuple(steps), read, parameter))
+    return {name: tuple(readings) for name, readings in found.items()}
 
 
 @cache
@@ -145,8 +157,7 @@ def _element(elements: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
     raise KeyError(f"no element {name}")
 
 
-def _values(resource: dict[str, Any], steps: tuple[_Step, ...]) -> list[Any]:
-    nodes: list[Any] = [resource]
+def _values(nodes: list[Any], steps: tuple[_Step, ...]) -> list[Any]:
     for name, child, wanted in steps:
         found: list[Any] = []
         for node in nodes:
@@ -157,63 +168,69 @@ def _values(resource: dict[str, Any], steps: tuple[_Step, ...]) -> list[Any]:
                 found += value
             else:
                 found.append(value)
-        nodes = [n for n in found if type(n) is dict and n.get(child) == wanted] if child else found
+        nodes = _chosen(found, child, wanted) if child else found
     return nodes
 
 
-def _plain_token(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _chosen(nodes: list[Any], child: str, wanted: str | None) -> list[Any]:
+    return [node for node in nodes if type(node) is dict and node.get(child) == wanted]
+
+
+def _plain_token(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     if value is not None:
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        yield IndexRow(parameter.code, "token", "", text)
+        found.append(IndexRow(parameter.code, "token", "", text))
 
 
-def _coding(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _coding(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     if "code" in value:
-        yield IndexRow(parameter.code, "token", value.get("system", ""), value["code"])
+        found.append(IndexRow(parameter.code, "token", value.get("system", ""), value["code"]))
 
 
-def _codeable_concept(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
+def _codeable_concept(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
     for coding in value.get("coding", ()):
-        yield from _coding(parameter, coding, zone)
+        _coding(parameter, coding, zone, found)
 
 
-def _identifier(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _identifier(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     if "value" in value:
-        yield IndexRow(parameter.code, "token", value.get("system", ""), value["value"])
+        found.append(IndexRow(parameter.code, "token", value.get("system", ""), value["value"]))
 
 
-def _contact_point(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _contact_point(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     if "value" in value:
-        yield IndexRow(parameter.code, "token", "", value["value"])
+        found.append(IndexRow(parameter.code, "token", "", value["value"]))
 
 
-def _reference(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _reference(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     literal = value.get("reference", "")
     local = split_reference(literal)
     if local:
         if parameter.only in (None, local[0]):
-            yield IndexRow(parameter.code, "reference", local[0], local[1])
+            found.append(IndexRow(parameter.code, "reference", local[0], local[1]))
     elif literal and literal[0] != "#":
-        yield IndexRow(parameter.code, "reference", "", literal)
+        found.append(IndexRow(parameter.code, "reference", "", literal))
     identifier = value.get("identifier")
     if identifier and "value" in identifier and value.get("type") in (None, parameter.only or value.get("type")):
-        yield IndexRow(f"{parameter.code}:identifier", "token", identifier.get("system", ""), identifier["value"])
+        found.append(
+            IndexRow(f"{parameter.code}:identifier", "token", identifier.get("system", ""), identifier["value"])
+        )
 
 
-def _date(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
-    yield _range(parameter, value, value, zone)
+def _date(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
+    found.append(_range(parameter, value, value, zone))
 
 
-def _period(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
+def _period(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
     if "start" in value or "end" in value:
-        yield _range(parameter, value.get("start"), value.get("end"), zone)
+        found.append(_range(parameter, value.get("start"), value.get("end"), zone))
 
 
-def _timing(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
+def _timing(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
     for event in value.get("event", ()):
         if event is not None:
-            yield _range(parameter, event, event, zone)
-    yield from _period(parameter, value.get("repeat", {}).get("boundsPeriod", {}), zone)
+            found.append(_range(parameter, event, event, zone))
+    _period(parameter, value.get("repeat", {}).get("boundsPeriod", {}), zone, found)
 
 
 def _range(parameter: Parameter, start: str | None, end: str | None, zone: tzinfo) -> IndexRow:
@@ -225,17 +242,17 @@ def _range(parameter: Parameter, start: str | None, end: str | None, zone: tzinf
     return IndexRow(parameter.code, "date", low=low, high=high)
 
 
-def _text(parameter: Parameter, value: Any, _zone: tzinfo) -> Iterator[IndexRow]:
+def _text(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
     if value is not None:
-        yield IndexRow(parameter.code, "string", "", fold(value))
+        found.append(IndexRow(parameter.code, "string", "", fold(value)))
 
 
 def _texts(*names: str) -> Reader:
-    def read(parameter: Parameter, value: Any, zone: tzinfo) -> Iterator[IndexRow]:
+    def read(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
         for name in names:
             part = value.get(name)
             for text in part if isinstance(part, list) else (part,):
-                yield from _text(parameter, text, zone)
+                _text(parameter, text, zone, found)
 
     return read
 

@@ -26,7 +26,7 @@ CONTROLS = ("_count", "_sort", "_total", "_summary", "_cursor", "_format", "_pre
 
 def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
     """Every searchable fact of the resource."""
-    return list(rows_of(resource, zone))
+    return rows_of(resource, zone)
 
 
 def known_parameters(type: str) -> tuple[str, ...]:

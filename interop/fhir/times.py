@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -24,6 +25,7 @@ _TEXT = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)  # one resource says the same moment to several parameters
 def bounds(text: str, zone: tzinfo) -> tuple[int, int]:
     """The range of instants that a date, dateTime, instant or search value stands for; ValueError if it is none."""
     match = _TEXT.fullmatch(text)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from interop.errors import DuplicateError, UnavailableError
-from interop.fhir.json import loads
+from interop.fhir.json import reloads
 from interop.fhir.query import Identity
 
 
@@ -25,7 +25,7 @@ class Stored:
 
     def resource(self) -> dict[str, Any]:
         """The body read; a fresh value, the caller's to change."""
-        resource: dict[str, Any] = loads(self.body)
+        resource: dict[str, Any] = reloads(self.body)
         return resource
 
     @property

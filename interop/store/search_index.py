@@ -36,16 +36,19 @@ def prefix_text(value: str) -> str:
 def entries(rows: Iterable[IndexRow], type: str, pk: int) -> Entries:
     """The rows as their tables have them."""
     found: Entries = {}
-    for row in rows:
-        kind = row.kind
+    for param, kind, system, value, low, high in rows:
         entry: Entry
         if kind == "date":
-            entry = (pk, type, row.param, row.low, row.high)
+            entry = (pk, type, param, low, high)
         elif kind == "string":
-            entry = (pk, type, row.param, prefix_text(row.value))
+            entry = (pk, type, param, prefix_text(value))
         else:
-            entry = (pk, type, row.param, key_text(row.value), key_text(row.system))
-        found.setdefault(kind, {})[entry] = None
+            entry = (pk, type, param, key_text(value), key_text(system))
+        table = found.get(kind)
+        if table is None:
+            found[kind] = {entry: None}
+        else:
+            table[entry] = None
     return found
 
 
