@@ -36,6 +36,17 @@ class Issue:
     severity: str = "error"  # fatal | error | warning | information
     hl7_code: str | None = None  # table 0357 where it is more exact than the error's own
 
+    def row(self) -> dict[str, object]:
+        """The finding as it is kept, by field name."""
+        return {
+            "code": self.code,
+            "text": self.text,
+            "expression": self.expression,
+            "location": self.location,
+            "severity": self.severity,
+            "hl7_code": self.hl7_code,
+        }
+
 
 class InteropError(Exception):
     """The request could not be carried out."""

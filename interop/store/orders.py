@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
+from functools import lru_cache
 from typing import Any
 
 from interop.fhir.query import Identity
@@ -15,10 +17,18 @@ from interop.store.unit import Unit
 class Orders(Unit):
     """The orders of a transaction."""
 
-    def put_order(self, row: OrderRow) -> None:
-        """Write the order's row, new or again; DuplicateIdentityError where another order has one of its identities."""
-        self._refuse_held(row)
+    def put_order(self, row: OrderRow, *, free: Container[str] = ()) -> None:
+        """Write the order's row, new or again; DuplicateIdentityError where another order has one of its identities.
+
+        Those named in ``free`` this unit has found to be nobody else's; should they be so all the same, the unique
+        index refuses them (ConflictError).
+        """
+        self._refuse_held(row, free)
         self.session.put(sql.ORDER_PUT, _values(row))
+
+    def accession_taken(self, accession: Identity) -> bool:
+        """Whether an order has this accession number."""
+        return self.session.row(sql.ACCESSION_TAKEN, (accession.value, accession.system)) is not None
 
     def order(self, id: str) -> OrderRow | None:
         """The order of this ServiceRequest."""
@@ -58,13 +68,13 @@ class Orders(Unit):
         found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
         return [_order(row) for row in found]
 
-    def _refuse_held(self, row: OrderRow) -> None:
+    def _refuse_held(self, row: OrderRow, free: Container[str]) -> None:
         asked: dict[str, tuple[str, ...]] = {}
         for name in ("placer", "filler", "accession"):
             identity: Identity | None = getattr(row, name)
-            if identity is not None:
+            if identity is not None and name not in free:
                 asked[name] = (identity.value, identity.system, row.id)
-        if row.study_uid is not None:
+        if row.study_uid is not None and "study_uid" not in free:
             asked["study_uid"] = (row.study_uid, row.id)
         if not asked:
             return
@@ -89,10 +99,15 @@ def _values(row: OrderRow) -> tuple[Any, ...]:
         row.missing,
         row.modality,
         None if row.start is None else instants.micros(row.start),
-        json.dumps(row.stations),
+        _stations_text(row.stations),
         row.origin,
         instants.micros(row.updated),
     )
+
+
+@lru_cache(maxsize=256)
+def _stations_text(stations: tuple[str, ...]) -> str:
+    return json.dumps(stations)
 
 
 def _identity_values(identity: Identity | None) -> tuple[str | None, str | None]:

@@ -102,6 +102,7 @@ ORDER_PUT = f"""
     INSERT INTO imaging_order ({_ORDER_FIELDS}) VALUES ({", ".join("?" for _ in _ORDER_FIELDS.split(","))})
     ON CONFLICT (id) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in _ORDER_FIELDS.split(", ") if name != "id")}"""
+ACCESSION_TAKEN = "SELECT 1 FROM imaging_order WHERE accession = ? AND accession_system = ? LIMIT 1"
 _ORDER_HOLDERS = {
     "placer": "SELECT 'placer', id FROM imaging_order WHERE placer = ? AND placer_system = ? AND id <> ?",
     "filler": "SELECT 'filler', id FROM imaging_order WHERE filler = ? AND filler_system = ? AND id <> ?",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from interop.audit.event import Event
@@ -20,6 +20,7 @@ from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow import numbers, orders, patients, reports, studies
 from interop.workflow.lifecycle import HL7
 from interop.workflow.numbers import Numbers
+from interop.workflow.patients import Resolved
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -122,7 +123,7 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError)
         state="refused",
         ack_code=error.ack_code,
         ack=ack,
-        issues=[asdict(issue) for issue in issues],
+        issues=[issue.row() for issue in issues],
     )
     tx.audit(Event("hl7", "unreadable", "C", outcome="4", detail=issues[0].code))
     return Reply(error.ack_code, ack, issues)
@@ -156,13 +157,12 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         return _Work(patient=stored.reference, entity=stored.reference)
     if mapped.patient is not None:
         tx.lock(*patients.lock_keys(mapped.patient))  # before its orders: whoever speaks of them waits here
-    subject: Stored | None = None
-    issues: tuple[Issue, ...] = ()
+    known: Resolved | None = None
     if mapped.patient is not None:
-        resolved = patients.resolve(tx, mapped.patient)
-        subject, issues = resolved.stored, resolved.issues
+        known = patients.resolve(tx, mapped.patient)
+    subject, issues = (known.stored, known.issues) if known is not None else (None, ())
     cleared = _cleared(mapped, "ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
-    outcomes = [_carry_out_order(tx, site, order, subject, cleared) for order in mapped.orders]
+    outcomes = [_carry_out_order(tx, site, order, known, cleared) for order in mapped.orders]
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
     done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
@@ -181,20 +181,20 @@ def _cleared(mapped: Mapped, type: str) -> tuple[str, ...]:
 
 
 def _carry_out_order(
-    tx: Tx, site: Site, order: MappedOrder, subject: Stored | None, cleared: tuple[str, ...]
+    tx: Tx, site: Site, order: MappedOrder, known: Resolved | None, cleared: tuple[str, ...]
 ) -> orders.Outcome:
     content = dict(order.service_request)
     if order.event == "new":
-        if subject is None:
+        if known is None:
             raise InvalidContentError("a new order needs its patient", location="PID", hl7_code="101")
-        content |= {"status": "active", "subject": {"reference": subject.reference}}
-        outcome = orders.place(tx, site, content, HL7, index=order.index)
+        content |= {"status": "active", "subject": {"reference": known.stored.reference}}
+        outcome = orders.place(tx, site, content, HL7, index=order.index, patient=known.resource)
         if outcome.numbered and outcome.row is not None:
             studies.adopt(tx, site, outcome.row)
         return outcome
     row = _named(tx, site, order)
-    if subject is not None:
-        orders.refuse_other_patient(row, subject.id)
+    if known is not None:
+        orders.refuse_other_patient(row, known.stored.id)
     return orders.advance_order(tx, site, row, order.event, HL7, content, cleared=cleared, index=order.index)
 
 
@@ -233,7 +233,7 @@ def _keep(
     earlier: MessageRow | None,
 ) -> None:
     """The message with its answer; a message that is tried again keeps its place."""
-    found = [asdict(issue) for issue in issues]
+    found = [issue.row() for issue in issues]
     order_id = order_ids[0] if order_ids else None
     if earlier is not None and earlier.body_hash == kept.body_hash:
         tx.update_message(earlier.id, state=state, ack_code=code, ack=ack, issues=found, order_id=order_id)

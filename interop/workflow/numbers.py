@@ -179,10 +179,24 @@ def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
     return numbers
 
 
+def ours(given: Numbers) -> frozenset[str]:
+    """The identities of a new order that nobody else can have, given that ``find`` did not find its own.
+
+    They were looked up under this unit's locks (the placer order number), found free (an accession number of ours), or
+    made at random (a StudyInstanceUID of ours).
+    """
+    found = {"placer"} if given.placer is not None else set()
+    if given.accession is None:
+        found.add("accession")
+    if given.study_uid is None:
+        found.add("study_uid")
+    return frozenset(found)
+
+
 def _free_accession(tx: Tx, site: Site, serial: str) -> str:
     while True:
         value = f"{site.facility}{serial}"
-        if not tx.find_orders(accession=Identity(names.accession_system(site.facility), value), limit=1):
+        if not tx.accession_taken(Identity(names.accession_system(site.facility), value)):
             return value
         serial = f"{serial[:2]}{_base_36(tx.next_number('order')):0>6}"  # a client has chosen ours by accident
 

@@ -44,8 +44,19 @@ class Outcome:
     numbered: bool = False  # and it came with numbers that images may have already
 
 
-def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None = None, index: int = 1) -> Outcome:
+def place(
+    tx: Tx,
+    site: Site,
+    resource: Resource,
+    door: str,
+    *,
+    id: str | None = None,
+    index: int = 1,
+    patient: Resource | None = None,
+) -> Outcome:
     """A new order; ``resource`` has its subject. What is no imaging order is stored, and no more.
+
+    ``patient`` is the subject where the caller has read it already.
 
     The same order again is answered with the one that stands; DuplicateError if it says something else.
     """
@@ -63,7 +74,7 @@ def place(tx: Tx, site: Site, resource: Resource, door: str, *, id: str | None =
     resource = dict(resource)
     if "authoredOn" not in resource:
         resource["authoredOn"] = _instant(tx)
-    return _begin(tx, site, resource, facts, given, door, id=id)
+    return _begin(tx, site, resource, facts, given, door, id=id, patient=patient)
 
 
 def _begin(
@@ -76,11 +87,12 @@ def _begin(
     *,
     id: str | None = None,
     known: bool = False,
+    patient: Resource | None = None,
 ) -> Outcome:
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    found = plan(site, resource, facts, _patient(tx, facts))
+    found = plan(site, resource, facts, _patient(tx, facts) if patient is None else patient)
     state = schedule(advance(ABSENT, "new", door), found)
     if held:
         state = advance(state, "hold", door)
@@ -88,7 +100,7 @@ def _begin(
     write_step(resource, state.step)
     stored = tx.update(resource) if known else tx.create(resource, id=id)
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
-    _put(tx, row)
+    _put(tx, row, free=numbers.ours(given))
     _follow(tx, site, None, row, "new", resource)
     numbered = given.accession is not None or given.study_uid is not None
     return Outcome(stored, row, found.issues, fresh=True, numbered=numbered)
@@ -244,9 +256,9 @@ def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: s
         outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
 
 
-def _put(tx: Tx, row: OrderRow) -> None:
+def _put(tx: Tx, row: OrderRow, free: frozenset[str] = frozenset()) -> None:
     try:
-        tx.put_order(row)
+        tx.put_order(row, free=free)
     except DuplicateIdentityError as error:
         place_ = numbers.location_of(error.identity)
         raise DuplicateError(error.text, expression="ServiceRequest.identifier", location=place_) from error

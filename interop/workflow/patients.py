@@ -22,6 +22,7 @@ class Resolved:
     """The patient that a message speaks of, and what it says differently."""
 
     stored: Stored
+    resource: Resource  # what is on record now; to be read, not changed
     issues: tuple[Issue, ...] = ()
 
 
@@ -62,10 +63,10 @@ def resolve(tx: Tx, patient: Resource) -> Resolved:
         )
     present = find(tx, patient)
     if present is None:
-        return Resolved(tx.create(patient))
+        return Resolved(tx.create(patient), patient)
     before = present.resource()
     after, issues = _filled(before, patient)
-    return Resolved(tx.update(after) if after != before else present, tuple(issues))
+    return Resolved(tx.update(after) if after != before else present, after, tuple(issues))
 
 
 def register(tx: Tx, patient: Resource, cleared: Iterable[str] = ()) -> Stored:
