@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.audit.event import Event
 from interop.fhir.names import DCM
@@ -84,6 +85,7 @@ def event_subtype(event: Event) -> Coding | None:
     return Coding(OWN_SUBTYPE, event.subtype) if _CODE.fullmatch(event.subtype) else None
 
 
+@lru_cache(maxsize=256)
 def _message_subtype(message_type: str) -> Coding | None:
     message, _, rest = message_type.partition("^")
     trigger = rest.partition("^")[0]

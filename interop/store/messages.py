@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from interop.errors import NotFoundError
+from interop.fhir.json import dumps
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.rows import MessageRow
@@ -37,7 +38,7 @@ class Messages(Unit):
     ) -> int:
         """Keep a message; its number."""
         names = (peer, application, facility, control_id, type)
-        added = self.session.row(
+        return self.session.insert(
             sql.MESSAGE_INSERT,
             (
                 direction,
@@ -47,13 +48,11 @@ class Messages(Unit):
                 state,
                 ack_code,
                 ack,
-                json.dumps(list(issues)),
+                dumps(issues).decode() if issues else "[]",
                 order_id,
                 self._now if at is None else instants.micros(at),
             ),
         )
-        assert added is not None
-        return int(added[0])
 
     def message(self, id: int) -> MessageRow | None:
         """The message of this number."""

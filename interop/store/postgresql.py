@@ -123,6 +123,11 @@ class PostgresqlSession(Session):
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         return self._execute(sql, values).fetchone()
 
+    def insert(self, sql: str, values: Values = ()) -> int:
+        made = self.row(sql, values)
+        assert made is not None
+        return int(made[0])
+
     def run(self, sql: str, values: Values = ()) -> int:
         return self._execute(sql, values).rowcount
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from interop.fhir.json import dumps
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.messages import plain
@@ -32,16 +33,14 @@ class Queue(Unit):
         claimed is kept, with this payload and no later than this, and not doubled.
         """
         due = self._now if run_at is None else instants.micros(run_at)
-        written, key = json.dumps(payload), plain(key)
+        written, key = dumps(payload).decode(), plain(key)
         self.enqueued = True
         if replace:
             waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
             if waiting is not None:
                 self.session.put(sql.JOB_RENEW, (written, due, due, waiting[0]))
                 return int(waiting[0])
-        added = self.session.row(sql.JOB_INSERT, (kind, key, written, due, self._now))
-        assert added is not None
-        return int(added[0])
+        return self.session.insert(sql.JOB_INSERT, (kind, key, written, due, self._now))
 
     def claim_jobs(self, kinds: Sequence[str] | None, limit: int, lease: float) -> list[Job]:
         """Take up to this many due jobs for ``lease`` seconds, oldest first."""

@@ -121,10 +121,9 @@ class Resources(Unit):
     def _insert(self, resource: dict[str, Any], id: str) -> Stored:
         type = resource["resourceType"]
         body = make_body(resource, id, 1, self._now)
-        made = self.session.row(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
-        assert made is not None
+        pk = self.session.insert(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
-        search_index.write(self.session, search_index.entries(rows, type, made[0]))
+        search_index.write(self.session, search_index.entries(rows, type, pk))
         return Stored(type, id, 1, self.now, False, body)
 
     def _supersede(self, current: Row, resource: dict[str, Any]) -> Stored:

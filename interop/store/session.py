@@ -29,6 +29,10 @@ class Session(ABC):
         """The first row of a question, or of a statement that returns what it wrote."""
 
     @abstractmethod
+    def insert(self, sql: str, values: Values = ()) -> int:
+        """Execute an INSERT that ends in RETURNING its surrogate key; the key."""
+
+    @abstractmethod
     def run(self, sql: str, values: Values = ()) -> int:
         """Execute; how many rows it touched."""
 
@@ -61,6 +65,9 @@ class ReadOnlySession(Session):
 
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         return self._inner.row(_question(sql), values)
+
+    def insert(self, sql: str, values: Values = ()) -> int:
+        raise _writing()
 
     def run(self, sql: str, values: Values = ()) -> int:
         raise _writing()
