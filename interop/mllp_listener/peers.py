@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.errors import InvalidContentError
 
@@ -39,15 +40,22 @@ class AllowList:
         """Whether this address may send as this MSH-3."""
         return any(entry.application in (None, application) for entry in self._fitting(address))
 
-    def _fitting(self, address: str) -> list[Entry]:
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return []
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        entries = self.entries or tuple(Entry(network) for network in _LOCAL)
-        return [entry for entry in entries if ip in entry.network]
+    def _fitting(self, address: str) -> tuple[Entry, ...]:
+        return _fitting(self.entries or _EVERYBODY_HERE, address)
+
+
+_EVERYBODY_HERE = tuple(Entry(network) for network in _LOCAL)
+
+
+@lru_cache(maxsize=1024)  # asked for every message; the same few senders
+def _fitting(entries: tuple[Entry, ...], address: str) -> tuple[Entry, ...]:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ()
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return tuple(entry for entry in entries if ip in entry.network)
 
 
 def _entry(text: str) -> Entry:

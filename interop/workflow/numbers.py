@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from interop.errors import InvalidContentError, Issue
@@ -160,23 +160,24 @@ def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
     year = tx.now.astimezone(site.zone).year % 100
     serial = f"{year:02d}{_base_36(tx.next_number('order')):0>6}"
     identifiers: list[Resource] = list(resource.get("identifier", ()))
-    if numbers.accession is None:
+    accession, procedure_id, step_id = numbers.accession, numbers.procedure_id, numbers.step_id
+    study_uid = numbers.study_uid
+    if accession is None:
         accession = Identity(names.accession_system(site.facility), _free_accession(tx, site, serial))
-        numbers = replace(numbers, accession=accession)
         identifiers.append(_identifier(names.V2_0203, ACCESSION, accession))
-    if numbers.procedure_id is None:
-        numbers = replace(numbers, procedure_id=f"RP{serial}")
-        own = Identity(names.procedure_system(site.facility), f"RP{serial}")
+    if procedure_id is None:
+        procedure_id = f"RP{serial}"
+        own = Identity(names.procedure_system(site.facility), procedure_id)
         identifiers.append(_identifier(names.IDENTIFIER_TYPES, PROCEDURE, own))
-    if numbers.step_id is None:
-        numbers = replace(numbers, step_id=f"SPS{serial}")
-        own = Identity(names.step_system(site.facility), f"SPS{serial}")
+    if step_id is None:
+        step_id = f"SPS{serial}"
+        own = Identity(names.step_system(site.facility), step_id)
         identifiers.append(_identifier(names.IDENTIFIER_TYPES, STEP, own))
-    if numbers.study_uid is None:
-        numbers = replace(numbers, study_uid=f"2.25.{uuid.uuid4().int}")  # PS3.5 B.2
-        identifiers.append({"system": names.STUDY_UID, "value": f"urn:oid:{numbers.study_uid}"})
+    if study_uid is None:
+        study_uid = f"2.25.{uuid.uuid4().int}"  # PS3.5 B.2
+        identifiers.append({"system": names.STUDY_UID, "value": f"urn:oid:{study_uid}"})
     resource["identifier"] = identifiers
-    return numbers
+    return Numbers(numbers.placer, numbers.filler, accession, procedure_id, step_id, study_uid)
 
 
 def ours(given: Numbers) -> frozenset[str]:
