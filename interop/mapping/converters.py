@@ -12,6 +12,8 @@ from interop.mapping.context import Context
 Converter = Callable[[Value, Context], Any]
 CONVERTERS: dict[str, Converter] = {}
 NEEDS: dict[str, tuple[str, ...]] = {}  # converter -> code tables that it reads
+# The same for a text of letters and digits alone, which can have no components, escapes or blanks; None: ask the other.
+PLAIN: dict[str, Callable[[str, Context], Any]] = {}
 
 
 def converter(*tables: str) -> Callable[[Converter], Converter]:

@@ -2,13 +2,15 @@
 
 Positions are those of ``interop.hl7.message``. A list target takes every repetition in every segment of that name; any
 other the first that is not empty. ``""`` (v2.5.1 2.5.3: delete) sets nothing and is remembered for the target.
+
+A table becomes one Python function (``row_code``), which reads the ordinary value, one in one segment, in a few lines
+of its own. Here is what it calls for all others, and what it is made from.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from interop.errors import InvalidContentError, UnmappedCodeError
@@ -18,7 +20,7 @@ from interop.mapping.code_values import CODE_CONVERTERS
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
 from interop.mapping.converters import CONVERTERS, NEEDS
-from interop.mapping.rows import ANY, Row
+from interop.mapping.rows import Row
 from interop.mapping.targets import Draft, setter
 
 Scope = Mapping[str, Sequence[Segment]]
@@ -36,6 +38,11 @@ class Source(NamedTuple):
     field: int
     component: int
 
+    @property
+    def variable(self) -> str:
+        """How generated source calls it: ``ORC_7_4``."""
+        return f"{self.segment}_{self.field}" + (f"_{self.component}" if self.component else "")
+
 
 def source(text: str, row: Row) -> Source:
     """A position such as ``ORC-7.4``; TableError if it is none."""
@@ -50,167 +57,98 @@ def values(scope: Scope, at: Source) -> list[Value]:
     _, name, number, component = at
     found: list[Value] = []
     for segment in scope.get(name, ()):
-        fields = segment.fields
-        if number < len(fields) and fields[number]:
-            found += segment.values(number)
+        found += segment.values(number)
     if component and found:
         return [part for part in (value.component(component) for value in found) if part.raw]
     return found
 
 
-def first(scope: Scope, at: Source) -> Sequence[Value]:
-    """The first value at a position, alone; nothing without one."""
-    _, name, number, component = at
-    segments = scope.get(name)
-    if not segments:
-        return ()
-    if component or len(segments) > 1:
-        return values(scope, at)[:1]
-    segment = segments[0]  # the usual case, kept short
-    fields = segment.fields
-    raw = fields[number] if number < len(fields) else ""
-    if not raw:
-        return ()
-    if segment.encoding.repetition in raw:
-        return segment.values(number)[:1]
-    return (Value(raw, segment, number),)
-
-
-Condition = tuple[Source, frozenset[str]]
-
-
-def holds(conditions: Sequence[Condition], scope: Scope) -> bool:
-    """A row's ``when``: each position has one of its values ("" empty, * any)."""
-    for at, allowed in conditions:
-        text = said(scope, at)
-        if text not in allowed and not (text and ANY in allowed):
-            return False
-    return True
-
-
 def said(scope: Scope, at: Source) -> str:
-    """The first component at a position; "" without one."""
+    """The first component at a position, for ``when``; "" without one."""
     segments = scope.get(at.segment)
     text = segments[0].field(at.field) if segments else ""
     if text and (at.component or not text.isalnum()):  # there may be components, blanks, escapes
-        found = first(scope, at)
+        found = values(scope, at)
         text = found[0].text(1).strip() if found else ""
     return text
 
 
+def opened(segments: Sequence[Segment] | None, blank: list[str]) -> tuple[list[str], Segment | None]:
+    """The raw fields of the segment, as many as ``blank`` has at least, and the segment; blanks and None without one.
+
+    Of several segments all fields are the repetition separator: any row then takes its values the long way.
+    """
+    if not segments:
+        return blank, None
+    segment = segments[0]
+    if len(segments) > 1:
+        return [segment.encoding.repetition] * len(blank), segment
+    fields = segment.fields
+    return (fields + blank[len(fields) :] if len(fields) < len(blank) else fields), segment
+
+
 class CompiledRow:
-    """One row, ready to run."""
+    """One row: its parts by name for the generated function, and the long way round for what is not ordinary."""
 
     __slots__ = (
-        "_convert",
-        "_element",
-        "_empty",
-        "_many",
-        "_put",
-        "_required",
-        "_root",
-        "_sources",
+        "convert",
+        "element",
+        "empty",
+        "many",
         "name",
+        "put",
+        "required",
+        "root",
+        "row",
+        "sources",
         "trace",
         "when",
     )
 
     def __init__(self, row: Row, codes: Mapping[str, CodeTable], trace: Trace | None = None) -> None:
         """TableError for an unknown name."""
+        self.row = row
         self.name = row.name
         self.trace = trace
-        self._sources = tuple(source(text, row) for text in row.source)
-        self.when: tuple[Condition, ...] = tuple(
+        self.sources = tuple(source(text, row) for text in row.source)
+        self.when: tuple[tuple[Source, frozenset[str]], ...] = tuple(
             (source(text, row), frozenset(allowed)) for text, allowed in row.when.items()
         )
-        self._convert = _conversion(row, codes)
-        self._empty = _meaning_of_nothing(row, codes)
-        self._many = "[]" in row.target
-        self._required = row.required
-        self._element = _clearable(row.target)
-        self._root = re.split(r"[.\[]", row.target)[0]
+        self.convert = _conversion(row, codes)
+        self.empty = _meaning_of_nothing(row, codes)
+        self.many = "[]" in row.target
+        self.required = row.required
+        self.element = _clearable(row.target)
+        self.root = re.split(r"[.\[]", row.target)[0]
         try:
-            self._put = setter(row.target)
+            self.put = setter(row.target)
         except ValueError as error:
             raise row.error(str(error)) from error
 
-    def run(self, scope: Scope, draft: Draft, context: Context) -> None:
-        """Put what the row finds into the draft, if its conditions hold."""
-        if not self.when or holds(self.when, scope):
-            self.apply(scope, draft, context)
+    def take(self, scope: Scope, at: Source, draft: Draft, context: Context) -> tuple[bool, bool]:
+        """Whether there is a value at the position, and whether one was taken (or asked to be deleted)."""
+        found = values(scope, at)
+        taken = False
+        for value in found if self.many else found[:1]:
+            if value.null:
+                if self.required:
+                    raise InvalidContentError("cannot be emptied", location=value.location, hl7_code="101")
+                if self.element:
+                    context.cleared.append(self.element)
+                return True, True
+            result = self.convert(value, context)
+            if result is not None and self.put(draft, result):
+                taken = True
+                if self.trace is not None:
+                    self.trace(self.name, value.location)
+        return bool(found), taken
 
-    def apply(self, scope: Scope, draft: Draft, context: Context) -> None:
-        """Put what the row finds into the draft."""
-        there = False
-        for at in self._sources:
-            found = values(scope, at) if self._many else first(scope, at)
-            if found:
-                there = True
-                if self._take(found, draft, context):
-                    return
-        if not there and self._empty is not None and scope.get(self._sources[0].segment):
-            self._keep(self._empty(context), draft, self._sources[0].text)
-        if self._required and self._root not in draft.resource:
-            raise self._missing(scope)
-
-    def _missing(self, scope: Scope) -> InvalidContentError:
-        text, name, number, _ = self._sources[0]
+    def missing(self, scope: Scope) -> InvalidContentError:
+        """The refusal of a message that lacks what the row needs."""
+        text, name, number, _ = self.sources[0]
         segments = scope.get(name)
         where = f"{segments[0].location}-{number}" if segments else text
         return InvalidContentError(f"{text} is needed", location=where, hl7_code="101")
-
-    def _take(self, found: Sequence[Value], draft: Draft, context: Context) -> bool:
-        taken = False
-        for value in found:
-            if value.null:
-                if self._required:
-                    raise InvalidContentError("cannot be emptied", location=value.location, hl7_code="101")
-                if self._element:
-                    context.cleared.append(self._element)
-                return True
-            taken |= self._keep(self._convert(value, context), draft, value)
-        return taken
-
-    def _keep(self, result: Any, draft: Draft, origin: Value | str) -> bool:
-        if result is None or not self._put(draft, result):
-            return False
-        if self.trace is not None:
-            self.trace(self.name, origin if isinstance(origin, str) else origin.location)
-        return True
-
-
-class Choice:
-    """Consecutive rows that ask for values of the same one position, as OBX-5 does for OBX-2: it is read once."""
-
-    __slots__ = ("_at", "_rows")
-
-    def __init__(self, rows: Sequence[CompiledRow]) -> None:
-        self._at = rows[0].when[0][0]
-        every = dict.fromkeys(value for row in rows for value in row.when[0][1])
-        self._rows = {value: [row for row in rows if value in row.when[0][1]] for value in every}
-
-    def run(self, scope: Scope, draft: Draft, context: Context) -> None:
-        """Run the rows for what the position says."""
-        for row in self._rows.get(said(scope, self._at), ()):
-            row.apply(scope, draft, context)
-
-
-Step = CompiledRow | Choice
-
-
-def steps(rows: Sequence[CompiledRow]) -> tuple[Step, ...]:
-    """The rows in their order, choices among them put together."""
-    found: list[Step] = []
-    for position, group in groupby(rows, key=_chosen_by):
-        together = list(group)
-        found += [Choice(together)] if position is not None and len(together) > 1 else together
-    return tuple(found)
-
-
-def _chosen_by(row: CompiledRow) -> Source | None:
-    if len(row.when) != 1 or ANY in row.when[0][1]:
-        return None
-    return row.when[0][0]
 
 
 def _clearable(target: str) -> str:

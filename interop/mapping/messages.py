@@ -15,9 +15,10 @@ from interop.fhir.query import Identity
 from interop.hl7.message import Message, OrderGroup, Segment, parse, sender_of
 from interop.mapping.context import Context
 from interop.mapping.controls import without_controls
-from interop.mapping.inbound import Scope, Step
+from interop.mapping.inbound import Scope
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
 from interop.mapping.observations import Result, results_of
+from interop.mapping.row_code import CompiledRows
 from interop.mapping.tables import CompiledMessage, SiteRules, Tables
 from interop.mapping.targets import Draft
 from interop.mapping.times import dtm
@@ -59,9 +60,9 @@ def map_message(
     for group in message.order_groups():
         scope = {name: found for name, found in leading.items() if name != "NTE"} | group.segments
         if table.order:
-            orders.append(_order(group, scope, table, context))
+            orders.append(_order(group, scope, table.order, context))
         if table.report:
-            reports.append(_report(group, scope, table, context))
+            reports.append(_report(group, scope, table, table.report, context))
     _check_required(message, table)
     issues = (*context.issues, *_unread(message, table))
     mapped = Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
@@ -108,12 +109,11 @@ def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
     ]
 
 
-def run(rows: Sequence[Step], type: str, scope: Scope, context: Context) -> dict[str, Any]:
+def run(rows: CompiledRows, type: str, scope: Scope, context: Context) -> dict[str, Any]:
     """The resource that the rows make of the segments."""
     draft = Draft(type)
     before, context.cleared = context.cleared, []
-    for row in rows:
-        row.run(scope, draft, context)
+    rows.run(scope, draft, context)
     emptied = [f"{type}.{element}" for element in context.cleared if element not in draft.resource]
     context.cleared = before + emptied
     return draft.resource
@@ -128,7 +128,7 @@ def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context:
     return run(table.patient, "Patient", leading, context)
 
 
-def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> MappedOrder:
+def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context) -> MappedOrder:
     orc = group.first("ORC")
     obr = group.first("OBR")
     if orc is None:
@@ -139,7 +139,7 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMe
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
     _note_repeated(group, context)
-    resource = run(table.order, "ServiceRequest", scope, context)
+    resource = run(rows, "ServiceRequest", scope, context)
     if event == "new" and obr is not None and "code" not in resource:
         raise InvalidContentError("a new order says what is ordered", location=f"{obr.location}-4", hl7_code="101")
     return MappedOrder(control, event, resource, group.index)
@@ -175,7 +175,11 @@ def _note_repeated(group: OrderGroup, context: Context) -> None:
 
 
 def _report(
-    group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context
+    group: OrderGroup,
+    scope: dict[str, list[Segment]],
+    table: CompiledMessage,
+    rows: CompiledRows,
+    context: Context,
 ) -> MappedReport:
     obr = group.first("OBR")
     orc = group.first("ORC")
@@ -184,7 +188,7 @@ def _report(
         raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
     for note in group.segments.get("NTE", []):
         context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
-    report = run(table.report, "DiagnosticReport", scope, context)
+    report = run(rows, "DiagnosticReport", scope, context)
     result: Result = results_of(group, scope, report, table, context)
     identities = {
         kind["code"]: Identity(identifier["system"], identifier["value"])

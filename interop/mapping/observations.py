@@ -15,7 +15,7 @@ from interop.hl7.message import OrderGroup, Segment
 from interop.mapping.context import Context
 from interop.mapping.datatypes import coding_system
 from interop.mapping.identifiers import rp_to_study_identifier
-from interop.mapping.inbound import Step
+from interop.mapping.row_code import CompiledRows
 from interop.mapping.tables import CompiledMessage
 from interop.mapping.targets import Draft
 
@@ -49,8 +49,8 @@ def results_of(
         if _report_part(obx, result, context):
             continue
         before = len(draft.resource.get("presentedForm", []))
-        for row in table.report_parts:
-            row.run(own, draft, context)
+        if table.report_parts is not None:
+            table.report_parts.run(own, draft, context)
         if obx.value(2).text() in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
             continue
         result.observations.append(_observation(table.observation, obx, own, context))
@@ -115,7 +115,7 @@ def _study_of(group: OrderGroup, context: Context) -> str | None:
 
 
 def _observation(
-    rows: Sequence[Step], obx: Segment, scope: dict[str, list[Segment]], context: Context
+    rows: CompiledRows | None, obx: Segment, scope: dict[str, list[Segment]], context: Context
 ) -> dict[str, Any]:
     repeated = obx.values(5)
     if len(repeated) < 2 or obx.value(2).text() in _TEXTS:
@@ -129,9 +129,9 @@ def _observation(
     return whole
 
 
-def _built(rows: Sequence[Step], scope: dict[str, list[Segment]], context: Context) -> dict[str, Any]:
+def _built(rows: CompiledRows | None, scope: dict[str, list[Segment]], context: Context) -> dict[str, Any]:
     draft = Draft("Observation")
-    for row in rows:
-        row.run(scope, draft, context)
+    if rows is not None:
+        rows.run(scope, draft, context)
     context.cleared = [element for element in context.cleared if "." in element]  # an Observation is sent anew
     return draft.resource

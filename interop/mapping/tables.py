@@ -12,8 +12,9 @@ from interop.hl7.charsets import charset_named
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
 from interop.mapping.fhir_rows import FhirRow
-from interop.mapping.inbound import CompiledRow, Step, Trace, steps
+from interop.mapping.inbound import Trace
 from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist, worklist_rows
+from interop.mapping.row_code import CompiledRows
 from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
 
 # What a message's rows may make, and the FHIR resource that the named segment table has to be for.
@@ -50,11 +51,11 @@ class MessageTable:
 class CompiledMessage:
     """A message table, ready to run."""
 
-    patient: tuple[Step, ...]
-    order: tuple[Step, ...]
-    report: tuple[Step, ...]  # from OBR
-    report_parts: tuple[Step, ...]  # from OBX
-    observation: tuple[Step, ...]
+    patient: CompiledRows | None
+    order: CompiledRows | None
+    report: CompiledRows | None  # from OBR
+    report_parts: CompiledRows | None  # from OBX
+    observation: CompiledRows | None
     required: frozenset[str]  # segments
     known: frozenset[str]  # segments that rows read, or that are ignored on purpose
 
@@ -164,7 +165,7 @@ def _compiled(
     codes: Mapping[str, CodeTable],
     trace: Trace | None,
 ) -> dict[str, CompiledMessage]:
-    ready = {name: steps([CompiledRow(row, codes, trace) for row in table.rows]) for name, table in segments.items()}
+    ready = {name: CompiledRows(name, table.rows, codes, trace) for name, table in segments.items() if table.rows}
     found: dict[str, CompiledMessage] = {}
     for message in messages:
         compiled = _compiled_message(message, segments, ready)
@@ -178,9 +179,9 @@ def _compiled(
 def _compiled_message(
     message: MessageTable,
     segments: Mapping[str, SegmentTable],
-    ready: Mapping[str, tuple[Step, ...]],
+    ready: Mapping[str, CompiledRows],
 ) -> CompiledMessage:
-    parts: dict[str, tuple[Step, ...]] = dict.fromkeys((*TARGETS, "report_parts"), ())
+    parts: dict[str, CompiledRows | None] = dict.fromkeys((*TARGETS, "report_parts"))
     known = set(message.ignore)
     for row in message.rows:
         table = segments.get(row.convert)
@@ -191,7 +192,7 @@ def _compiled_message(
         if table.resource != TARGETS[row.target]:
             raise row.error(f"{table.name} makes a {table.resource}, not a {TARGETS[row.target]}")
         target = "report_parts" if row.target == "report" and row.source == ("OBX",) else row.target
-        parts[target] = ready[table.name]
+        parts[target] = ready.get(table.name)
         known |= {*row.source, *(position[:3] for one in table.rows for position in (*one.source, *one.when))}
     required = frozenset(name for row in message.rows if row.required for name in row.source)
     return CompiledMessage(
