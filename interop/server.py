@@ -23,6 +23,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from interop.access.agent import system_agent
 from interop.archive_feed import ArchiveFeed
 from interop.audit.resource import Observer, to_resource
 from interop.auth import Keys
@@ -30,7 +31,7 @@ from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
 from interop.http_app import http_app
-from interop.jobs import Handler, JobRunner, SendJobs, WorklistJobs, reconcile
+from interop.jobs import BatchLane, Handler, JobRunner, SendJobs, WorklistJobs, reconcile
 from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -43,6 +44,7 @@ from interop.viewer import Assets
 from interop.workflow import resources, studies
 from interop.workflow.site import Site
 from interop.worklist_folder import WorklistFolder
+from interop.worklist_process import WorklistProcess
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +180,10 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The worker role: jobs, and the feed of what changes in the archive."""
     folder = WorklistFolder(rooms.settings.worklist)
     sender = MllpSender()
-    handlers: dict[str, Handler] = {
-        "worklist": WorklistJobs(rooms.store, rooms.site, folder),
+    writer = WorklistProcess(rooms.settings)
+    await writer.start()
+    handlers: dict[str, Handler | BatchLane] = {
+        "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
         "send": SendJobs(rooms.store, sender, rooms.site.receivers),
     }
     await folder.sweep()
@@ -195,6 +199,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await writer.stop()
         await sender.close()
 
 

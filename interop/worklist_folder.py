@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -27,6 +27,9 @@ _ORDER_ID = re.compile(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,63}\Z")
 _NAME = re.compile(r"([A-Za-z0-9-][A-Za-z0-9.-]{0,63})~[0-9a-f]{16}\.wl\Z")
 _ASIDE = ".part"
 _STALE = 60.0  # seconds after which an unfinished file is of a writer that died
+
+
+Change = tuple[str, Mapping[str, bytes], Collection[str] | None]  # what ``make`` is given
 
 
 class WorklistFolder:
@@ -43,9 +46,10 @@ class WorklistFolder:
         ``absent`` names the keys that may have had a file and shall have none; without it the folder is read through,
         which takes time in proportion to all that is in it.
         """
-        wanted = {_file_name(order_id, key): content for key, content in files.items()}
-        unwanted = None if absent is None else {_file_name(order_id, key) for key in absent if key not in files}
-        return await asyncio.to_thread(self._make, order_id, wanted, unwanted)
+        (made,) = await asyncio.to_thread(self.make_all, [(order_id, files, absent)])
+        if isinstance(made, UnavailableError):
+            raise made
+        return made
 
     async def names(self) -> tuple[str, ...]:
         """The files that stand there now, sorted."""
@@ -63,11 +67,30 @@ class WorklistFolder:
         """Remove the unfinished files of writers that died; files of other names are somebody else's and stay."""
         return await asyncio.to_thread(self._sweep)
 
-    def _make(self, order_id: str, wanted: Mapping[str, bytes], unwanted: set[str] | None) -> bool:
-        with self._opened() as folder:
-            if unwanted is None:
-                there = (name for name in os.listdir(folder) if name.startswith(f"{order_id}~") and _NAME.match(name))
-                unwanted = set(there) - wanted.keys()
+    def make_all(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
+        """``make`` for many orders, with one fsync of the folder; for each: whether anything changed, or why not.
+
+        An order that cannot be written takes no other along. Blocks: not for an event loop that others wait for.
+        """
+        try:
+            with self._opened() as folder:
+                made = [self._make(folder, change) for change in changes]
+                if any(one is True for one in made):
+                    os.fsync(folder)
+                return made
+        except UnavailableError as error:
+            return [error] * len(changes)
+
+    def _make(self, folder: int, change: Change) -> bool | UnavailableError:
+        order_id, files, absent = change
+        wanted = {_file_name(order_id, key): content for key, content in files.items()}
+        try:
+            if absent is None:
+                start = f"{order_id}~"
+                there = {name for name in os.listdir(folder) if name.startswith(start) and _NAME.match(name)}
+                unwanted = there - wanted.keys()
+            else:
+                unwanted = {_file_name(order_id, key) for key in absent if key not in files}
             changed = False
             for name, content in wanted.items():
                 if _read(folder, name) != content:
@@ -75,9 +98,9 @@ class WorklistFolder:
                     changed = True
             for name in unwanted:
                 changed |= _remove(folder, name)
-            if changed:
-                os.fsync(folder)
             return changed
+        except OSError as error:
+            return _unavailable(error)
 
     def _list(self) -> list[str]:
         with self._opened() as folder:
@@ -104,10 +127,14 @@ class WorklistFolder:
         try:
             yield folder
         except OSError as error:
-            logger.warning("worklist folder: %s", errno.errorcode.get(error.errno or 0, "error"))
-            raise UnavailableError(f"the worklist folder cannot be written: {error.strerror}") from error
+            raise _unavailable(error) from error
         finally:
             os.close(folder)
+
+
+def _unavailable(error: OSError) -> UnavailableError:
+    logger.warning("worklist folder: %s", errno.errorcode.get(error.errno or 0, "error"))
+    return UnavailableError(f"the worklist folder cannot be written: {error.strerror}")
 
 
 def _file_name(order_id: str, key: str) -> str:

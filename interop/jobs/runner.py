@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 
@@ -32,6 +32,7 @@ class Outcome:
 
 
 Handler = Callable[[Job], Awaitable[Outcome | None]]
+BatchHandler = Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | Exception | None]]]
 _NOTHING = Outcome(system_agent("jobs"), lambda tx: None)
 
 
@@ -71,13 +72,28 @@ class Lane:
     backoff: Backoff = Backoff()
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLane:
+    """How one kind is run whose jobs share their work: a claim is one call of the handler and ends in one commit.
+
+    The handler says of each job what became of it; a failed one is tried again or buried and takes no other along.
+    """
+
+    handler: BatchHandler
+    agent: Agent  # in whose name the outcomes are kept
+    at_once: int = 64
+    lease: float = 60.0
+    backoff: Backoff = Backoff()
+
+
 class JobRunner:
     """Runs the jobs of a store until it is cancelled; what it had begun then is tried again when its lease runs out."""
 
-    def __init__(self, store: Store, handlers: Mapping[str, Handler | Lane], *, poll: float = 0.25) -> None:
+    def __init__(self, store: Store, handlers: Mapping[str, Handler | Lane | BatchLane], *, poll: float = 0.25) -> None:
         self._store = store
-        self._lanes = {
-            kind: handler if isinstance(handler, Lane) else Lane(handler) for kind, handler in handlers.items()
+        self._lanes: dict[str, Lane | BatchLane] = {
+            kind: handler if isinstance(handler, Lane | BatchLane) else Lane(handler)
+            for kind, handler in handlers.items()
         }
         self._poll = poll
         self._wake = {kind: asyncio.Event() for kind in self._lanes}
@@ -88,7 +104,10 @@ class JobRunner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             for kind, lane in self._lanes.items():
-                group.create_task(self._run_lane(kind, lane))
+                if isinstance(lane, BatchLane):
+                    group.create_task(self._run_batches(kind, lane))
+                else:
+                    group.create_task(self._run_lane(kind, lane))
 
     async def _listen(self) -> None:
         """The store's one event wakes all lanes."""
@@ -119,6 +138,58 @@ class JobRunner:
         finally:
             for task in running:
                 task.cancel()
+
+    async def _run_batches(self, kind: str, lane: BatchLane) -> None:
+        """What has gathered while one batch was under way is the next: the fuller, the more there is to do."""
+        wake = self._wake[kind]
+        while True:
+            wake.clear()
+            claimed = await self._claim(kind, lane.at_once, lane.lease)
+            if claimed:
+                await self._run_batch(claimed, lane)
+            else:
+                await self._pause(wake)
+
+    async def _run_batch(self, jobs: Sequence[Job], lane: BatchLane) -> None:
+        outcomes: Sequence[Outcome | Exception | None]
+        try:
+            async with asyncio.timeout(lane.lease * 0.9):
+                outcomes = await lane.handler(jobs)
+        except Exception as error:
+            outcomes = [error] * len(jobs)
+        ends = [self._end_of(job, lane, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+        try:
+            ended = await self._store.unit(lane.agent, lambda tx: [end(tx) for _, end in ends])
+        except UnavailableError as error:  # the leases run out, and the jobs are claimed again
+            logger.warning("outcomes of %d jobs (%s) not kept: %s", len(jobs), jobs[0].kind, error.text)
+            self.counts["lost"] += len(jobs)
+            return
+        for (word, _), held in zip(ends, ended, strict=True):
+            self.counts[word if held else "lost"] += 1
+
+    def _end_of(
+        self, job: Job, lane: BatchLane, outcome: Outcome | Exception | None
+    ) -> tuple[str, Callable[[Tx], bool]]:
+        """What a job is counted as, and how it is ended."""
+        if isinstance(outcome, UndeliverableError):
+            why = outcome.text
+        elif isinstance(outcome, Exception):
+            delay = lane.backoff.delay(job.attempt)
+            why = _why(outcome)
+            if lane.backoff.attempts is None or job.attempt < lane.backoff.attempts:
+                _log_failure(job, outcome, why)
+                return "failed", lambda tx: tx.retry_job(job, why, delay)
+            why = f"{job.attempt} attempts, the last: {why}"
+        else:
+            keep = (outcome or _NOTHING).keep
+
+            def finish(tx: Tx) -> bool:
+                keep(tx)
+                return tx.finish_job(job)
+
+            return "done", finish
+        logger.error("job %d (%s) is a dead letter: %s", job.id, job.kind, why)
+        return "buried", lambda tx: tx.bury_job(job, why)
 
     async def _pause(self, wake: asyncio.Event) -> None:
         """Until something was enqueued or finished; jobs whose time comes are found by the poll."""
@@ -176,12 +247,20 @@ class JobRunner:
         await self._end(job, outcome, lambda tx: tx.bury_job(job, why))
 
     async def _retry(self, job: Job, lane: Lane, error: Exception) -> None:
-        why = getattr(error, "text", "") or f"{type(error).__name__}: {error}"
+        why = _why(error)
         if lane.backoff.attempts is not None and job.attempt >= lane.backoff.attempts:
             await self._bury(job, f"{job.attempt} attempts, the last: {why}")
             return
         delay = lane.backoff.delay(job.attempt)
-        known = isinstance(error, UnavailableError | TimeoutError)
-        logger.log(30 if known else 40, "job %d (%s) failed: %s", job.id, job.kind, why, exc_info=not known)
+        _log_failure(job, error, why)
         self.counts["failed"] += 1
         await self._store.retry(job, why, delay)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "text", "") or f"{type(error).__name__}: {error}"
+
+
+def _log_failure(job: Job, error: Exception, why: str) -> None:
+    known = isinstance(error, UnavailableError | TimeoutError)
+    logger.log(30 if known else 40, "job %d (%s) failed: %s", job.id, job.kind, why, exc_info=None if known else error)

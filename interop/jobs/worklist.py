@@ -6,40 +6,35 @@ by an earlier write that failed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from collections.abc import Mapping, Sequence
 from logging import getLogger
-from typing import Any, Protocol
+from typing import Protocol
 
 from interop.access.agent import system_agent
 from interop.audit.event import Event
-from interop.dicom.worklist import worklist_bytes
-from interop.errors import InvalidContentError
-from interop.fhir.orders import order_facts
+from interop.errors import UnavailableError
 from interop.jobs.runner import Outcome, UndeliverableError
-from interop.mapping.worklist import worklist_attributes
-from interop.store import Job, OrderRow, Store, Tx
+from interop.jobs.worklist_items import Made, Wanted
+from interop.store import Job, Store, Tx
 from interop.workflow import orders
-from interop.workflow.outbox import named_in
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
 
-Resource = dict[str, Any]
 _AGENT = system_agent("worklist")
 _ALL = 1_000_000
 
 
-class WorklistFolder(Protocol):
-    """Where the worklist provider reads from."""
+class Writer(Protocol):
+    """Who makes the files: ``WorklistItems``, here or in another process."""
 
-    async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
-        """Make the order's files exactly these, by station; whether anything changed.
-
-        ``absent`` are the stations that may have had one and shall not; without it every file of the order is sought.
-        """
+    async def write(self, wanted: Sequence[Wanted]) -> Sequence[Made]:
+        """Make the files of these orders equal the database; what became of each, in turn."""
         ...
+
+
+class Holdings(Protocol):
+    """The worklist folder, counted."""
 
     async def holdings(self) -> Mapping[str, int]:
         """How many files each order has."""
@@ -47,91 +42,41 @@ class WorklistFolder(Protocol):
 
 
 class WorklistJobs:
-    """The handler of kind ``worklist``."""
+    """The handler of kind ``worklist``: all jobs of a claim together."""
 
-    def __init__(self, store: Store, site: Site, folder: WorklistFolder) -> None:
+    def __init__(self, store: Store, site: Site, writer: Writer) -> None:
         self._store = store
         self._site = site
-        self._folder = folder
+        self._writer = writer
 
-    async def __call__(self, job: Job) -> Outcome | None:
-        """Render the order of the job."""
-        id = str(job.payload["order"])
-        found = await self._store.view(lambda tx: _read(tx, id))
-        if found is None and await self._store.view(lambda tx: _waits(tx, id)):
-            await self._store.unit(_AGENT, lambda tx: orders.reconsider_one(tx, self._site, id))
-            found = await self._store.view(lambda tx: _read(tx, id))
-        try:
-            files = {} if found is None else self._files(found)
-        except InvalidContentError as error:
-            await self._folder.make(id, {})
-            raise UndeliverableError(f"the order does not fit into a worklist item: {error.text}") from error
-        listed = {station.aet for station in self._site.stations}
-        absent = None if job.payload.get("thorough") else listed - files.keys()
-        changed = await self._folder.make(id, files, absent)
-        return Outcome(_AGENT, lambda tx: _audit(tx, id, bool(files))) if changed else None
+    async def __call__(self, jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        """Write the orders of these jobs; for each what is to be kept of it, or why it failed."""
+        wanted = [Wanted(str(job.payload["order"]), bool(job.payload.get("thorough"))) for job in jobs]
+        made = {one.order: one for one in await self._writer.write(wanted)}
+        waiting = [one.order for one in made.values() if one.waits and not one.fault]
+        for id in waiting:
+            await self._reconsider(id)
+        if waiting:
+            made |= {one.order: one for one in await self._writer.write([Wanted(id, False) for id in waiting])}
+        return [_ended(made[one.order]) for one in wanted]
 
-    def _files(self, found: _Found) -> dict[str, bytes]:
-        files: dict[str, bytes] = {}
-        stations = [station for aet in found.row.stations if (station := self._site.station(aet)) is not None]
-        for station in stations:
-            attributes = worklist_attributes(
-                found.order,
-                found.patient,
-                station_aet=station.aet,
-                modality=found.row.modality or station.modality,
-                start=_start(found, self._site.zone),
-                zone=self._site.zone,
-                facility=self._site.facility,
-                tables=self._site.tables,
-                location=station.location,
-                resolved=found.resolved,
-            )
-            files[station.aet] = worklist_bytes(attributes)
-        return files
+    async def _reconsider(self, id: str) -> None:
+        await self._store.unit(_AGENT, lambda tx: orders.reconsider_one(tx, self._site, id))
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A scheduled order and what its worklist item needs."""
-
-    row: OrderRow
-    order: Resource
-    patient: Resource
-    resolved: dict[str, Resource]
+def _ended(made: Made) -> Outcome | Exception | None:
+    if made.fault:
+        return UndeliverableError(made.fault) if made.lasting else UnavailableError(made.fault)
+    return Outcome(_AGENT, lambda tx: _audit(tx, made)) if made.changed else None
 
 
-def _read(tx: Tx, id: str) -> _Found | None:
-    """The order; None if it belongs on no worklist."""
-    row = tx.order(id)
-    if row is None or not row.scheduled:
-        return None
-    order = tx.get("ServiceRequest", id).resource()
-    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+def _audit(tx: Tx, made: Made) -> None:
+    patient = f"Patient/{made.patient}" if made.patient else None
+    subtype, action = ("entry-written", "U") if made.shown else ("entry-removed", "D")
+    tx.audit(Event("worklist", subtype, action, patient=patient, entity=f"ServiceRequest/{made.order}"))
 
 
-def _waits(tx: Tx, id: str) -> bool:
-    row = tx.order(id)
-    return row is not None and bool(row.missing)
-
-
-def _start(found: _Found, zone: tzinfo) -> datetime | date:
-    """When the step is planned: a day alone stays one; without any time, when the order was written."""
-    stated = str(found.order.get("occurrenceDateTime", ""))
-    if len(stated) == len("YYYY-MM-DD"):
-        return date.fromisoformat(stated)
-    authored = order_facts(found.order, zone).authored
-    return found.row.start or authored or found.row.updated
-
-
-def _audit(tx: Tx, id: str, shown: bool) -> None:
-    row = tx.order(id)
-    patient = f"Patient/{row.patient_id}" if row is not None else None
-    subtype = "entry-written" if shown else "entry-removed"
-    tx.audit(Event("worklist", subtype, "U" if shown else "D", patient=patient, entity=f"ServiceRequest/{id}"))
-
-
-async def reconcile(store: Store, site: Site, folder: WorklistFolder) -> int:
+async def reconcile(store: Store, site: Site, folder: Holdings) -> int:
     """Compare the folder with the database and owe a job for every order that differs; how many there are.
 
     For the start of a worker: the list of modalities may be another one, files may have been lost or left behind.

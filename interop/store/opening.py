@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 import psycopg
 
 from interop.errors import UnavailableError
-from interop.store import file_lock, migrating, postgresql, sqlite
+from interop.store import file_lock, migrating, postgresql, sqlite, sqlite_session
 from interop.store.search_index import IndexRows
 from interop.store.store import Store
 from interop.store.unit import AuditResource, Surroundings
@@ -46,7 +46,7 @@ def surroundings_of(
     return Surroundings(zone, index or _index_rows(), audit_resource or _audit_resource())
 
 
-async def _open_sqlite(options: sqlite.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
+async def _open_sqlite(options: sqlite_session.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
     options.path.parent.mkdir(parents=True, exist_ok=True)
     lock = await file_lock.take(options.path)
     try:
@@ -68,7 +68,7 @@ async def _open_postgresql(options: postgresql.Options, surroundings: Surroundin
     return postgresql.PostgresqlStore(options, surroundings)
 
 
-def sqlite_options(url: str, synchronous: str = "FULL") -> sqlite.Options:
+def sqlite_options(url: str, synchronous: str = "FULL") -> sqlite_session.Options:
     """The file that a ``sqlite:`` URL names, and its settings."""
     parts = urlsplit(url)
     path = unquote(parts.path)
@@ -78,7 +78,7 @@ def sqlite_options(url: str, synchronous: str = "FULL") -> sqlite.Options:
     limit = query.pop("max_page_count", None)
     if query:
         raise ValueError(f"a sqlite URL has no option {', '.join(sorted(query))}")
-    return sqlite.Options(Path(path[1:]), synchronous, None if limit is None else int(limit[0]))
+    return sqlite_session.Options(Path(path[1:]), synchronous, None if limit is None else int(limit[0]))
 
 
 def postgresql_options(url: str, synchronous: str = "FULL") -> postgresql.Options:

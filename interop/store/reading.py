@@ -17,7 +17,7 @@ from interop.store import migrating
 from interop.store.opening import open_store, sqlite_options, surroundings_of
 from interop.store.rows import Stats
 from interop.store.session import ReadOnlySession
-from interop.store.sqlite import SqliteSession
+from interop.store.sqlite_session import SqliteSession
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
 

@@ -15,10 +15,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from interop.access.agent import Agent, system_agent
@@ -26,7 +23,8 @@ from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.file_lock import FileLock
-from interop.store.session import ReadOnlySession, Session, Values, unstorable
+from interop.store.session import ReadOnlySession
+from interop.store.sqlite_session import Options, SqliteSession, connect
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -56,91 +54,6 @@ _ENGINE_FAILURES = frozenset(
 )
 _TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 _KEEPS_CONNECTION = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT))
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a database file is opened."""
-
-    path: Path
-    synchronous: str = "FULL"
-    max_page_count: int | None = None
-
-
-@cache
-def _keyless(sql: str) -> str:
-    """An INSERT without its RETURNING: the surrogate key is the rowid, known for half the time without a row of it."""
-    return sql.rpartition("RETURNING")[0]
-
-
-def connect(options: Options) -> sqlite3.Connection:
-    """An open connection with the settings that durability rests on."""
-    if options.synchronous not in ("FULL", "NORMAL", "EXTRA"):
-        raise ValueError(f"synchronous cannot be {options.synchronous!r}")
-    connection = sqlite3.connect(options.path, isolation_level=None, cached_statements=512, timeout=2.0)
-    for setting in (
-        "journal_mode = WAL",
-        f"synchronous = {options.synchronous}",
-        "mmap_size = 0",
-        "cache_size = -32768",
-        "temp_store = MEMORY",
-        "case_sensitive_like = ON",  # as PostgreSQL has it
-        "wal_autocheckpoint = 4000",
-        "journal_size_limit = 67108864",
-    ):
-        connection.execute(f"PRAGMA {setting}")
-    if options.max_page_count is not None:
-        connection.execute(f"PRAGMA max_page_count = {options.max_page_count:d}")
-    return connection
-
-
-class SqliteSession(Session):
-    """The one connection, spoken to as a session."""
-
-    dialect = "sqlite"
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
-        try:
-            return self._connection.execute(sql, values)
-        except UnicodeEncodeError as error:
-            raise unstorable() from error
-
-    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
-
-    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        cursor = self._execute(sql, values)
-        found: tuple[Any, ...] | None = cursor.fetchone()
-        cursor.close()  # ends the statement, which a RETURNING otherwise leaves open
-        return found
-
-    def insert(self, sql: str, values: Values = ()) -> int:
-        made = self._execute(_keyless(sql), values).lastrowid
-        assert made is not None
-        return made
-
-    def run(self, sql: str, values: Values = ()) -> int:
-        return self._execute(sql, values).rowcount
-
-    def put(self, sql: str, values: Values = ()) -> None:
-        self._execute(sql, values)
-
-    def put_many(self, sql: str, many: Iterable[Values]) -> None:
-        try:
-            self._connection.executemany(sql, many)
-        except UnicodeEncodeError as error:
-            raise unstorable() from error
-
-    def lock(self, keys: Iterable[str]) -> None:
-        """Nothing to do: units run one after another."""
-
-    def next_number(self, name: str) -> int:
-        taken = self.row(sql.COUNTER_TAKE, (name, 1))
-        assert taken is not None
-        return int(taken[0])
 
 
 class _Waiting:

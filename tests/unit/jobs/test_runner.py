@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from interop.access.agent import system_agent
 from interop.errors import UnavailableError
 from interop.jobs import Backoff, Handler, JobRunner, UndeliverableError
-from interop.jobs.runner import Lane
+from interop.jobs.runner import BatchLane, Lane, Outcome
 from interop.store import Job, Store
 
 AGENT = system_agent("tests")
@@ -19,7 +19,7 @@ QUICK = Backoff(first=0.01, most=0.05)
 
 
 @asynccontextmanager
-async def running(store: Store, **handlers: Handler | Lane) -> AsyncIterator[JobRunner]:
+async def running(store: Store, **handlers: Handler | Lane | BatchLane) -> AsyncIterator[JobRunner]:
     runner = JobRunner(store, handlers, poll=0.02)
     task = asyncio.create_task(runner.run())
     try:
@@ -179,6 +179,57 @@ async def test_a_store_that_fails_for_a_while_stops_nothing(store: Store, monkey
     await enqueue(store, "a")
     async with running(store, work=handler):
         await until(lambda: done == ["a"])
+
+
+async def test_a_batch_ends_each_of_its_jobs_in_its_own_way(store: Store) -> None:
+    """Done, tried again, and buried: all in one claim, and what failed takes no other along."""
+    seen: list[list[tuple[str, int]]] = []
+
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        seen.append([(job.key, job.attempt) for job in jobs])
+        return [_outcome_of(job) for job in jobs]
+
+    def _outcome_of(job: Job) -> Outcome | Exception | None:
+        if job.key == "never":
+            return UndeliverableError("refused for good")
+        if job.key == "later" and job.attempt < 3:
+            return UnavailableError("not now")
+        return Outcome(AGENT, lambda tx: tx.set_state(f"kept {job.key}", "yes"))
+
+    await enqueue(store, "now", "later", "never", "now")
+    async with running(store, work=BatchLane(handler, AGENT, backoff=QUICK)) as runner:
+        await until(lambda: runner.counts["done"] == 3)
+        assert (runner.counts["failed"], runner.counts["buried"]) == (2, 1)
+    assert sorted(seen[0]) == [("later", 1), ("never", 1), ("now", 1)]
+    assert await store.view(lambda tx: (tx.get_state("kept now"), tx.get_state("kept never"))) == ("yes", None)
+    (dead,) = await store.view(lambda tx: tx.dead_jobs())
+    assert (dead.key, dead.last_error) == ("never", "refused for good")
+
+
+async def test_a_batch_whose_handler_fails_is_tried_again_whole(store: Store) -> None:
+    tries: list[int] = []
+
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        tries.append(len(jobs))
+        if len(tries) == 1:
+            raise UnavailableError("the writer has ended")
+        return [None] * len(jobs)
+
+    await enqueue(store, "a", "b", "c")
+    async with running(store, work=BatchLane(handler, AGENT, backoff=QUICK)) as runner:
+        await until(lambda: runner.counts["done"] == 3)
+    assert tries[0] == 3
+
+
+async def test_a_batch_is_buried_after_its_attempts_too(store: Store) -> None:
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        raise RuntimeError("a bug")
+
+    await enqueue(store, "a")
+    lane = BatchLane(handler, AGENT, backoff=Backoff(first=0.01, most=0.02, attempts=2))
+    async with running(store, work=lane) as runner:
+        await until(lambda: runner.counts["buried"] == 1)
+        assert runner.counts["failed"] == 1
 
 
 def test_delays_grow_to_their_limit() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -10,8 +10,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from interop.jobs import UndeliverableError, WorklistJobs, reconcile
+from interop.errors import UnavailableError
+from interop.jobs import Outcome, UndeliverableError, WorklistItems, WorklistJobs, reconcile
 from interop.store import Job, Store
+from interop.workflow.site import Site
 from tests.hl7_messages import orm
 from tests.hospital import Hospital, a_patient, an_order, images_of
 from tests.sites import a_site
@@ -22,8 +24,18 @@ class Folder:
     """Files by order and station."""
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    full_for: set[str] = field(default_factory=set)
 
-    async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
+    def make_all(
+        self, changes: Sequence[tuple[str, Mapping[str, bytes], Collection[str] | None]]
+    ) -> list[bool | UnavailableError]:
+        return [self._make(*change) for change in changes]
+
+    def _make(
+        self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None
+    ) -> bool | UnavailableError:
+        if order_id in self.full_for:
+            return UnavailableError("the worklist folder cannot be written: No space left on device")
         before = self.files.get(order_id, {})
         kept = {} if absent is None else {key: one for key, one in before.items() if key not in absent}
         self.files[order_id] = kept | dict(files)
@@ -37,14 +49,17 @@ class Folder:
 
 async def work_off(hospital: Hospital, folder: Folder) -> int:
     """Run all that is owed; how many jobs there were."""
-    handler = WorklistJobs(hospital.store, hospital.site, folder)
     jobs = await hospital.store.claim(["worklist"], 100, 60)
-    for job in jobs:
-        outcome = await handler(job)
+    for job, outcome in zip(jobs, await outcomes(hospital.store, hospital.site, folder, *jobs), strict=True):
+        assert not isinstance(outcome, Exception)
         if outcome is not None:
             await hospital.store.unit(outcome.agent, outcome.keep)
         await hospital.store.finish(job)
     return len(jobs)
+
+
+async def outcomes(store: Store, site: Site, folder: Folder, *jobs: Job) -> list[Outcome | Exception | None]:
+    return await WorklistJobs(store, site, WorklistItems(store, site, folder))(jobs)
 
 
 def item(content: bytes) -> Dataset:
@@ -141,9 +156,26 @@ async def test_an_order_that_no_item_can_hold_is_buried_and_shown_nowhere(store:
     stored = await hospital.post(an_order(await hospital.patient("N" * 65)))  # LO holds 64 characters
     (job,) = await store.claim(["worklist"], 1, 60)
     folder.files[stored.id] = {"CT1": b"old"}
-    with pytest.raises(UndeliverableError):
-        await WorklistJobs(store, hospital.site, folder)(job)
+    (outcome,) = await outcomes(store, hospital.site, folder, job)
+    assert isinstance(outcome, UndeliverableError)
     assert folder.files == {}
+
+
+async def test_an_order_that_cannot_be_written_takes_no_other_along(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    ids = [(await hospital.send(orm(placer=f"Q{n}"))).orders[0] for n in range(3)]
+    unwritable = (await hospital.post(an_order(await hospital.patient("N" * 65)))).id
+    folder.full_for = {ids[1]}
+    jobs = await store.claim(["worklist"], 100, 60)
+    found = {
+        job.key: outcome for job, outcome in zip(jobs, await outcomes(store, hospital.site, folder, *jobs), strict=True)
+    }
+    assert isinstance(found[unwritable], UndeliverableError)
+    assert isinstance(found[ids[1]], UnavailableError)
+    assert not isinstance(found[ids[1]], UndeliverableError)
+    assert "No space left" in str(found[ids[1]])
+    assert set(folder.files) == {ids[0], ids[2]}
+    assert isinstance(found[ids[0]], Outcome)
 
 
 @pytest.mark.parametrize(
@@ -209,5 +241,5 @@ async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Sto
     from datetime import UTC, datetime
 
     job = Job(1, "worklist", "gone", {"order": "gone", "thorough": True}, 1, datetime.now(UTC))
-    await WorklistJobs(store, a_site(), folder)(job)
+    assert isinstance((await outcomes(store, a_site(), folder, job))[0], Outcome)
     assert folder.files == {}

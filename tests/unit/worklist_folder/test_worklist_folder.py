@@ -128,3 +128,25 @@ async def test_a_folder_that_vanished_is_said_to_be_unavailable(folder: Worklist
     (tmp_path / "worklist").rmdir()
     with pytest.raises(UnavailableError, match="worklist folder"):
         await folder.make("o-1", {"CT1": b"one"})
+
+
+def test_many_orders_share_one_sync_of_the_folder_and_fail_one_by_one(
+    folder: WorklistFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[int] = []
+    sync = os.fsync
+
+    def fsync(file: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{file}"):
+            folders.append(file)
+        elif Path(f"/proc/self/fd/{file}").read_bytes() == b"full":
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    first, second, third = folder.make_all(
+        [("o-1", {"CT1": b"one"}, None), ("o-2", {"CT1": b"full"}, None), ("o-3", {"CT1": b"three"}, ("CT2",))]
+    )
+    assert (first, third, len(folders)) == (True, True, 1)
+    assert isinstance(second, UnavailableError)
+    assert sorted(contents(tmp_path / "worklist")) == [b"one", b"three"]

@@ -1,0 +1,147 @@
+"""The items of orders, rendered from what the database says now, and made the files of the worklist folder.
+
+Rendering is most of the work of a worklist job, and none of it changes the database: so it can be done in another
+process than the one that writes (see ``interop.worklist_process``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from interop.dicom.worklist import worklist_bytes
+from interop.errors import InvalidContentError, UnavailableError
+from interop.fhir.orders import order_facts
+from interop.mapping.worklist import worklist_attributes
+from interop.store import OrderRow, Tx
+from interop.workflow.outbox import named_in
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+T = TypeVar("T")
+
+# An order, its files by station, and the stations that may have had one and shall not (None: every file is sought).
+Change = tuple[str, Mapping[str, bytes], Collection[str] | None]
+
+
+class Wanted(NamedTuple):
+    """An order whose files shall equal the database; ``thorough``: seek out files of stations not listed any more."""
+
+    order: str
+    thorough: bool
+
+
+class Made(NamedTuple):
+    """What became of it. Only text, numbers and truth values, so that it can cross to another process."""
+
+    order: str
+    patient: str | None = None  # the Patient's id, where there is an order
+    shown: bool = False  # it has files now
+    changed: bool = False
+    waits: bool = False  # it is not scheduled because something is missing
+    fault: str = ""  # why it could not be done
+    lasting: bool = False  # and why trying again would change nothing
+
+
+class Views(Protocol):
+    """A store that can be looked into."""
+
+    async def view(self, work: Callable[[Tx], T]) -> T: ...
+
+
+class Folder(Protocol):
+    """Where the worklist provider reads from."""
+
+    def make_all(self, changes: Sequence[Change]) -> Sequence[bool | UnavailableError]:
+        """Make the files of each order exactly these; in turn: whether anything changed, or why it was not done."""
+        ...
+
+
+class WorklistItems:
+    """Makes files of orders."""
+
+    def __init__(self, store: Views, site: Site, folder: Folder) -> None:
+        self._store = store
+        self._site = site
+        self._folder = folder
+
+    async def write(self, wanted: Sequence[Wanted]) -> list[Made]:
+        """Make the files of these orders equal the database; what became of each, in turn."""
+        found = await self._store.view(lambda tx: [_read(tx, one.order) for one in wanted])
+        outcomes, changes = [], []
+        for one, order in zip(wanted, found, strict=True):
+            outcome, change = self._rendered(one, order)
+            outcomes.append(outcome)
+            changes.append(change)
+        made = self._folder.make_all(changes)
+        return [_outcome(outcome, done) for outcome, done in zip(outcomes, made, strict=True)]
+
+    def _rendered(self, one: Wanted, found: _Found) -> tuple[Made, Change]:
+        row = found.row
+        patient = None if row is None else row.patient_id
+        files: dict[str, bytes] = {}
+        fault = ""
+        try:
+            files = self._files(found)
+        except InvalidContentError as error:
+            fault = f"the order does not fit into a worklist item: {error.text}"
+        listed = {station.aet for station in self._site.stations}
+        absent = None if one.thorough or fault else listed - files.keys()
+        waits = row is not None and not row.scheduled and bool(row.missing)
+        made = Made(one.order, patient, bool(files), waits=waits, fault=fault, lasting=bool(fault))
+        return made, (one.order, files, absent)
+
+    def _files(self, found: _Found) -> dict[str, bytes]:
+        row, files = found.row, dict[str, bytes]()
+        if row is None or found.order is None or found.patient is None:
+            return files
+        stations = [station for aet in row.stations if (station := self._site.station(aet)) is not None]
+        for station in stations:
+            attributes = worklist_attributes(
+                found.order,
+                found.patient,
+                station_aet=station.aet,
+                modality=row.modality or station.modality,
+                start=_start(found.order, row, self._site.zone),
+                zone=self._site.zone,
+                facility=self._site.facility,
+                tables=self._site.tables,
+                location=station.location,
+                resolved=found.resolved,
+            )
+            files[station.aet] = worklist_bytes(attributes)
+        return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An order, and what its worklist item needs where it is scheduled."""
+
+    row: OrderRow | None
+    order: Resource | None = None
+    patient: Resource | None = None
+    resolved: Mapping[str, Resource] | None = None
+
+
+def _read(tx: Tx, id: str) -> _Found:
+    row = tx.order(id)
+    if row is None or not row.scheduled:
+        return _Found(row)
+    order = tx.get("ServiceRequest", id).resource()
+    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+
+
+def _start(order: Resource, row: OrderRow, zone: tzinfo) -> datetime | date:
+    """When the step is planned: a day alone stays one; without any time, when the order was written."""
+    stated = str(order.get("occurrenceDateTime", ""))
+    if len(stated) == len("YYYY-MM-DD"):
+        return date.fromisoformat(stated)
+    return row.start or order_facts(order, zone).authored or row.updated
+
+
+def _outcome(made: Made, done: bool | UnavailableError) -> Made:
+    if isinstance(done, UnavailableError):
+        return made if made.lasting else made._replace(fault=done.text)
+    return made._replace(changed=done)
