@@ -17,7 +17,7 @@ from typing import Any
 from interop.hl7.message import NULL, Value
 from interop.mapping.code_values import CODE_CONVERTERS
 from interop.mapping.codes import CodeTable
-from interop.mapping.context import Context
+from interop.mapping.context import Contained, Context
 from interop.mapping.converters import PLAIN
 from interop.mapping.inbound import CompiledRow, Scope, Source, Trace, opened, said
 from interop.mapping.rows import ANY, Row
@@ -165,6 +165,15 @@ class _Writer:
     def _put(self, n: int, row: CompiledRow, where: str) -> Iterator[str]:
         put = f"n{n}_put(draft, found)"
         taken = len(row.sources) > 1
+        if not self._traced and row.plain:  # the first value of an element or list of its own, put there right away
+            self.names["Contained"] = Contained
+            yield f"if found is None: {'taken = False' if taken else 'pass'}"
+            yield f"elif {row.root!r} not in resource and found.__class__ is not Contained:"
+            yield f"{_INDENT}resource[{row.root!r}] = {'[found]' if row.many else 'found'}"
+            if taken:
+                yield f"{_INDENT}taken = True"
+            yield f"else: {'taken = ' if taken else ''}{put}"
+            return
         if self._traced:
             yield f"if found is not None and {put}:"
             yield f"{_INDENT}trace({row.name!r}, {where})"

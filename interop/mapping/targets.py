@@ -16,7 +16,7 @@ from interop.mapping.context import Contained
 from interop.mapping.uris import EXTENSIONS, TYPE_SYSTEMS
 
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[(\w+)\])?(\[\])?\Z")
-_CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
+CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
 
 
 class Draft:
@@ -68,7 +68,7 @@ def _adornment(element: str, slot: str | None) -> dict[str, Any]:
 
 
 def _scalar(element: str, path: list[str]) -> Setter:
-    choice = _CHOICE.match(element)
+    choice = CHOICE.match(element)
     prefix = choice[1] if choice else ""
 
     def put(draft: Draft, value: Any) -> bool:
