@@ -71,13 +71,14 @@ class Value:
             words = self.words()
         return words[component - 1] if component <= len(words) else ""
 
-    def texts(self, count: int) -> list[str]:
-        """The unescaped, trimmed texts of the first components, "" for those that are not there."""
+    def texts(self, count: int, first: int = 1) -> list[str]:
+        """The unescaped, trimmed texts of so many components from the first on, "" for those that are not there."""
         words = self._words
         if words is None:
             words = self.words()
-        missing = count - len(words)
-        return words + [""] * missing if missing > 0 else words[:count]
+        found = words[first - 1 : first - 1 + count]
+        missing = count - len(found)
+        return found + [""] * missing if missing else found
 
     def component(self, number: int) -> Value:
         """The component as a value of its own, whose components are the subcomponents."""

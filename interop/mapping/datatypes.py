@@ -137,7 +137,7 @@ def xpn_to_family(value: Value, context: Context) -> str | None:
 
 
 def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
-    family, given, middle, suffix, prefix, degree = value.texts(first + 5)[first - 1 :]
+    family, given, middle, suffix, prefix, degree = value.texts(6, first)
     if family and value.segment.encoding.subcomponent in value.raw:
         family = value.text(first, 1).strip()  # FN.1: the surname with its prefix
     found: dict[str, Any] = {"family": family} if family else {}
@@ -270,7 +270,7 @@ def _practitioner(identifier: dict[str, Any] | None, name: dict[str, Any] | None
 
 def spoken(name: dict[str, Any]) -> str:
     """A HumanName as people say it."""
-    parts: Sequence[str] = [*name.get("prefix", []), *name.get("given", []), name.get("family", "")]
+    parts: Sequence[str] = (*name.get("prefix", ()), *name.get("given", ()), name.get("family", ""))
     return " ".join([part for part in parts if part] + name.get("suffix", []))
 
 
@@ -354,7 +354,7 @@ def pl_to_display(value: Value, context: Context) -> str | None:
         parts = [value.text(part, 1).strip() for part in (1, 2, 3, 4)]
     else:
         parts = value.texts(4)
-    return " ".join(part for part in parts if part) or None
+    return " ".join(filter(None, parts)) or None
 
 
 @converter()

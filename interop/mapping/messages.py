@@ -144,7 +144,9 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     if orc is None:
         where = obr.location if obr else "ORC"
         raise InvalidContentError("an order needs an ORC segment before its OBR", location=where, hl7_code="100")
-    control = orc.value(1).text().strip()
+    control = orc.field(1)
+    if not control.isalnum():
+        control = orc.value(1).text().strip()
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
@@ -156,18 +158,18 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
 
 
 def _event(orc: Segment, control: str, context: Context) -> str:
+    found = context.codes["order_control"].find(control) if control else None
+    if found is not None and found.target not in ("refuse", "status"):
+        return found.target
     location = f"{orc.location}-1"
     if not control:
         raise InvalidContentError("ORC-1 is empty", location=location, hl7_code="101")
-    found = context.codes["order_control"].find(control)
     if found is None:
         raise UnmappedCodeError(f"{control!r} is not an order control code of table 0119", location=location)
     if found.target == "refuse":
         words = f": {found.note}" if found.note else ""
         text = f"order control {control} ({found.display}) is not supported{words}"
         raise UnsupportedError(text, location=location, hl7_code="103")
-    if found.target != "status":
-        return found.target
     status = orc.value(5).text().strip()
     changed = context.codes["order_status"].find(status)
     if changed is None:

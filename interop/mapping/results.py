@@ -26,6 +26,8 @@ _RANGE = re.compile(r"\s*([+-]?[\d.]+)\s*-\s*([+-]?[\d.]+)\s*\Z")
 
 def decimal(text: str) -> DecimalText | None:
     """The number as FHIR spells it; None if it is none. ``.5`` and ``5.`` become ``0.5`` and ``5`` (R4 decimal)."""
+    if text.isdigit() and text.isascii() and text[0] != "0":
+        return DecimalText(text)
     match = _NUMBER.match(text.strip())
     if match is None:
         return None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from interop.hl7.message import NULL, Value
-from interop.mapping.code_values import CODE_CONVERTERS
+from interop.mapping.code_values import CODE_CONVERTERS, CodeConverter
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Contained, Context
 from interop.mapping.converters import PLAIN
@@ -153,9 +153,8 @@ class _Writer:
             if name == "code_to_code":
                 self.names[f"n{n}_codes"] = {code: found.target for code, found in rows.items() if found.target}
                 return f"n{n}_codes.get(raw)"
-            self.names[f"n{n}_codes"] = {code: found for code, found in rows.items() if found.target}
-            self.names[f"n{n}_shape"] = CODE_CONVERTERS[name]
-            return f"n{n}_shape(n{n}_codes[raw], None) if raw in n{n}_codes else None"
+            self.names[f"n{n}_plain"] = _plain_code(self._codes[row.row.codes], CODE_CONVERTERS[name])
+            return f"n{n}_plain(raw) if raw.isalnum() else None"
         name = row.row.convert or "st_to_string"
         if name not in PLAIN:
             return ""
@@ -183,6 +182,14 @@ class _Writer:
             yield f"taken = found is not None and {put}"
         else:
             yield f"if found is not None: {put}"
+
+
+def _plain_code(table: CodeTable, shape: CodeConverter) -> Callable[[str], Any]:
+    def plain_code(raw: str) -> Any:
+        found = table.find(raw)
+        return shape(found, None) if found is not None and found.target else None
+
+    return plain_code
 
 
 def _holds(at: Source, allowed: frozenset[str]) -> str:

@@ -31,13 +31,15 @@ class Draft:
 
     def contain(self, element: str, value: Contained) -> dict[str, Any]:
         """Keep the resource in ``contained`` and refer to it."""
+        resource, display = value
         contained = self.resource.setdefault("contained", [])
-        taken = {one["id"] for one in contained}
-        name, number = element, 2
-        while name in taken:
-            name, number = f"{element}{number}", number + 1
-        contained.append({"resourceType": value.resource["resourceType"], "id": name, **value.resource})
-        return {"reference": f"#{name}", "display": value.display} if value.display else {"reference": f"#{name}"}
+        name = element
+        if contained:
+            taken, number = {one["id"] for one in contained}, 2
+            while name in taken:
+                name, number = f"{element}{number}", number + 1
+        contained.append({"resourceType": resource["resourceType"], "id": name, **resource})
+        return {"reference": f"#{name}", "display": display} if display else {"reference": f"#{name}"}
 
 
 Setter = Callable[[Draft, Any], bool]  # whether the value was taken
