@@ -6,14 +6,18 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from interop.errors import Issue
 from interop.hl7.charsets import UTF8, charset_named
+from interop.hl7.encoding import encoding_of
 from interop.hl7.message import Message
+from interop.hl7.segment import Segment
 from interop.hl7.writing import Fields, FieldValue, field, segment, timestamp
 
 CODES = frozenset({"AA", "AE", "AR", "CA", "CE", "CR"})  # table 0008
 DEFAULT_VERSION = "2.5.1"
+_MSH2 = "^~\\&"
 _TABLE_0357 = {
     "0": "Message accepted",
     "100": "Segment sequence error",
@@ -46,29 +50,74 @@ def acknowledge(
     """The answer to a message, in its character set and version; to bytes that were none if ``message`` is None."""
     if code not in CODES:
         raise ValueError(f"{code!r} is not an acknowledgement code of table 0008")
-    version = (message.version if message else "") or DEFAULT_VERSION
-    label, codec = _charset(message.charset if message else UTF8)
-    head = _header(
-        _hd(message, 3) if message else (),
-        _hd(message, 4) if message else (),
-        message.header.value(9).text(2).strip() if message else "",
-        (message.header.value(11).text() if message else "") or "P",
-        version,
-        label,
-        application,
-        facility,
-    )
-    status: dict[int, FieldValue] = {1: code}
+    template = _template_for(message, application, facility)
+    control = message.header.field(10) if message is not None else ""
+    if control.isalnum() and (code[1] == "A" or not issues):
+        status = f"MSA|{code}|{control}"
+    else:
+        status = segment("MSA", _status(message, code, issues))
+    own = control_id if control_id.isalnum() else field(control_id)
+    text = f"{template.before}{timestamp(now)}{template.between}{own}{template.after}\r{status}\r"
+    for issue in issues:
+        text += segment("ERR", _error(issue, template.version)) + "\r"
+    return text.encode(template.codec, "replace")  # an answer with a ? in it is better than none
+
+
+def _status(message: Message | None, code: str, issues: Sequence[Issue]) -> Fields:
+    fields: dict[int, FieldValue] = {1: code}
     if message is not None:
-        status[2] = message.header.value(10).text()
+        fields[2] = message.header.value(10).text()
     if code[1] != "A" and issues:
-        status[3] = issues[0].text[:80]  # MSA-3, for receivers that know no ERR
-    lines = [
-        "|".join((*head[:6], timestamp(now), *head[7:9], field(control_id), *head[10:])),
-        segment("MSA", status),
-        *(segment("ERR", _error(issue, version)) for issue in issues),
-    ]
-    return ("\r".join(lines) + "\r").encode(codec, "replace")  # an answer with a ? in it is better than none
+        fields[3] = issues[0].text[:80]  # MSA-3, for receivers that know no ERR
+    return fields
+
+
+class _Template(NamedTuple):
+    """MSH as it is written to one sender, around MSH-7 and MSH-10."""
+
+    before: str
+    between: str
+    after: str
+    codec: str
+    version: str
+
+
+def _template_for(message: Message | None, application: str, facility: str) -> _Template:
+    if message is None:
+        return _template(("|", _MSH2, "", "", "", "", ""), "utf_8", UTF8, application, facility)
+    fields = message.header.fields
+    if len(fields) < 13:
+        fields = fields + [""] * (13 - len(fields))
+    said = (fields[1], fields[2], fields[3], fields[4], fields[9], fields[11], fields[12])
+    made = _template if sum(map(len, said)) < 1000 else _template.__wrapped__  # no memory for what is no address
+    return made(said, message.encoding.codec, message.charset, application, facility)
+
+
+@lru_cache(maxsize=1024)
+def _template(said: tuple[str, ...], codec: str, charset: str, application: str, facility: str) -> _Template:
+    """For what a sender's MSH says in 1, 2, 3, 4, 9, 11 and 12, which is the same in nearly all its messages."""
+    mark, marks, sender, sending_facility, type_, processing, stated = said
+    encoding = encoding_of(mark + marks, codec)
+    texts = ["MSH", mark, marks, sender, sending_facility, "", "", "", "", type_, "", processing, stated]
+    header = Segment("MSH", "", encoding, 1, texts)
+    version = header.value(12).word(1) or DEFAULT_VERSION
+    label, answer_codec = _charset(charset)
+    head: dict[int, FieldValue] = {
+        3: application,
+        4: facility,
+        5: _hd(header, 3),
+        6: _hd(header, 4),
+        7: "0",
+        9: _type(header.value(9).word(2), version),
+        10: "0",
+        11: header.value(11).text() or "P",
+        12: version,
+        18: label,
+    }
+    parts = segment("MSH", head).split("|")
+    return _Template(
+        "|".join(parts[:6]) + "|", f"|{'|'.join(parts[7:9])}|", "|" + "|".join(parts[10:]), answer_codec, version
+    )
 
 
 @lru_cache(maxsize=256)
@@ -80,33 +129,6 @@ def _charset(name: str) -> tuple[str, str]:
     return name, known.codec
 
 
-@lru_cache(maxsize=1024)
-def _header(
-    receiver: tuple[str, ...],
-    receiving_facility: tuple[str, ...],
-    event: str,
-    processing: str,
-    version: str,
-    charset: str,
-    application: str,
-    facility: str,
-) -> tuple[str, ...]:
-    """MSH as its fields, written; one sender's answers differ in MSH-7 and MSH-10 only, which stand at 6 and 9."""
-    head: dict[int, FieldValue] = {
-        3: application,
-        4: facility,
-        5: receiver,
-        6: receiving_facility,
-        7: "0",
-        9: _type(event, version),
-        10: "0",
-        11: processing,
-        12: version,
-        18: charset,
-    }
-    return tuple(segment("MSH", head).split("|"))
-
-
 def _type(event: str, version: str) -> FieldValue:
     """ACK^O01^ACK from v2.3.1 on; the third component is newer than the second (v2.5.1 2.15.9.9)."""
     if version in ("2.1", "2.2"):
@@ -116,8 +138,8 @@ def _type(event: str, version: str) -> FieldValue:
     return ("ACK", event, "ACK")
 
 
-def _hd(message: Message, number: int) -> tuple[str, ...]:
-    value = message.header.value(number)
+def _hd(header: Segment, number: int) -> tuple[str, ...]:
+    value = header.value(number)
     return tuple(value.text(part) for part in range(1, value.size + 1))
 
 

@@ -11,153 +11,18 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from interop.errors import InvalidContentError, Issue, MalformedError
 from interop.hl7.charsets import Charset, decode, wide
 from interop.hl7.encoding import Encoding, encoding_of
+from interop.hl7.segment import NULL, Segment, Value
 
-_LINE_BREAK = re.compile(r"[\r\n]")
 _SEGMENT_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 _POSITION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?")
-_HEADERS = ("MSH", "FHS", "BHS")
-NULL = '""'  # "delete the value you have" (v2.5.1 2.5.3)
 
-
-class Value:
-    """One repetition of a field, or one component of it."""
-
-    __slots__ = ("_component", "_parts", "_repetition", "_separator", "number", "raw", "segment")
-
-    def __init__(
-        self, raw: str, segment: Segment, number: int, repetition: int = 1, component: int = 0, separator: str = ""
-    ) -> None:
-        self.raw = raw
-        self.number = number
-        self.segment = segment
-        self._repetition = repetition
-        self._component = component
-        self._separator = separator or segment.encoding.component
-        self._parts: list[str] | None = None
-
-    def text(self, component: int = 0, sub: int = 0) -> str:
-        """The unescaped text of a component (or subcomponent) of it; of all of it without a number.
-
-        Without ``sub`` a component is taken whole: a bare ``&`` in free text is not structure.
-        """
-        raw = self.raw
-        if component:
-            parts = self._parts
-            if parts is None:
-                parts = self._parts = raw.split(self._separator)
-            raw = parts[component - 1] if component <= len(parts) else ""
-            if sub:
-                parts = raw.split(self.segment.encoding.subcomponent)
-                raw = parts[sub - 1] if sub <= len(parts) else ""
-        if raw == NULL:
-            return ""
-        encoding = self.segment.encoding
-        return encoding.unescape(raw) if encoding.escape in raw else raw
-
-    def texts(self, count: int) -> list[str]:
-        """The unescaped, trimmed texts of the first components, "" for those that are not there."""
-        parts = self._parts
-        if parts is None:
-            parts = self._parts = self.raw.split(self._separator)
-        encoding = self.segment.encoding
-        if encoding.escape in self.raw:
-            found = [encoding.unescape(part).strip() if part != NULL else "" for part in parts[:count]]
-        else:
-            found = [part.strip() if part != NULL else "" for part in parts[:count]]
-        return found + [""] * (count - len(found))
-
-    def component(self, number: int) -> Value:
-        """The component as a value of its own, whose components are the subcomponents."""
-        parts = self.raw.split(self._separator)
-        raw = parts[number - 1] if number <= len(parts) else ""
-        return Value(raw, self.segment, self.number, self._repetition, number, self.segment.encoding.subcomponent)
-
-    @property
-    def null(self) -> bool:
-        """Whether the sender asks to delete what the receiver has."""
-        return self.raw == NULL
-
-    @property
-    def size(self) -> int:
-        """How many components it has."""
-        return self.raw.count(self._separator) + 1
-
-    @property
-    def location(self) -> str:
-        """Where in the message it stands."""
-        repetition = f"[{self._repetition}]" if self._repetition > 1 else ""
-        component = f".{self._component}" if self._component else ""
-        return f"{self.segment.location}-{self.number}{repetition}{component}"
-
-    def __repr__(self) -> str:
-        return f"<Value {self.location}>"  # never the content: it may name a patient
-
-
-class Segment:
-    """One segment; ``occurrence`` counts those of the same name in the message."""
-
-    __slots__ = ("encoding", "fields", "line", "name", "occurrence")
-
-    def __init__(
-        self, name: str, line: str, encoding: Encoding, occurrence: int = 1, fields: list[str] | None = None
-    ) -> None:
-        self.name = name
-        self.line = line
-        self.encoding = encoding
-        self.occurrence = occurrence
-        if fields is None:
-            fields = line.split(encoding.field)
-            if name in _HEADERS:
-                fields.insert(1, encoding.field)  # MSH-1 is the separator itself
-        self.fields = fields  # raw, by their number in the standard; [0] is the name
-
-    def field(self, number: int) -> str:
-        """The raw field with all its repetitions; "" if absent."""
-        fields = self.fields
-        return fields[number] if number < len(fields) else ""
-
-    def value(self, number: int, repetition: int = 1) -> Value:
-        """One repetition of a field; an empty value if absent."""
-        raw = self.field(number)
-        mark = self.encoding.repetition
-        if (repetition > 1 or mark in raw) and not (number == 2 and self.name in _HEADERS):
-            parts = raw.split(mark)
-            raw = parts[repetition - 1] if repetition <= len(parts) else ""
-        return Value(raw, self, number, repetition)
-
-    def values(self, number: int) -> list[Value]:
-        """The repetitions of a field that are not empty."""
-        raw = self.field(number)
-        if not raw:
-            return []
-        mark = self.encoding.repetition
-        if mark not in raw:
-            return [Value(raw, self, number)]
-        return [Value(part, self, number, at) for at, part in enumerate(raw.split(mark), 1) if part]
-
-    def lines(self, number: int) -> list[str]:
-        """The unescaped text of every repetition, empty ones too: how TX and FT carry several lines (v2.5.1 2.A.78)."""
-        return [self.encoding.unescape(part) for part in self.field(number).split(self.encoding.repetition)]
-
-    def with_field(self, number: int, raw: str) -> Segment:
-        """The segment with another raw field."""
-        fields = [*self.fields, *([""] * (number + 1 - len(self.fields)))]
-        fields[number] = raw
-        return Segment(self.name, self.line, self.encoding, self.occurrence, fields)
-
-    @property
-    def location(self) -> str:
-        """``PID``, or ``OBX[2]``."""
-        return self.name if self.occurrence == 1 else f"{self.name}[{self.occurrence}]"
-
-    def __repr__(self) -> str:
-        return f"<Segment {self.location}>"
+__all__ = ["NULL", "Message", "OrderGroup", "Segment", "Value", "parse", "sender_of"]
 
 
 class OrderGroup:
@@ -179,16 +44,29 @@ class OrderGroup:
 class Message:
     """One parsed message; ``issues`` are what the reader had to decide against or without the sender's word."""
 
-    __slots__ = ("charset", "encoding", "issues", "raw", "segments")
+    __slots__ = ("charset", "control_id", "encoding", "issues", "names", "raw", "segments", "sender", "type")
 
     def __init__(
-        self, raw: bytes, segments: list[Segment], encoding: Encoding, charset: Charset, issues: tuple[Issue, ...]
+        self,
+        raw: bytes,
+        segments: list[Segment],
+        encoding: Encoding,
+        charset: Charset,
+        issues: tuple[Issue, ...],
+        names: Mapping[str, int],
     ) -> None:
         self.raw = raw
         self.segments = segments
         self.encoding = encoding
         self.charset = charset.name
         self.issues = issues
+        self.names: Mapping[str, int] = names  # of its segments, in order, and how many there are of each
+        header = segments[0]
+        # MSH-3.1 and MSH-4.1, MSH-10, and ``ORM^O01`` of MSH-9: asked for again and again.
+        self.sender = (_first_word(header, 3), _first_word(header, 4))
+        control = header.field(10)
+        self.control_id = control if control.isalnum() else header.value(10).text().strip()
+        self.type = _type_of(header)
 
     def get(self, position: str) -> str:
         """The unescaped text at a position such as ``PID-3.1`` or ``OBX[2]-5``; "" if absent."""
@@ -208,34 +86,19 @@ class Message:
         return self.segments[0]
 
     @property
-    def type(self) -> str:
-        """``ORM^O01``: MSH-9.1 and MSH-9.2."""
-        value = self.header.value(9)
-        code, event = value.text(1).strip(), value.text(2).strip()
-        return f"{code}^{event}" if event else code.replace("_", "^", 1)
-
-    @property
-    def control_id(self) -> str:
-        """MSH-10."""
-        return self.header.value(10).text().strip()
-
-    @property
     def version(self) -> str:
         """MSH-12.1."""
-        return self.header.value(12).text(1).strip()
-
-    @property
-    def sender(self) -> tuple[str, str]:
-        """The namespaces of MSH-3 and MSH-4."""
-        return self.header.value(3).text(1).strip(), self.header.value(4).text(1).strip()
+        return _first_word(self.header, 12)
 
     @property
     def receiver(self) -> tuple[str, str]:
         """The namespaces of MSH-5 and MSH-6."""
-        return self.header.value(5).text(1).strip(), self.header.value(6).text(1).strip()
+        return _first_word(self.header, 5), _first_word(self.header, 6)
 
     def check_header(self) -> None:
         """InvalidContentError if what no answer can do without is missing (v2.5.1 2.15.9: MSH-9, MSH-10)."""
+        if self.type and self.control_id:
+            return
         for number, text in ((9, self.type), (10, self.control_id)):
             if not text:
                 location = f"MSH-{number}"
@@ -253,24 +116,36 @@ class Message:
     def order_groups(self) -> Iterator[OrderGroup]:
         """The order groups: a new one begins at an ORC, and at an OBR when the present one has its OBR already."""
         group: OrderGroup | None = None
-        index = 0
         for segment in self.segments:
             name = segment.name
             if name == "ORC" or (name == "OBR" and (group is None or "OBR" in group.segments)):
                 if group is not None:
                     yield group
-                index += 1
-                group = OrderGroup(index)
+                group = OrderGroup(group.index + 1 if group else 1)
             if group is None:
                 continue
             if name == "OBX":
                 group.observations.append([segment])
             elif name == "NTE" and group.observations:
                 group.observations[-1].append(segment)
+            elif name in group.segments:
+                group.segments[name].append(segment)
             else:
-                group.segments.setdefault(name, []).append(segment)
+                group.segments[name] = [segment]
         if group is not None:
             yield group
+
+
+def _first_word(header: Segment, number: int) -> str:
+    """The first component of a field, trimmed."""
+    raw = header.field(number)
+    return raw if raw.isalnum() else header.value(number).word(1) if raw else ""
+
+
+def _type_of(header: Segment) -> str:
+    value = header.value(9)
+    code, event = value.word(1), value.word(2)
+    return f"{code}^{event}" if event else code.replace("_", "^", 1)
 
 
 @lru_cache(maxsize=1024)
@@ -319,7 +194,9 @@ def parse(raw: bytes, *, default_charset: str | None = None) -> Message:
     """
     text, charset, issue = _text_of(raw, default_charset)
     issues = [issue] if issue else []
-    first = _LINE_BREAK.split(text, maxsplit=1)[0]
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    first = text.partition("\r")[0]
     mark = text[3:4]
     if len(first) < 5 or not first.startswith("MSH"):
         raise MalformedError("the MSH segment is cut off", location="MSH-2")
@@ -332,18 +209,21 @@ def parse(raw: bytes, *, default_charset: str | None = None) -> Message:
         segments.append(Segment(name, line, encoding, occurrence))
     if counts["MSH"] > 1:
         raise MalformedError("a second message begins inside this one", location="MSH[2]")
-    return Message(raw, segments, encoding, charset, tuple(issues))
+    return Message(raw, segments, encoding, charset, tuple(issues), counts)
+
+
+@lru_cache(maxsize=1024)
+def _is_segment_id(name: str) -> bool:
+    return _SEGMENT_ID.fullmatch(name) is not None
 
 
 def _lines(text: str, mark: str, issues: list[Issue]) -> list[str]:
-    """The text cut into segments, whatever their ends are."""
-    if "\n" in text:
-        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    """The text cut into segments, whose ends are all CR by now."""
     lines: list[str] = []
     for line in text.split("\r"):
-        if (line[3:4] == mark or len(line) == 3) and _SEGMENT_ID.fullmatch(line[:3]):
+        if (line[3:4] == mark or len(line) == 3) and _is_segment_id(line[:3]):
             lines.append(line)
-        elif line.strip("\x00 \t\ufeff\x1a"):
+        elif line and line.strip("\x00 \t\ufeff\x1a"):
             lines[-1] += "\n" + line
             where = f"{lines[-1][:3]} (segment {len(lines)})"
             words = f"a line that does not begin like a segment was read as part of the {where} before it"

@@ -8,7 +8,6 @@ from typing import Any
 from interop.fhir import names
 from interop.hl7.message import Value
 from interop.mapping.codes import Code
-from interop.mapping.converters import compact
 
 CodeConverter = Callable[[Code | None, Value | None], Any]
 
@@ -23,15 +22,14 @@ def code_to_codeableconcept(found: Code | None, value: Value | None) -> dict[str
     code, sent = value.texts(2) if value else ("", "")
     if found is None or not found.target:
         return {"text": sent or code} if sent or code else None
-    coding = compact(system=found.system, code=found.target, display=found.display)
-    return compact(coding=[coding], text=sent)
+    return {"coding": [found.coding()], "text": sent} if sent else {"coding": [found.coding()]}
 
 
 def code_to_modality(found: Code | None, value: Value | None) -> dict[str, Any] | None:
     """A DICOM modality as an order detail (PS3.16 CID 29)."""
     if found is None or not found.target:
         return None
-    return {"coding": [compact(system=names.DCM, code=found.target, display=found.display)]}
+    return {"coding": [{**found.coding(), "system": names.DCM}]}
 
 
 CODE_CONVERTERS: dict[str, CodeConverter] = {

@@ -26,6 +26,15 @@ class Code:
     system: str
     note: str
 
+    def coding(self) -> dict[str, str]:
+        """The target as a Coding."""
+        found = {"system": self.system} if self.system else {}
+        if self.target:
+            found["code"] = self.target
+        if self.display:
+            found["display"] = self.display
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:

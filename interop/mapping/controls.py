@@ -12,12 +12,13 @@ from interop.hl7.message import Message
 from interop.mapping.mapped import Mapped, MappedReport
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_BYTES = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_BYTES = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 
 
 def without_controls(message: Message, mapped: Mapped) -> Mapped:
     """The result with spaces in their place, and an Issue where there were any."""
-    if not _BYTES.search(message.raw) and f"{message.encoding.escape}X".encode() not in message.raw:
+    raw = message.raw
+    if len(raw.translate(None, _BYTES)) == len(raw) and f"{message.encoding.escape}X".encode() not in raw:
         return mapped  # nearly all messages
     orders = tuple(replace(order, service_request=_cleaned(order.service_request)) for order in mapped.orders)
     reports = tuple(_cleaned_report(report) for report in mapped.reports)

@@ -27,6 +27,16 @@ def converter(*tables: str) -> Callable[[Converter], Converter]:
     return register
 
 
+def plain(name: str) -> Callable[[Callable[[str, Context], Any]], Callable[[str, Context], Any]]:
+    """Make a function known as what the converter of that name does with letters and digits alone."""
+
+    def register(function: Callable[[str, Context], Any]) -> Callable[[str, Context], Any]:
+        PLAIN[name] = function
+        return function
+
+    return register
+
+
 _UNSAID = re.compile(r"[\s\x00-\x1f]+")
 
 

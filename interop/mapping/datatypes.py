@@ -6,14 +6,14 @@ none. What cannot be mapped is noted in the context. The clause in each docstrin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from interop.hl7.message import Value
 from interop.mapping.context import Contained, Context
-from interop.mapping.converters import code_of, compact, converter
+from interop.mapping.converters import code_of, compact, converter, plain
 from interop.mapping.identifiers import authority, identifier_type
-from interop.mapping.times import dtm
+from interop.mapping.times import Moment, dtm
 from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, is_uri, local_code_system
 
 
@@ -21,6 +21,11 @@ from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, is_uri, loc
 def st_to_string(value: Value, context: Context) -> str | None:
     """ST, TX, FT, IS: the text of all of it."""
     return value.text().strip() or None
+
+
+@plain("st_to_string")
+def _plain_string(text: str, context: Context) -> str:
+    return text
 
 
 @converter()
@@ -53,19 +58,33 @@ def nm_to_integer(value: Value, context: Context) -> int | None:
 @converter()
 def dtm_to_datetime(value: Value, context: Context) -> str | None:
     """DTM, TS (2.A.22): dateTime; a time gets the sender's zone where it states none."""
-    return _time(value, context, lambda moment: moment.date_time)
+    moment = _moment(value, context)
+    return moment.date_time if moment else None
+
+
+@plain("dtm_to_datetime")
+def _plain_datetime(text: str, context: Context) -> str | None:
+    moment = dtm(text, context.zone)
+    return moment.date_time if moment else None
 
 
 @converter()
 def dtm_to_date(value: Value, context: Context) -> str | None:
     """DTM, TS, DT: the day, without the hour."""
-    return _time(value, context, lambda moment: moment.date)
+    moment = _moment(value, context)
+    return moment.date if moment else None
+
+
+@plain("dtm_to_date")
+def _plain_date(text: str, context: Context) -> str | None:
+    moment = dtm(text, context.zone)
+    return moment.date if moment else None
 
 
 @converter()
 def dtm_to_birthtime(value: Value, context: Context) -> dict[str, Any] | None:
     """DTM of a birth with its hour: the extension of birthDate; None without an hour."""
-    moment = dtm(value.text(1).strip(), context.zone)  # what is wrong with it, birthDate's row has said
+    moment = dtm(value.word(1), context.zone)  # what is wrong with it, birthDate's row has said
     if moment is None or moment.instant is None:
         return None
     return {"extension": [{"url": EXT_BIRTH_TIME, "valueDateTime": moment.instant}]}
@@ -74,29 +93,36 @@ def dtm_to_birthtime(value: Value, context: Context) -> dict[str, Any] | None:
 @converter()
 def dtm_to_instant(value: Value, context: Context) -> str | None:
     """DTM: instant; None for a mere day."""
-    return _time(value, context, lambda moment: moment.instant)
+    moment = _moment(value, context)
+    return moment.instant if moment else None
 
 
-def _time(value: Value, context: Context, part: Callable[[Any], str | None]) -> str | None:
-    text = value.text(1).strip()  # TS.1 in versions before 2.6
+@plain("dtm_to_instant")
+def _plain_instant(text: str, context: Context) -> str | None:
+    moment = dtm(text, context.zone)
+    return moment.instant if moment else None
+
+
+def _moment(value: Value, context: Context) -> Moment | None:
+    text = value.word(1)  # TS.1 in versions before 2.6
     if not text:
         return None
     moment = dtm(text, context.zone)
     if moment is None:
         context.unmapped("not a date and time of HL7 (YYYYMMDDHHMMSS)", value.location)
-        return None
-    return part(moment)
+    return moment
 
 
 @converter("name_use", "name_representation")
 def xpn_to_humanname(value: Value, context: Context) -> dict[str, Any] | None:
     """XPN (2.A.88): family^given^middle^suffix^prefix^degree^type^representation."""
     name = _name(value, 1, context)
-    kind = value.text(7).strip()
+    kind = value.word(7)
     if name and kind:
         use = context.find("name_use", kind, value, 7)
-        name = compact(use=use.target if use else None) | name
-    form = value.text(8).strip()
+        if use and use.target:
+            name = {"use": use.target, **name}
+    form = value.word(8)
     if name and form:
         found = context.find("name_representation", form, value, 8)
         if found:
@@ -107,17 +133,20 @@ def xpn_to_humanname(value: Value, context: Context) -> dict[str, Any] | None:
 @converter()
 def xpn_to_family(value: Value, context: Context) -> str | None:
     """XPN of a mother: her family name at birth."""
-    return value.text(1, 1).strip() or value.text(2).strip() or None
+    return value.text(1, 1).strip() or value.word(2) or None
 
 
 def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
-    given, middle, suffix, prefix, degree = value.texts(first + 5)[first:]
-    found = compact(
-        family=value.text(first, 1).strip(),  # FN.1: the surname with its prefix
-        given=[part for part in (given, middle) if part],
-        prefix=[prefix] if prefix else [],
-        suffix=[part for part in (suffix, degree) if part],
-    )
+    family, given, middle, suffix, prefix, degree = value.texts(6, first)
+    if family and value.segment.encoding.subcomponent in value.raw:
+        family = value.text(first, 1).strip()  # FN.1: the surname with its prefix
+    found: dict[str, Any] = {"family": family} if family else {}
+    if given or middle:
+        found["given"] = [part for part in (given, middle) if part]
+    if prefix:
+        found["prefix"] = [prefix]
+    if suffix or degree:
+        found["suffix"] = [part for part in (suffix, degree) if part]
     return found or None
 
 
@@ -125,14 +154,17 @@ def _name(value: Value, first: int, context: Context) -> dict[str, Any] | None:
 def cwe_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
     """CE, CWE, CNE, CF (2.A.13): code^text^system^alternate code^text^system, original text in .9."""
     codings = [coding for coding in (_coding(value, 1, context), _coding(value, 4, context)) if coding]
-    text = value.text(9).strip() or (value.text(2).strip() if not codings or not value.text(1) else "")
-    return compact(coding=codings, text=text) or None
+    text = value.word(9) or (value.word(2) if not codings or not value.text(1) else "")
+    found: dict[str, Any] = {"coding": codings} if codings else {}
+    if text:
+        found["text"] = text
+    return found or None
 
 
 @converter("coding_system")
 def cwe_primary_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | None:
     """CWE.1-3 alone: in OBR-4 the alternate is the protocol code of the step."""
-    return _single(value, 1, context, value.text(9).strip())
+    return _single(value, 1, context, value.word(9))
 
 
 @converter("coding_system")
@@ -144,23 +176,29 @@ def cwe_alternate_to_codeableconcept(value: Value, context: Context) -> dict[str
 @converter("coding_system")
 def cwe_other_than_procedure(value: Value, context: Context) -> dict[str, Any] | None:
     """OBR-4.1-3 as the step, where OBR-44 names the procedure and names another one."""
-    if value.text(1).strip() == value.segment.value(44).text(1).strip():
+    if value.word(1) == value.segment.value(44).word(1):
         return None
-    return _single(value, 1, context, value.text(9).strip())
+    return _single(value, 1, context, value.word(9))
 
 
 def _single(value: Value, first: int, context: Context, text: str) -> dict[str, Any] | None:
     coding = _coding(value, first, context)
-    spoken = text or ("" if coding else value.text(first + 1).strip())
-    return compact(coding=[coding] if coding else [], text=spoken) or None
+    spoken = text or ("" if coding else value.word(first + 1))
+    found: dict[str, Any] = {"coding": [coding]} if coding else {}
+    if spoken:
+        found["text"] = spoken
+    return found or None
 
 
 def _coding(value: Value, first: int, context: Context) -> dict[str, Any] | None:
-    code, display, system = value.texts(first + 2)[first - 1 :]
-    code = code_of(code)
+    code = code_of(value.word(first))
     if not code:
         return None
-    return compact(system=coding_system(system, context), code=code, display=display)
+    system, display = coding_system(value.word(first + 2), context), value.word(first + 1)
+    found = {"system": system, "code": code} if system else {"code": code}
+    if display:
+        found["display"] = display
+    return found
 
 
 def coding_system(name: str, context: Context) -> str | None:
@@ -187,13 +225,15 @@ def is_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | No
 @converter("identifier_type")
 def xcn_to_practitioner(value: Value, context: Context) -> Contained | None:
     """XCN (2.A.86): id^family^given^middle^suffix^prefix^degree^table^authority^type."""
-    number = value.text(1).strip()
-    identifier = None
+    number = value.word(1)
+    identifier: dict[str, Any] | None = None
     if number:
-        kind = value.text(13).strip()
-        identifier = compact(
-            type=identifier_type(kind, context), system=authority(value, 9, context, "person"), value=number
-        )
+        kind = identifier_type(value.word(13), context)
+        identifier = {"type": kind} if kind else {}
+        system = authority(value, 9, context, "person")
+        if system:
+            identifier["system"] = system
+        identifier["value"] = number
     return _practitioner(identifier, _name(value, 2, context))
 
 
@@ -220,15 +260,17 @@ def xcn_to_practitioner_plain(value: Value, context: Context) -> Contained | Non
 def _practitioner(identifier: dict[str, Any] | None, name: dict[str, Any] | None) -> Contained | None:
     if identifier is None and name is None:
         return None
-    resource = compact(
-        resourceType="Practitioner", identifier=[identifier] if identifier else [], name=[name] if name else []
-    )
+    resource: dict[str, Any] = {"resourceType": "Practitioner"}
+    if identifier:
+        resource["identifier"] = [identifier]
+    if name:
+        resource["name"] = [name]
     return Contained(resource, spoken(name) if name else str((identifier or {}).get("value", "")))
 
 
 def spoken(name: dict[str, Any]) -> str:
     """A HumanName as people say it."""
-    parts: Sequence[str] = [*name.get("prefix", []), *name.get("given", []), name.get("family", "")]
+    parts: Sequence[str] = (*name.get("prefix", ()), *name.get("given", ()), name.get("family", ""))
     return " ".join([part for part in parts if part] + name.get("suffix", []))
 
 
@@ -308,12 +350,15 @@ def cwe_to_communication(value: Value, context: Context) -> dict[str, Any] | Non
 @converter()
 def pl_to_display(value: Value, context: Context) -> str | None:
     """PL (2.A.53): where the patient is, as text: point of care, room, bed, facility."""
-    parts = [value.text(part, 1).strip() for part in (1, 2, 3, 4)]
-    return " ".join(part for part in parts if part) or None
+    if value.segment.encoding.subcomponent in value.raw:
+        parts = [value.text(part, 1).strip() for part in (1, 2, 3, 4)]
+    else:
+        parts = value.texts(4)
+    return " ".join(filter(None, parts)) or None
 
 
 @converter()
 def nte_to_annotation(value: Value, context: Context) -> dict[str, Any] | None:
     """NTE-3 (v2.5.1 2.15.10): all its repetitions are lines of one note."""
-    text = "\n".join(value.segment.lines(value.number)).strip()
+    text = value.segment.block(value.number)
     return {"text": text} if text else None

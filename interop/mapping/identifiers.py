@@ -16,7 +16,9 @@ ACCESSION_LENGTH = 16  # SH (PS3.5 6.2); a longer one cannot be in a worklist
 
 def authority(value: Value, component: int, context: Context, role: str) -> str:
     """The FHIR system of the HD in a component."""
-    namespace, universal, kind = value.component(component).texts(3)
+    namespace, universal, kind = value.word(component), "", ""
+    if value.segment.encoding.subcomponent in value.raw:
+        namespace, universal, kind = value.component(component).texts(3)
     return context.authorities.system_of(namespace, universal, kind, facility=context.sender, role=role)
 
 
@@ -31,7 +33,7 @@ def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
     An identifier with a system identifies the patient (design: authority and id). So one whose authority nobody named
     gets the sender's only if it is of the kind that a facility gives its patients; one of a stay gets none.
     """
-    kind = value.text(5).strip().upper()
+    kind = value.word(5).upper()
     stated = bool(value.text(4).strip("& "))
     return _cx(value, context, known=(stated or kind in _OWN_KINDS) and kind not in _OF_A_STAY)
 
@@ -39,7 +41,7 @@ def cx_to_identifier(value: Value, context: Context) -> dict[str, Any] | None:
 @converter("identifier_type")
 def cx_to_other_identifier(value: Value, context: Context) -> dict[str, Any] | None:
     """CX of PID-2 and PID-4: without a named authority nobody knows whose numbers these are."""
-    kind = value.text(5).strip().upper()
+    kind = value.word(5).upper()
     return _cx(value, context, known=bool(value.text(4).strip("& ")) and kind not in _OF_A_STAY)
 
 
@@ -47,13 +49,17 @@ def _cx(value: Value, context: Context, *, known: bool) -> dict[str, Any] | None
     text, _, _, _, kind, _, since, until = value.texts(8)
     if not text:
         return None
-    start, end = dtm(since, context.zone), dtm(until, context.zone)
-    return compact(
-        type=identifier_type(kind, context),
-        system=authority(value, 4, context, "patient") if known else None,
-        value=text,
-        period=compact(start=start and start.date_time, end=end and end.date_time),
-    )
+    type_ = identifier_type(kind, context)
+    found: dict[str, Any] = {"type": type_} if type_ else {}
+    if known:
+        found["system"] = authority(value, 4, context, "patient")
+    found["value"] = text
+    if since or until:
+        start, end = dtm(since, context.zone), dtm(until, context.zone)
+        period = compact(start=start and start.date_time, end=end and end.date_time)
+        if period:
+            found["period"] = period
+    return found
 
 
 def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
@@ -63,13 +69,13 @@ def identifier_type(kind: str, context: Context) -> dict[str, Any] | None:
     found = context.codes["identifier_type"].find(kind)
     if found is None:  # table 0203 is open: a code of the site's own stays text
         return {"text": kind}
-    return {"coding": [compact(system=found.system, code=found.target, display=found.display)]}
+    return {"coding": [found.coding()]}
 
 
 @converter()
 def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
     """ST of PID-19: a social security number; a site file may say whose, families and newborns share some."""
-    text = value.text(1).strip()
+    text = value.word(1)
     if not text:
         return None
     return {"type": {"coding": [{"system": names.V2_0203, "code": "SS"}]}, "value": text}
@@ -78,7 +84,7 @@ def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
 @converter()
 def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
     """CX of PV1-19: the visit, by its number."""
-    text = value.text(1).strip()
+    text = value.word(1)
     if not text:
         return None
     kind = {"coding": [{"system": names.V2_0203, "code": "VN"}]}
@@ -109,7 +115,7 @@ def ei_to_filler_identifier(value: Value, context: Context) -> dict[str, Any] | 
 @converter()
 def ei_to_accession(value: Value, context: Context) -> dict[str, Any] | None:
     """ST (OBR-18) or EI (IPC-1): an accession number; this server's own numbering where none is named."""
-    text = value.text(1).strip()
+    text = value.word(1)
     if len(text) > ACCESSION_LENGTH:
         raise InvalidContentError(
             f"the accession number has {len(text)} characters; DICOM allows {ACCESSION_LENGTH}",
@@ -132,7 +138,7 @@ def ei_to_step_id(value: Value, context: Context) -> dict[str, Any] | None:
 
 
 def _short(value: Value, context: Context, system: str) -> dict[str, Any] | None:
-    if len(value.text(1).strip()) > ACCESSION_LENGTH:
+    if len(value.word(1)) > ACCESSION_LENGTH:
         context.unmapped(f"longer than the {ACCESSION_LENGTH} characters of DICOM: not taken over", value.location)
         return None
     return _numbered(value, context, system)
@@ -148,7 +154,7 @@ def _numbered(value: Value, context: Context, default: str) -> dict[str, Any] | 
 @converter()
 def rp_to_study_identifier(value: Value, context: Context) -> dict[str, Any] | None:
     """RP (ZDS-1, IHE RAD TF-2 4.4.4.1.2.6) or EI (IPC-3): a StudyInstanceUID."""
-    uid = value.text(1).strip()
+    uid = value.word(1)
     if not uid:
         return None
     parts = uid.split(".")

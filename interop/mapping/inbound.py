@@ -21,7 +21,7 @@ from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
 from interop.mapping.converters import CONVERTERS, NEEDS
 from interop.mapping.rows import Row
-from interop.mapping.targets import Draft, setter
+from interop.mapping.targets import CHOICE, Draft, setter
 
 Scope = Mapping[str, Sequence[Segment]]
 Trace = Callable[[str, str], None]  # row name, position that gave the value
@@ -96,6 +96,7 @@ class CompiledRow:
         "empty",
         "many",
         "name",
+        "plain",
         "put",
         "required",
         "root",
@@ -120,6 +121,7 @@ class CompiledRow:
         self.required = row.required
         self.element = _clearable(row.target)
         self.root = re.split(r"[.\[]", row.target)[0]
+        self.plain = row.target.removesuffix("[]") == self.root and not CHOICE.match(self.root)
         try:
             self.put = setter(row.target)
         except ValueError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from interop.errors import InvalidContentError, Issue, UnmappedCodeError, UnsupportedError
@@ -40,32 +41,36 @@ def map_message(
     UnsupportedError for a type that no table is for; InvalidContentError, with its position, for what is missing.
     """
     message.check_header()
-    rules = site or tables.site(*message.sender) or tables
+    application, sending_facility = message.sender
+    rules = site or tables.site(application, sending_facility) or tables
     table = rules.messages.get(message.type)
     if table is None:
         raise _unsupported(message, rules.messages)
     context = Context(
         zone=_zone_of(message, rules.zone or zone),
         facility=facility,
-        sender=message.sender[1] or message.sender[0],
+        sender=sending_facility or application,
         authorities=tables.authorities,
         codes=rules.codes,
     )
     leading = message.leading()
-    for note in leading.get("NTE", []):
+    for note in leading.get("NTE", ()):
         context.unmapped("a note on the patient is not taken over", note.location, code="not-supported")
     patient = _patient(leading, table, context)
+    leading.pop("NTE", None)  # those of an order are its own
     orders: list[MappedOrder] = []
     reports: list[MappedReport] = []
     for group in message.order_groups():
-        scope = {name: found for name, found in leading.items() if name != "NTE"} | group.segments
+        scope = {**leading, **group.segments}
         if table.order:
             orders.append(_order(group, scope, table.order, context))
         if table.report:
             reports.append(_report(group, scope, table, table.report, context))
-    _check_required(message, table)
+    if not table.required <= message.names.keys():
+        raise _lacking(message, table)
     issues = (*context.issues, *_unread(message, table))
-    mapped = Mapped(message.type, patient, tuple(orders), tuple(reports), issues, tuple(dict.fromkeys(context.cleared)))
+    cleared = tuple(dict.fromkeys(context.cleared)) if context.cleared else ()
+    mapped = Mapped(message.type, patient, tuple(orders), tuple(reports), issues, cleared)
     return without_controls(message, mapped)
 
 
@@ -74,7 +79,10 @@ def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
 
     An offset says nothing of the other half of the year: the zone that it fits knows of daylight saving time.
     """
-    stated = message.header.value(7).text(1).strip()
+    raw = message.header.field(7)
+    if raw.isdigit():
+        return zone
+    stated = message.header.value(7).word(1)
     if stated[-5:-4] not in ("+", "-"):
         return zone
     sent = dtm(stated, zone)
@@ -94,19 +102,19 @@ def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedErr
     )
 
 
-def _check_required(message: Message, table: CompiledMessage) -> None:
-    present = {segment.name for segment in message.segments}
-    for name in sorted(table.required - present):
-        raise InvalidContentError(f"{message.type} needs a {name} segment", location=name, hl7_code="100")
+def _lacking(message: Message, table: CompiledMessage) -> InvalidContentError:
+    name = min(table.required - message.names.keys())
+    return InvalidContentError(f"{message.type} needs a {name} segment", location=name, hl7_code="100")
 
 
 def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
     """Segments that no row reads: said, so that nothing is lost silently."""
-    names = dict.fromkeys(segment.name for segment in message.segments if segment.name not in table.known)
-    return [
-        Issue("not-supported", f"{name} segments are not mapped in {message.type}", (), name, "information", "0")
-        for name in names
-    ]
+    return [_unread_segment(name, message.type) for name in message.names if name not in table.known]
+
+
+@lru_cache(maxsize=1024)
+def _unread_segment(name: str, type: str) -> Issue:
+    return Issue("not-supported", f"{name} segments are not mapped in {type}", (), name, "information", "0")
 
 
 def run(rows: CompiledRows, type: str, scope: Scope, context: Context) -> dict[str, Any]:
@@ -114,9 +122,11 @@ def run(rows: CompiledRows, type: str, scope: Scope, context: Context) -> dict[s
     draft = Draft(type)
     before, context.cleared = context.cleared, []
     rows.run(scope, draft, context)
-    emptied = [f"{type}.{element}" for element in context.cleared if element not in draft.resource]
-    context.cleared = before + emptied
-    return draft.resource
+    resource = draft.resource
+    if context.cleared:
+        before = before + [f"{type}.{element}" for element in context.cleared if element not in resource]
+    context.cleared = before
+    return resource
 
 
 def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> dict[str, Any] | None:
@@ -134,7 +144,9 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     if orc is None:
         where = obr.location if obr else "ORC"
         raise InvalidContentError("an order needs an ORC segment before its OBR", location=where, hl7_code="100")
-    control = orc.value(1).text().strip()
+    control = orc.field(1)
+    if not control.isalnum():
+        control = orc.value(1).text().strip()
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
@@ -146,18 +158,18 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
 
 
 def _event(orc: Segment, control: str, context: Context) -> str:
+    found = context.codes["order_control"].find(control) if control else None
+    if found is not None and found.target not in ("refuse", "status"):
+        return found.target
     location = f"{orc.location}-1"
     if not control:
         raise InvalidContentError("ORC-1 is empty", location=location, hl7_code="101")
-    found = context.codes["order_control"].find(control)
     if found is None:
         raise UnmappedCodeError(f"{control!r} is not an order control code of table 0119", location=location)
     if found.target == "refuse":
         words = f": {found.note}" if found.note else ""
         text = f"order control {control} ({found.display}) is not supported{words}"
         raise UnsupportedError(text, location=location, hl7_code="103")
-    if found.target != "status":
-        return found.target
     status = orc.value(5).text().strip()
     changed = context.codes["order_status"].find(status)
     if changed is None:
@@ -167,8 +179,8 @@ def _event(orc: Segment, control: str, context: Context) -> str:
 
 def _note_repeated(group: OrderGroup, context: Context) -> None:
     for name in ("IPC", "TQ1", "ZDS"):
-        found = group.segments.get(name, [])
-        if len(found) > 1:
+        found = group.segments.get(name)
+        if found and len(found) > 1:
             context.unmapped(
                 f"only the first {name} of an order is taken over", found[1].location, code="not-supported"
             )

@@ -100,7 +100,7 @@ def _report_part(obx: Segment, result: Result, context: Context) -> bool:
         return uid is not None
     if obx.value(2).text() not in _TEXTS:
         return False
-    text = "\n".join(obx.lines(5)).strip()
+    text = obx.block(5)
     if text:
         result.conclusion.append(text)
     return True

@@ -26,6 +26,8 @@ _RANGE = re.compile(r"\s*([+-]?[\d.]+)\s*-\s*([+-]?[\d.]+)\s*\Z")
 
 def decimal(text: str) -> DecimalText | None:
     """The number as FHIR spells it; None if it is none. ``.5`` and ``5.`` become ``0.5`` and ``5`` (R4 decimal)."""
+    if text.isdigit() and text.isascii() and text[0] != "0":
+        return DecimalText(text)
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
@@ -121,7 +123,7 @@ def range_to_referencerange(value: Value, context: Context) -> dict[str, Any] | 
 @converter()
 def tx_to_string(value: Value, context: Context) -> str | None:
     """TX, FT, ST: all repetitions are lines of one text."""
-    return "\n".join(value.segment.lines(value.number)).strip() or None
+    return value.segment.block(value.number) or None
 
 
 @converter()
@@ -138,7 +140,7 @@ def tm_to_time(value: Value, context: Context) -> str | None:
 def any_to_string(value: Value, context: Context) -> str | None:
     """What no row before took: a value that does not fit its type, or a type without a row of its own."""
     kind = value.segment.value(2).text().strip()
-    text = "\n".join(value.segment.lines(value.number)).strip()
+    text = value.segment.block(value.number)
     if text and not kind:
         context.unmapped("OBX-2 states no data type; the value was kept as text", f"{value.segment.location}-2")
     return text or None

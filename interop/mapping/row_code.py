@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from interop.hl7.message import NULL, Value
-from interop.mapping.code_values import CODE_CONVERTERS
+from interop.mapping.code_values import CODE_CONVERTERS, CodeConverter
 from interop.mapping.codes import CodeTable
-from interop.mapping.context import Context
+from interop.mapping.context import Contained, Context
 from interop.mapping.converters import PLAIN
 from interop.mapping.inbound import CompiledRow, Scope, Source, Trace, opened, said
 from interop.mapping.rows import ANY, Row
@@ -153,9 +153,8 @@ class _Writer:
             if name == "code_to_code":
                 self.names[f"n{n}_codes"] = {code: found.target for code, found in rows.items() if found.target}
                 return f"n{n}_codes.get(raw)"
-            self.names[f"n{n}_codes"] = {code: found for code, found in rows.items() if found.target}
-            self.names[f"n{n}_shape"] = CODE_CONVERTERS[name]
-            return f"n{n}_shape(n{n}_codes[raw], None) if raw in n{n}_codes else None"
+            self.names[f"n{n}_plain"] = _plain_code(self._codes[row.row.codes], CODE_CONVERTERS[name])
+            return f"n{n}_plain(raw) if raw.isalnum() else None"
         name = row.row.convert or "st_to_string"
         if name not in PLAIN:
             return ""
@@ -165,6 +164,15 @@ class _Writer:
     def _put(self, n: int, row: CompiledRow, where: str) -> Iterator[str]:
         put = f"n{n}_put(draft, found)"
         taken = len(row.sources) > 1
+        if not self._traced and row.plain:  # the first value of an element or list of its own, put there right away
+            self.names["Contained"] = Contained
+            yield f"if found is None: {'taken = False' if taken else 'pass'}"
+            yield f"elif {row.root!r} not in resource and found.__class__ is not Contained:"
+            yield f"{_INDENT}resource[{row.root!r}] = {'[found]' if row.many else 'found'}"
+            if taken:
+                yield f"{_INDENT}taken = True"
+            yield f"else: {'taken = ' if taken else ''}{put}"
+            return
         if self._traced:
             yield f"if found is not None and {put}:"
             yield f"{_INDENT}trace({row.name!r}, {where})"
@@ -174,6 +182,14 @@ class _Writer:
             yield f"taken = found is not None and {put}"
         else:
             yield f"if found is not None: {put}"
+
+
+def _plain_code(table: CodeTable, shape: CodeConverter) -> Callable[[str], Any]:
+    def plain_code(raw: str) -> Any:
+        found = table.find(raw)
+        return shape(found, None) if found is not None and found.target else None
+
+    return plain_code
 
 
 def _holds(at: Source, allowed: frozenset[str]) -> str:

@@ -92,14 +92,16 @@ class Tables(Rules):
     sites: tuple[SiteRules, ...] = ()
     message_tables: tuple[MessageTable, ...] = ()
     segment_tables: Mapping[str, SegmentTable] = field(default_factory=dict)
+    _sites: dict[tuple[str, str], SiteRules] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_sender = {(site.application, site.facility): site for site in reversed(self.sites)}  # the first counts
+        object.__setattr__(self, "_sites", by_sender)
 
     def site(self, application: str, facility: str) -> SiteRules | None:
         """The rules for a sender (MSH-3, MSH-4); those that name both before those that name one."""
-        for wanted in ((application, facility), (application, ""), ("", facility)):
-            for site in self.sites:
-                if (site.application, site.facility) == wanted:
-                    return site
-        return None
+        sites = self._sites
+        return sites.get((application, facility)) or sites.get((application, "")) or sites.get(("", facility))
 
 
 def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables:

@@ -16,7 +16,7 @@ from interop.mapping.context import Contained
 from interop.mapping.uris import EXTENSIONS, TYPE_SYSTEMS
 
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[(\w+)\])?(\[\])?\Z")
-_CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
+CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
 
 
 class Draft:
@@ -31,13 +31,15 @@ class Draft:
 
     def contain(self, element: str, value: Contained) -> dict[str, Any]:
         """Keep the resource in ``contained`` and refer to it."""
+        resource, display = value
         contained = self.resource.setdefault("contained", [])
-        taken = {one["id"] for one in contained}
-        name, number = element, 2
-        while name in taken:
-            name, number = f"{element}{number}", number + 1
-        contained.append({"resourceType": value.resource["resourceType"], "id": name, **value.resource})
-        return {"reference": f"#{name}", "display": value.display} if value.display else {"reference": f"#{name}"}
+        name = element
+        if contained:
+            taken, number = {one["id"] for one in contained}, 2
+            while name in taken:
+                name, number = f"{element}{number}", number + 1
+        contained.append({"resourceType": resource["resourceType"], "id": name, **resource})
+        return {"reference": f"#{name}", "display": display} if display else {"reference": f"#{name}"}
 
 
 Setter = Callable[[Draft, Any], bool]  # whether the value was taken
@@ -68,7 +70,7 @@ def _adornment(element: str, slot: str | None) -> dict[str, Any]:
 
 
 def _scalar(element: str, path: list[str]) -> Setter:
-    choice = _CHOICE.match(element)
+    choice = CHOICE.match(element)
     prefix = choice[1] if choice else ""
 
     def put(draft: Draft, value: Any) -> bool:

@@ -35,6 +35,16 @@ class Moment:
 @lru_cache(maxsize=4096)
 def dtm(text: str, zone: tzinfo) -> Moment | None:
     """The moment that the text states; None if it is empty or no DTM."""
+    if len(text) in (8, 14) and text[0] in "12" and text.isascii() and text.isdigit():
+        try:
+            if len(text) == 8:
+                return Moment(date.fromisoformat(text).isoformat(), None)
+            at = datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=zone)
+        except ValueError:
+            return None
+        spelled = at.isoformat()
+        if len(spelled) == 25:  # no seconds in the offset, as in all since about 1900
+            return Moment(spelled[:10], spelled)
     match = _DTM.match(text)
     if match is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from interop.fhir import names
@@ -31,6 +32,7 @@ def is_uri(text: str) -> bool:
     return _URI.match(text) is not None
 
 
+@lru_cache(maxsize=1024)
 def local_code_system(sender: str, name: str) -> str:
     """The system of codes that a facility (MSH-4) calls local (L, 99xxx) or by a name that no table knows."""
     return f"{_LOCAL_CODES}{quote(sender or '-', safe='-._~')}:{quote(name, safe='-._~')}"
