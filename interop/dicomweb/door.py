@@ -55,9 +55,10 @@ class DicomWeb:
             studies = [target.study or ""]
             await self._access_log.record(agent, studies, target.verb, outcome="4", detail=error.text)
             raise
-        await self._retrieve(scope, receive, send, agent, target)
+        await self._retrieve(retrieve.Client(scope, receive, send), agent, target)
 
-    async def _retrieve(self, scope: Scope, receive: Receive, send: Send, agent: Agent, target: Target) -> None:
+    async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target) -> None:
+        scope = client.scope
         query = scope["query_string"].decode("latin-1")
         wanted = wish(target, _accept(scope))
         if target.kind == "rendered":
@@ -72,7 +73,7 @@ class DicomWeb:
         headers = [self._forwarded(scope), *retrieve.caller_headers(scope, _PASSED_ON)]
         answer = await retrieve.ask(self._archive, target, query, wanted, headers)
         try:
-            await retrieve.relay(answer, target, wanted, receive, send, (self._access_log, agent))
+            await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
             answer.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import ssl
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Connection, LostError
 from interop.dicomweb_relay.pool import Pool
-from interop.errors import UnavailableError
 
 _UNSAFE = re.compile(rb"[\x00-\x20\x7f]")
 _HEADER_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -69,13 +67,10 @@ class Relay:
     async def _exchange(self, connection: Connection, request: bytes) -> Answer:
         try:
             connection.send(request)
-            async with asyncio.timeout(self._answer_timeout):
-                await connection.head()
-        except BaseException as error:
+            await connection.head(self._answer_timeout)
+        except BaseException:
             connection.abort()
             self._pool.give_back(connection)
-            if isinstance(error, TimeoutError):
-                raise UnavailableError("the archive does not answer in time", retry_after=10) from None
             raise
         return Answer(connection, self._pool, self._idle_timeout)
 
