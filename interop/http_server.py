@@ -8,15 +8,26 @@ extension serves the same answers.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
+from urllib.parse import unquote
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from interop.dicomweb.archive import SINK
 
+_FRAMING = frozenset({b"connection", b"transfer-encoding"})  # headers that say how the body ends: left to uvicorn
 _SMALL = 64 * 1024  # what uvloop does not try to write at once, but collects
 
 
@@ -34,12 +45,36 @@ class HttpProtocol(HttpToolsProtocol):
     sink: ClientSink | None = None
 
     def on_headers_complete(self) -> None:
-        """A request has begun."""
+        """A request has begun: uvicorn's own steps, without the WebSockets and the limit that this server has not."""
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
         before = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:  # the task that answers has not started yet
-            extensions: dict[str, dict[object, object]] = {SINK: {"open": partial(ClientSink, self, self.cycle)}}
-            self.cycle.scope["extensions"] = extensions
+        self.cycle = cycle = _Exchange(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope["extensions"] = {SINK: {"open": partial(ClientSink, self, cycle)}}
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:  # its turn comes when the answer before it is complete
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def resume_writing(self) -> None:
         """The client has taken what was waiting for it."""
@@ -54,6 +89,40 @@ class HttpProtocol(HttpToolsProtocol):
     def _tell(self) -> None:
         if self.sink is not None and self.sink.changed is not None:
             self.sink.changed()
+
+
+class _Exchange(RequestResponseCycle):
+    """One request and its answer, whose lines of headers are checked once and not for every frame."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Takes an ASGI message."""
+        if message["type"] == "http.response.start" and not (self.response_started or self.flow.write_paused):
+            content = [STATUS_LINE[message["status"]]]
+            length = -1
+            for name, value in (*self.default_headers, *message["headers"]):
+                own, line = _line(name, value)
+                content.append(line)
+                if own == b"content-length":
+                    length = int(value)
+                elif own in _FRAMING:
+                    length = -1
+                    break
+            if length >= 0 and self.keep_alive and not self.disconnected:
+                self.response_started, self.waiting_for_100_continue = True, False
+                self.expected_content_length, self.chunked_encoding = length, False
+                content.append(b"\r\n")
+                self.transport.write(b"".join(content))
+                return
+        await super().send(message)
+
+
+@lru_cache(maxsize=2048)
+def _line(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """The header's name and line as they are sent. ValueError for what HTTP cannot carry (RFC 9110 5.1, 5.5)."""
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise ValueError("a header has characters that HTTP cannot carry")
+    name = name.lower()
+    return name, name + b": " + value + b"\r\n"
 
 
 class ClientSink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _FRAMED = (
     b"default-src 'none'; frame-ancestors 'self'",
 )  # the viewer shows PDFs in a frame
 _LARGE = 2 * 1024 * 1024
+_AT_ONCE = contextlib.nullcontext()
 _PATIENCE = 60.0  # seconds for a client to take the next piece
 
 
@@ -105,7 +107,7 @@ async def _pour(answer: Answer, sink: Sink, send: Send) -> None:
             log.info("an image answer ends early: the client is gone, or takes nothing")
             return
         answer.close()
-        async with asyncio.timeout(_PATIENCE if sink.full else None):
+        async with asyncio.timeout(_PATIENCE) if sink.full else _AT_ONCE:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except UnavailableError as error:
         log.warning("an image answer ends early: %s", error.text)
