@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import unquote
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -42,6 +42,7 @@ class HttpServer(uvicorn.Server):
 class HttpProtocol(HttpToolsProtocol):
     """One client's connection; offers the extension with every request."""
 
+    answering: RequestResponseCycle | None = None  # requests are answered one at a time, in their order
     sink: ClientSink | None = None
 
     def on_headers_complete(self) -> None:
@@ -69,12 +70,20 @@ class HttpProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope["extensions"] = {SINK: {"open": partial(ClientSink, self, cycle)}}
+        scope["extensions"] = {SINK: {"open": self._open_sink}}
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:  # its turn comes when the answer before it is complete
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _open_sink(self) -> ClientSink:
+        assert self.answering is not None
+        return ClientSink(self, self.answering)
 
     def resume_writing(self) -> None:
         """The client has taken what was waiting for it."""
