@@ -292,7 +292,7 @@ class Connection(asyncio.BufferedProtocol):
         limit = patience if self._paused else idle
         left = self._heard + limit - self.loop.time()
         if left > 0:
-            self._timer = self.loop.call_later(left, self._watch, idle, patience)
+            self._timer = self.loop.call_later(min(left, idle, patience), self._watch, idle, patience)
         elif not self._paused:
             self._too_late("the archive fell silent in its answer")
         elif self._sink is not None:
