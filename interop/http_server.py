@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import cast
 from urllib.parse import unquote
 
 import httptools
@@ -42,8 +44,15 @@ class HttpServer(uvicorn.Server):
 class HttpProtocol(HttpToolsProtocol):
     """One client's connection; offers the extension with every request."""
 
-    answering: RequestResponseCycle | None = None  # requests are answered one at a time, in their order
+    descriptor = -1  # of the client's socket, if what is written to it is what the client gets
+    answering: _Exchange | None = None  # requests are answered one at a time, in their order
     sink: ClientSink | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The socket is open."""
+        super().connection_made(transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self.descriptor = transport.get_extra_info("socket").fileno()
 
     def on_headers_complete(self) -> None:
         """A request has begun: uvicorn's own steps, without the WebSockets and the limit that this server has not."""
@@ -78,7 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self.answering = cycle
+        self.answering = cast(_Exchange, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _open_sink(self) -> ClientSink:
@@ -92,6 +101,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
+        self.descriptor = -1
         super().connection_lost(exc)
         self._tell()
 
@@ -103,12 +113,18 @@ class HttpProtocol(HttpToolsProtocol):
 class _Exchange(RequestResponseCycle):
     """One request and its answer, whose lines of headers are checked once and not for every frame."""
 
+    holds = False  # the head goes out together with the first bytes of the body: a sink is open
+    head = b""  # the head that is held
+
     async def send(self, message: ASGISendEvent) -> None:
         """Takes an ASGI message."""
+        if self.head:
+            self.transport.write(self.head)
+            self.head = b""
         if message["type"] == "http.response.start" and not (self.response_started or self.flow.write_paused):
             content = [STATUS_LINE[message["status"]]]
             length = -1
-            for name, value in (*self.default_headers, *message["headers"]):
+            for name, value in (*self.default_headers, *message.get("headers", ())):
                 own, line = _line(name, value)
                 content.append(line)
                 if own == b"content-length":
@@ -120,7 +136,10 @@ class _Exchange(RequestResponseCycle):
                 self.response_started, self.waiting_for_100_continue = True, False
                 self.expected_content_length, self.chunked_encoding = length, False
                 content.append(b"\r\n")
-                self.transport.write(b"".join(content))
+                self.head = b"".join(content)
+                if not self.holds:
+                    self.transport.write(self.head)
+                    self.head = b""
                 return
         await super().send(message)
 
@@ -135,11 +154,15 @@ def _line(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 class ClientSink:
-    """Takes the body of one answer, between its ASGI messages ``http.response.start`` and the last, empty body."""
+    """Takes the body of one answer, between its ASGI messages ``http.response.start`` and the last, empty body.
 
-    def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
+    Opened before the first of them, so that head and body can leave together and wake the client once.
+    """
+
+    def __init__(self, protocol: HttpProtocol, cycle: _Exchange) -> None:
         self._protocol = protocol
         self._cycle = cycle
+        cycle.holds = True
         self._transport = protocol.transport
         self.changed: Callable[[], None] | None = None
 
@@ -161,11 +184,25 @@ class ClientSink:
         if self.gone:
             return True
         cycle.expected_content_length -= len(data)
+        if cycle.head:
+            data, cycle.head = self._begun(cycle.head, data), b""
+            if not data:
+                return True
         if len(data) <= _SMALL:
             self._transport.write(bytes(data))
             return True
         self._transport.write(data)
         return self._transport.get_write_buffer_size() == 0
+
+    def _begun(self, head: bytes, data: bytes | memoryview) -> bytes | memoryview:
+        """Writes the head and what the socket takes with it; the rest of the data."""
+        sent = 0
+        if self._protocol.descriptor >= 0 and self._transport.get_write_buffer_size() == 0:
+            with contextlib.suppress(OSError):  # would block, or is broken: the transport will find out
+                sent = os.writev(self._protocol.descriptor, (head, data))
+        if sent < len(head):
+            self._transport.write(head[sent:])
+        return data[max(0, sent - len(head)) :]
 
     def tell(self, changed: Callable[[], None] | None) -> None:
         """Calls back when the client has taken what was written, or is gone."""

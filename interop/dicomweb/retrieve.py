@@ -89,11 +89,12 @@ async def relay(
     headers.append(_VARY)
     if target.kind in _PIXELS:
         headers += [_CACHED, _FRAMED]
-    await client.send({"type": "http.response.start", "status": answer.status, "headers": headers})
     length = answer.header(b"content-length")
-    sink = client.scope.get("extensions", {}).get(SINK)
-    if sink is not None and length is not None and source is answer:
-        await _pour(answer, sink["open"](), client.send)
+    offered = client.scope.get("extensions", {}).get(SINK) if length is not None and source is answer else None
+    sink = offered["open"]() if offered is not None else None
+    await client.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if sink is not None:
+        await _pour(answer, sink, client.send)
     elif length is not None and int(length) <= _LARGE:
         await _pump(source, client.send)
     else:
