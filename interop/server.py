@@ -31,6 +31,7 @@ from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
 from interop.http_app import http_app
+from interop.http_server import HttpProtocol, HttpServer
 from interop.jobs import BatchLane, Handler, JobRunner, SendJobs, WorklistJobs, reconcile
 from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
@@ -203,14 +204,6 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         await sender.close()
 
 
-class _HttpServer(uvicorn.Server):
-    """Stops when it is told to, not by signals: those belong to the whole process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     """The http role: uvicorn on its own socket, without its signal handlers."""
@@ -222,7 +215,7 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     config = uvicorn.Config(
         application(rooms, relay),
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -230,7 +223,7 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = _HttpServer(config)
+    server = HttpServer(config)
     task = asyncio.create_task(server.serve([listening]), name="http")
     log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
     try:

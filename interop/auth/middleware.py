@@ -6,12 +6,11 @@ answer carries the request's id and the security headers that its door did not s
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,9 +71,9 @@ class AuthMiddleware:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        headers = _first_of_each(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         address = scope["client"][0] if scope.get("client") else None
 
         async def answer(message: Message) -> None:
@@ -95,25 +94,25 @@ class AuthMiddleware:
             await self._refuse(error, scope, receive, answer)
             return
         scope.setdefault("state", {})["agent"] = agent
-        if _ODD_PATH.search(scope["path"]) or _ODD_RAW.search(scope.get("raw_path") or b""):
+        if _is_odd(scope["path"], scope.get("raw_path") or b""):
             odd = InteropError("the path is not one this server has", status=400, issue_code="not-found")
             await self._refuse(odd, scope, receive, answer)
             return
         await self.app(scope, receive, answer)
 
-    def _agent(self, scope: Scope, headers: Headers) -> Agent:
+    def _agent(self, scope: Scope, headers: dict[bytes, bytes]) -> Agent:
         path = scope["path"]
         if self._is_open(path):  # whatever else was sent along
             return Agent("unknown", "anonymous")
-        authorization = headers.get("authorization")
+        authorization = headers.get(b"authorization")
         if authorization is not None:
-            scheme, _, token = authorization.partition(" ")
+            scheme, _, token = authorization.decode("latin-1").partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise UnauthenticatedError("a bearer token is needed")
             return self._tokens.verify(token.strip())
-        cookies = headers.get("cookie")
+        cookies = headers.get(b"cookie")
         if cookies is not None:
-            agent = self._by_cookie(path, cookies)
+            agent = self._by_cookie(path, cookies.decode("latin-1"))
             if agent is not None:
                 if scope["method"] not in _SAFE:
                     self._same_origin(headers)
@@ -136,13 +135,28 @@ class AuthMiddleware:
             response.headers["connection"] = "close"  # the body stays unread
         await response(scope, receive, send)
 
-    def _same_origin(self, headers: Headers) -> None:
+    def _same_origin(self, headers: dict[bytes, bytes]) -> None:
         """A cookie alone must not let another site act in its owner's name (OWASP CSRF: verify the origin)."""
-        site = headers.get("sec-fetch-site")  # browsers leave it out on plain http beyond localhost
-        host = urlsplit(headers.get("origin", "")).netloc  # empty for "null"
-        if site == "same-origin" or (site is None and host and host in (headers.get("host"), self._public_host)):
+        site = headers.get(b"sec-fetch-site")  # browsers leave it out on plain http beyond localhost
+        host = urlsplit(headers.get(b"origin", b"").decode("latin-1")).netloc  # empty for "null"
+        ours = (headers.get(b"host", b"").decode("latin-1"), self._public_host)
+        if site == b"same-origin" or (site is None and host and host in ours):
             return
         raise ForbiddenError("the request comes from another site")
+
+
+def _first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers by name; of several with the same name the first, as Starlette has it."""
+    named: dict[bytes, bytes] = {}
+    for name, value in headers:
+        named.setdefault(name, value)
+    return named
+
+
+def _is_odd(path: str, raw: bytes) -> bool:
+    """Whether a path is not what it looks like. The cheap questions first: they are asked of every frame."""
+    suspect = "//" in path or "/." in path or ";" in path or "\\" in path or path[:1] != "/" or not path.isprintable()
+    return (suspect and _ODD_PATH.search(path) is not None) or (b"%" in raw and _ODD_RAW.search(raw) is not None)
 
 
 def _here(agent: Agent, address: str | None, request_id: str) -> Agent:

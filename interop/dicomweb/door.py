@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -55,9 +55,10 @@ class DicomWeb:
             studies = [target.study or ""]
             await self._access_log.record(agent, studies, target.verb, outcome="4", detail=error.text)
             raise
-        await self._retrieve(scope, receive, send, agent, target)
+        await self._retrieve(retrieve.Client(scope, receive, send), agent, target)
 
-    async def _retrieve(self, scope: Scope, receive: Receive, send: Send, agent: Agent, target: Target) -> None:
+    async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target) -> None:
+        scope = client.scope
         query = scope["query_string"].decode("latin-1")
         wanted = wish(target, _accept(scope))
         if target.kind == "rendered":
@@ -72,7 +73,7 @@ class DicomWeb:
         headers = [self._forwarded(scope), *retrieve.caller_headers(scope, _PASSED_ON)]
         answer = await retrieve.ask(self._archive, target, query, wanted, headers)
         try:
-            await retrieve.relay(answer, target, wanted, receive, send, (self._access_log, agent))
+            await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
             answer.close()
 
@@ -97,10 +98,8 @@ class DicomWeb:
         """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it."""
         host, proto = self._public.netloc, self._public.scheme
         if not host:
-            named = Headers(scope=scope).get("host", "")
-            if not _HOST.fullmatch(named):
-                raise UnsupportedError("the Host header is not a host name")
-            host, proto = named, scope.get("scheme", "http")
+            named = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            host, proto = _host(named), scope.get("scheme", "http")
         return b"Forwarded", f"host={host};proto={proto}".encode("ascii")
 
 
@@ -116,13 +115,21 @@ class _NotOfferedError(UnsupportedError):
         super().__init__(reason)
 
 
+@lru_cache(maxsize=256)
+def _host(header: bytes) -> str:
+    host = header.decode("latin-1")
+    if not _HOST.fullmatch(host):
+        raise UnsupportedError("the Host header is not a host name")
+    return host
+
+
 def _accept(scope: Scope) -> str:
     """The Accept header, or the query parameter that stands for it (PS3.18 8.3.3.1)."""
     if b"accept=" in scope["query_string"]:
         for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
             if name == "accept":
                 return str(value)
-    return ", ".join(Headers(scope=scope).getlist("accept"))
+    return b", ".join([value for name, value in scope["headers"] if name == b"accept"]).decode("latin-1")
 
 
 def _rendering(query: str, *, thumbnail: bool) -> str:

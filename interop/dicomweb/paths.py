@@ -46,19 +46,17 @@ def parse(path: str) -> Target:
     match = _PATH.fullmatch(path) if len(path) <= 512 else None
     if match is None:
         raise NotFoundError("there is no such DICOMweb resource")
-    found = match.groupdict()
-    if found["search"]:
+    search, study, series, instance, frames, what = match.groups("")
+    if search:
         return Target("search", "root", None, path)
-    level = next(name for name in ("frames", "instance", "series", "study") if found[name])
-    what = found["what"] or ""
+    level = "frames" if frames else "instance" if instance else "series" if series else "study"
     if what.partition("/")[0] not in _OFFERED[level] or what == "bulk":
         raise NotFoundError("there is no such DICOMweb resource")
-    if any(len(found[name] or "") > 64 for name in ("study", "series", "instance")):  # PS3.5 6.2: UI
+    if len(study) > 64 or len(series) > 64 or len(instance) > 64:  # PS3.5 6.2: UI
         raise NotFoundError("a UID has at most 64 characters")
-    frames = found["frames"].count(",") + 1 if found["frames"] else 0
     if what == "thumbnail":  # Orthanc has it from plugin 1.19 only; a small rendering serves
         path = path.removesuffix("thumbnail") + "rendered"
-    return Target(_kind(level, what), level, found["study"], path, frames)
+    return Target(_kind(level, what), level, study, path, frames.count(",") + 1 if frames else 0)
 
 
 def _kind(level: str, what: str) -> str:

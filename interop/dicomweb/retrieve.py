@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -12,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from interop.access import Agent
 from interop.dicomweb.accept import Wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archive import Answer, Archive
+from interop.dicomweb.archive import SINK, Answer, Archive, Sink
 from interop.dicomweb.multipart import SinglePart, WholeMultipart
 from interop.dicomweb.paths import Target
 from interop.dicomweb.upstream import failure
@@ -30,6 +32,7 @@ _FRAMED = (
     b"default-src 'none'; frame-ancestors 'self'",
 )  # the viewer shows PDFs in a frame
 _LARGE = 2 * 1024 * 1024
+_AT_ONCE = contextlib.nullcontext()
 _PATIENCE = 60.0  # seconds for a client to take the next piece
 
 
@@ -54,8 +57,17 @@ async def ask(
     raise failure(answer.status, target)
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Whom the answer is for, as ASGI has it."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+
+
 async def relay(
-    answer: Answer, target: Target, wish: Wish, receive: Receive, send: Send, log_access: tuple[AccessLog, Agent]
+    answer: Answer, target: Target, wish: Wish, client: Client, log_access: tuple[AccessLog, Agent]
 ) -> None:
     """Passes the answer on; not a byte before the access is written down."""
     access_log, agent = log_access
@@ -77,12 +89,31 @@ async def relay(
     headers.append(_VARY)
     if target.kind in _PIXELS:
         headers += [_CACHED, _FRAMED]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     length = answer.header(b"content-length")
-    if length is not None and int(length) <= _LARGE:
-        await _pump(source, send)
+    offered = client.scope.get("extensions", {}).get(SINK) if length is not None and source is answer else None
+    sink = offered["open"]() if offered is not None else None
+    await client.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if sink is not None:
+        await _pour(answer, sink, client.send)
+    elif length is not None and int(length) <= _LARGE:
+        await _pump(source, client.send)
     else:
-        await _pump_watched(source, receive, send)
+        await _pump_watched(source, client.receive, client.send)
+
+
+async def _pour(answer: Answer, sink: Sink, send: Send) -> None:
+    """From the archive's socket to the client's, where the server lends the door that one."""
+    try:
+        if not await answer.pour(sink, _PATIENCE):
+            log.info("an image answer ends early: the client is gone, or takes nothing")
+            return
+        answer.close()
+        async with asyncio.timeout(_PATIENCE) if sink.full else _AT_ONCE:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except UnavailableError as error:
+        log.warning("an image answer ends early: %s", error.text)
+    except TimeoutError:
+        sink.abort()
 
 
 async def _pump(source: Source, send: Send) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from interop.dicomweb_relay.connection import Connection
+from interop.dicomweb_relay.connection import Connection, Sink
 from interop.dicomweb_relay.pool import Pool
 from interop.errors import UnavailableError
 
@@ -30,14 +28,18 @@ class Answer:
         if connection is None:
             return b""
         data = connection.take()
-        if data:
-            return data
-        try:
-            async with asyncio.timeout(self._idle):
-                await connection.more()
-        except TimeoutError:
-            raise UnavailableError("the archive fell silent in its answer", retry_after=10) from None
-        return connection.take()
+        if not data:
+            await connection.more(self._idle)
+            data = connection.take()
+        return data
+
+    async def pour(self, sink: Sink, patience: float) -> bool:
+        """Passes the rest of the body to the sink as it arrives; False if the sink was gone before its end.
+
+        UnavailableError if the archive falls silent or breaks off. A sink that takes nothing for ``patience`` seconds
+        is aborted.
+        """
+        return self._connection is not None and await self._connection.pour(sink, self._idle, patience)
 
     async def body(self, limit: int) -> bytes:
         """The whole body, where it is known to be small; UnavailableError beyond the limit."""

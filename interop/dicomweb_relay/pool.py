@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections import deque
 
+from interop.dicomweb_relay.buffers import Buffers
 from interop.dicomweb_relay.connection import Connection
 from interop.errors import UnavailableError
 
@@ -25,6 +26,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
         self._opening = 0
+        self._buffers = Buffers()
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     async def borrow(self, *, fresh: bool = False) -> Connection:
@@ -64,7 +66,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.connect_timeout):
-                _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls)
+                _, connection = await loop.create_connection(self._connection, self.host, self.port, ssl=self.tls)
         except (OSError, TimeoutError) as error:
             self._next()
             raise UnavailableError("the image archive does not answer", retry_after=10) from error
@@ -72,6 +74,9 @@ class Pool:
             self._next()
             raise
         return connection
+
+    def _connection(self) -> Connection:
+        return Connection(self._buffers)
 
     def give_back(self, connection: Connection) -> None:
         """Keeps the connection for the next request if its answer was read to the end, else closes it."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import ssl
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Connection, LostError
 from interop.dicomweb_relay.pool import Pool
-from interop.errors import UnavailableError
 
 _UNSAFE = re.compile(rb"[\x00-\x20\x7f]")
 _HEADER_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@lru_cache(maxsize=1024)  # a viewer sends the same few with every frame
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    name, value = header
+    if _UNSAFE.search(name) or _HEADER_UNSAFE.search(value):
+        raise ValueError("a header has characters that HTTP cannot carry")
+    return name + b": " + value + b"\r\n"
 
 
 class Relay:
@@ -69,26 +76,17 @@ class Relay:
     async def _exchange(self, connection: Connection, request: bytes) -> Answer:
         try:
             connection.send(request)
-            async with asyncio.timeout(self._answer_timeout):
-                await connection.head()
-        except BaseException as error:
+            await connection.head(self._answer_timeout)
+        except BaseException:
             connection.abort()
             self._pool.give_back(connection)
-            if isinstance(error, TimeoutError):
-                raise UnavailableError("the archive does not answer in time", retry_after=10) from None
             raise
         return Answer(connection, self._pool, self._idle_timeout)
 
     def _request(self, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         if _UNSAFE.search(target):
             raise ValueError("the target has characters that a request line cannot carry")
-        lines = [b"GET ", self._prefix, target, self._fixed]
-        for name, value in headers:
-            if _UNSAFE.search(name) or _HEADER_UNSAFE.search(value):
-                raise ValueError("a header has characters that HTTP cannot carry")
-            lines += [name, b": ", value, b"\r\n"]
-        lines.append(b"\r\n")
-        return b"".join(lines)
+        return b"".join((b"GET ", self._prefix, target, self._fixed, *map(_line, headers), b"\r\n"))
 
     async def close(self) -> None:
         """Closes every connection."""

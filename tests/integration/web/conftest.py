@@ -22,6 +22,7 @@ from interop.access import system_agent
 from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
+from interop.http_server import HttpProtocol
 from interop.orthanc.child import PrivateOrthanc
 from interop.shipped import shipped
 from interop.store import Store, open_store
@@ -156,7 +157,9 @@ def site(orthanc: PrivateOrthanc, tmp_path: Path) -> Iterator[Site]:
             store, relay, Keys.load(tmp_path), urls=Urls(base), assets=assets, checks={"database": store.ping}
         )
         patients = await store.unit(system_agent("test"), register)
-        config = uvicorn.Config(http.app, port=port, log_level="warning", access_log=False, loop="none", lifespan="off")
+        config = uvicorn.Config(
+            http.app, port=port, http=HttpProtocol, log_level="warning", access_log=False, loop="none", lifespan="off"
+        )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server._serve())
         while not server.started:

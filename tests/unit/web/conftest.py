@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import httpx
 import orjson
 import pytest
+import uvloop
 
 from interop.access import system_agent
 from interop.auth import Keys
@@ -121,6 +123,12 @@ class Web:
             for row in rows
             if all(getattr(row.event, name, getattr(row.agent, name, None)) == value for name, value in match.items())
         ]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    """Bodies past ASGI depend on the loop's transports: they run on the server's loop as well as on Python's own."""
+    both = item.path.stem == "test_body_to_socket"
+    return {"asyncio": asyncio.new_event_loop} | ({"uvloop": uvloop.new_event_loop} if both else {})
 
 
 @pytest.fixture

@@ -1,0 +1,214 @@
+"""uvicorn, with a way for a door to hand a body straight to the client's socket.
+
+ASGI passes a body on as one awaited message after another, through every layer above the door: a third of a
+millisecond for a frame of 512 kB. The extension ``interop.sink`` spares that for the body alone. The start of the
+answer and its end stay ASGI messages, so every layer sees and shapes what it always did, and a server without the
+extension serves the same answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import cast
+from urllib.parse import unquote
+
+import httptools
+import uvicorn
+from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from interop.dicomweb.archive import SINK
+
+_FRAMING = frozenset({b"connection", b"transfer-encoding"})  # headers that say how the body ends: left to uvicorn
+_SMALL = 64 * 1024  # what uvloop does not try to write at once, but collects
+
+
+class HttpServer(uvicorn.Server):
+    """Stops when it is told to, not by signals: those belong to the whole process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One client's connection; offers the extension with every request."""
+
+    descriptor = -1  # of the client's socket, if what is written to it is what the client gets
+    answering: _Exchange | None = None  # requests are answered one at a time, in their order
+    sink: ClientSink | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The socket is open."""
+        super().connection_made(transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self.descriptor = transport.get_extra_info("socket").fileno()
+
+    def on_headers_complete(self) -> None:
+        """A request has begun: uvicorn's own steps, without the WebSockets and the limit that this server has not."""
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = cycle = _Exchange(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope["extensions"] = {SINK: {"open": self._open_sink}}
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:  # its turn comes when the answer before it is complete
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.answering = cast(_Exchange, cycle)
+        super()._start_asgi_task(cycle, app)
+
+    def _open_sink(self) -> ClientSink:
+        assert self.answering is not None
+        return ClientSink(self, self.answering)
+
+    def resume_writing(self) -> None:
+        """The client has taken what was waiting for it."""
+        super().resume_writing()
+        self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self.descriptor = -1
+        super().connection_lost(exc)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.sink is not None and self.sink.changed is not None:
+            self.sink.changed()
+
+
+class _Exchange(RequestResponseCycle):
+    """One request and its answer, whose lines of headers are checked once and not for every frame."""
+
+    holds = False  # the head goes out together with the first bytes of the body: a sink is open
+    head = b""  # the head that is held
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Takes an ASGI message."""
+        if self.head:
+            self.transport.write(self.head)
+            self.head = b""
+        if message["type"] == "http.response.start" and not (self.response_started or self.flow.write_paused):
+            content = [STATUS_LINE[message["status"]]]
+            length = -1
+            for name, value in (*self.default_headers, *message.get("headers", ())):
+                own, line = _line(name, value)
+                content.append(line)
+                if own == b"content-length":
+                    length = int(value)
+                elif own in _FRAMING:
+                    length = -1
+                    break
+            if length >= 0 and self.keep_alive and not self.disconnected:
+                self.response_started, self.waiting_for_100_continue = True, False
+                self.expected_content_length, self.chunked_encoding = length, False
+                content.append(b"\r\n")
+                self.head = b"".join(content)
+                if not self.holds:
+                    self.transport.write(self.head)
+                    self.head = b""
+                return
+        await super().send(message)
+
+
+@lru_cache(maxsize=2048)
+def _line(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """The header's name and line as they are sent. ValueError for what HTTP cannot carry (RFC 9110 5.1, 5.5)."""
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise ValueError("a header has characters that HTTP cannot carry")
+    name = name.lower()
+    return name, name + b": " + value + b"\r\n"
+
+
+class ClientSink:
+    """Takes the body of one answer, between its ASGI messages ``http.response.start`` and the last, empty body.
+
+    Opened before the first of them, so that head and body can leave together and wake the client once.
+    """
+
+    def __init__(self, protocol: HttpProtocol, cycle: _Exchange) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        cycle.holds = True
+        self._transport = protocol.transport
+        self.changed: Callable[[], None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the client has yet to take what was written."""
+        return self._protocol.flow.write_paused
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._cycle.disconnected or self._transport.is_closing()
+
+    def write(self, data: bytes | memoryview) -> bool:
+        """Writes to the client; whether the memory of the data may be used again."""
+        cycle = self._cycle
+        if not cycle.response_started or cycle.chunked_encoding or len(data) > cycle.expected_content_length:
+            raise RuntimeError("a sink takes the announced length of a started answer")
+        if self.gone:
+            return True
+        cycle.expected_content_length -= len(data)
+        if cycle.head:
+            data, cycle.head = self._begun(cycle.head, data), b""
+            if not data:
+                return True
+        if len(data) <= _SMALL:
+            self._transport.write(bytes(data))
+            return True
+        self._transport.write(data)
+        return self._transport.get_write_buffer_size() == 0
+
+    def _begun(self, head: bytes, data: bytes | memoryview) -> bytes | memoryview:
+        """Writes the head and what the socket takes with it; the rest of the data."""
+        sent = 0
+        if self._protocol.descriptor >= 0 and self._transport.get_write_buffer_size() == 0:
+            with contextlib.suppress(OSError):  # would block, or is broken: the transport will find out
+                sent = os.writev(self._protocol.descriptor, (head, data))
+        if sent < len(head):
+            self._transport.write(head[sent:])
+        return data[max(0, sent - len(head)) :]
+
+    def tell(self, changed: Callable[[], None] | None) -> None:
+        """Calls back when the client has taken what was written, or is gone."""
+        self.changed = changed
+        self._protocol.sink = self if changed is not None else None
+
+    def abort(self) -> None:
+        """Closes the client's connection at once, whatever it has not taken."""
+        self._transport.abort()
