@@ -55,11 +55,12 @@ class Value:
             parts = self._parts
             if parts is None:
                 parts = self._parts = raw.split(self._separator)
-            found = [part.strip() for part in parts]
             encoding = self.segment.encoding
             if encoding.escape in raw:
                 found = [encoding.unescape(part).strip() for part in parts]
-            if NULL in parts:
+            else:
+                found = list(map(str.strip, parts))
+            if NULL in raw:
                 found = ["" if part == NULL else word for part, word in zip(parts, found, strict=True)]
             self._words = found
         return found

@@ -8,7 +8,7 @@ in that system), ``target`` (empty: known, and without a counterpart), ``display
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 
 from interop.mapping.rows import ANY, TableError
@@ -42,6 +42,14 @@ class CodeTable:
 
     name: str
     rows: dict[str, Code]
+    _codes: frozenset[str] = field(init=False, repr=False, compare=False)  # without their systems
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_codes", frozenset(code.rpartition("|")[2] for code in self.rows))
+
+    def mentions(self, code: str) -> bool:
+        """Whether ``find`` may have a row for the code, in some system."""
+        return code in self._codes or code.upper() in self.rows or ANY in self.rows
 
     def find(self, code: str, system: str = "") -> Code | None:
         """The row of a code (exactly, else in upper case, else the row of any code); None if the table has none."""

@@ -51,7 +51,7 @@ def results_of(
         before = len(draft.resource.get("presentedForm", []))
         if table.report_parts is not None:
             table.report_parts.run(own, draft, context)
-        if obx.value(2).text() in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
+        if _type(obx) in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
             continue
         result.observations.append(_observation(table.observation, obx, own, context))
     if draft.resource.get("presentedForm"):
@@ -69,9 +69,9 @@ def _joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
         last = found[-1] if found else None
         if (
             last is not None
+            and last[0].field(3) == obx.field(3)
             and obx.value(2).raw in _LINES
             and last[0].value(2).raw == obx.value(2).raw
-            and last[0].field(3) == obx.field(3)
             and len(last) == 1  # a note belongs to the lines before it
         ):
             text = f"{last[0].field(5)}{obx.encoding.repetition}{obx.field(5)}"
@@ -81,16 +81,22 @@ def _joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
     return found
 
 
+def _type(obx: Segment) -> str:
+    """OBX-2."""
+    raw = obx.field(2)
+    return raw if raw.isalnum() else obx.value(2).text()
+
+
 def _report_part(obx: Segment, result: Result, context: Context) -> bool:
     """Whether the OBX says something of the report itself by its code: impression or study."""
     code = obx.value(3)
     table = context.codes["report_part"]
-    name, _, system = code.texts(3)
+    name = code.word(1)
     found = None
     if obx.encoding.subcomponent in code.raw:
         found = table.rows.get(f"&{code.text(1, 2).strip().upper()}")
-    if found is None:
-        found = table.find(name, coding_system(system, context) or "")
+    if found is None and table.mentions(name):
+        found = table.find(name, coding_system(code.word(3), context) or "")
     if found is None:
         return False
     if found.target == "study":
@@ -98,7 +104,7 @@ def _report_part(obx: Segment, result: Result, context: Context) -> bool:
         uid = next((text for text in (values.text(1), values.text(2)) if _UID.match(text.strip())), None)
         result.study_uid = result.study_uid or (uid.strip() if uid else None)
         return uid is not None
-    if obx.value(2).text() not in _TEXTS:
+    if _type(obx) not in _TEXTS:
         return False
     text = obx.block(5)
     if text:
@@ -117,8 +123,8 @@ def _study_of(group: OrderGroup, context: Context) -> str | None:
 def _observation(
     rows: CompiledRows | None, obx: Segment, scope: dict[str, list[Segment]], context: Context
 ) -> dict[str, Any]:
-    repeated = obx.values(5)
-    if len(repeated) < 2 or obx.value(2).text() in _TEXTS:
+    repeated = obx.values(5) if obx.encoding.repetition in obx.field(5) else ()
+    if len(repeated) < 2 or _type(obx) in _TEXTS:
         return _built(rows, scope, context)
     each = [_built(rows, {**scope, "OBX": [obx.with_field(5, value.raw)]}, context) for value in repeated]
     whole = {name: value for name, value in each[0].items() if not name.startswith("value")}
