@@ -19,6 +19,7 @@ Fields = Mapping[int, FieldValue]
 
 _ENCODING = Encoding()
 _MSH2 = "^~\\&"
+_HEADERS = ("MSH", "FHS", "BHS")  # whose second field names the encoding characters
 _PLAIN = str.maketrans("", "", "-T:")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
@@ -51,7 +52,7 @@ def segment(name: str, fields: Fields) -> str:
     for number, value in fields.items():
         if value:
             texts[number] = field(value)
-    if name == "MSH":
+    if name in _HEADERS:
         texts[1:3] = [_MSH2]
     while len(texts) > 1 and not texts[-1]:
         texts.pop()
