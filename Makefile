@@ -9,10 +9,11 @@ TESTS := tests/unit tests/integration tests/acceptance
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF
+setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF, peers for tests
 	@setup/packages
 	@setup/venv
 	@setup/ohif
+	@setup/peers
 
 demo: setup ## Play the whole story on real parts and stay up until Ctrl-C (EXIT=1: end by itself)
 	@setup/ports
