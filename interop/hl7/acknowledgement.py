@@ -88,7 +88,8 @@ def _template_for(message: Message | None, application: str, facility: str) -> _
     fields = message.header.fields
     if len(fields) < 13:
         fields = fields + [""] * (13 - len(fields))
-    said = (fields[1], fields[2], fields[3], fields[4], fields[9], fields[11], fields[12])
+    marks = fields[2].partition("\n")[0]  # a line that is no segment may have been joined to a cut-off MSH
+    said = (fields[1], marks, fields[3], fields[4], fields[9], fields[11], fields[12])
     made = _template if sum(map(len, said)) < 1000 else _template.__wrapped__  # no memory for what is no address
     return made(said, message.encoding.codec, message.charset, application, facility)
 
