@@ -1,7 +1,7 @@
 # `make help` lists the targets. setup/ holds the steps that each do one thing and are quick when it is already done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long check format pages bench lock clean
+.PHONY: help setup demo run test test-long fuzz conformance check format pages bench lock clean
 
 BIN := .venv/bin
 TESTS := tests/unit tests/integration tests/acceptance
@@ -9,10 +9,11 @@ TESTS := tests/unit tests/integration tests/acceptance
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF
+setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF, peers for tests
 	@setup/packages
 	@setup/venv
 	@setup/ohif
+	@setup/peers
 
 demo: setup ## Play the whole story on real parts and stay up until Ctrl-C (EXIT=1: end by itself)
 	@setup/ports
@@ -27,6 +28,12 @@ test: setup ## The whole suite on real parts: unit, integration, acceptance
 
 test-long: setup ## The whole suite and the tests that take minutes each
 	$(BIN)/python -m pytest $(TESTS)
+
+fuzz: setup ## A million mutated HL7 frames through reading, mapping, writing (FRAMES=, SECONDS=, SEED=)
+	$(BIN)/python -m tests.fuzz --frames $(or $(FRAMES),1000000) --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
+
+conformance: setup ## Send the HL7 corpus (INTEROP_CORPUS) to a listener and write docs/conformance-hl7.md
+	$(BIN)/python -m tests.conformance
 
 check: setup ## ruff, mypy, import-linter, docs tests
 	$(BIN)/ruff check .

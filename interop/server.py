@@ -143,7 +143,14 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
         if "mllp" in roles:
             limits = Limits(message_bytes=settings.mllp_max_bytes)
             listener = MllpListener(
-                store, rules, settings.mllp_host, settings.mllp_port, settings.mllp_peers, limits=limits
+                store,
+                rules,
+                settings.mllp_host,
+                settings.mllp_port,
+                settings.mllp_peers,
+                limits=limits,
+                release=settings.mllp_release,
+                batch_answers=settings.mllp_batch_answer == "batch",
             )
             with _listening("MLLP", settings.mllp_host, settings.mllp_port):
                 await listener.start()

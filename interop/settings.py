@@ -81,6 +81,14 @@ class Settings(BaseSettings):
         description="Who may send HL7: `address[/bits]` or `address=MSH-3`, comma-separated; empty: any local sender.",
     )
     mllp_max_bytes: int = Field(50_000_000, ge=1024, description="Largest HL7 message accepted, in bytes.")
+    mllp_release: int = Field(
+        1, ge=1, le=2, description="MLLP release that senders speak to the listener; 2 sends commit blocks (ACK, NAK)."
+    )
+    mllp_batch_answer: str = Field(
+        "each",
+        pattern="^(each|batch)$",
+        description="How an HL7 batch (FHS, BHS) is answered: every message by itself, or all of them in a batch.",
+    )
     fhir_max_bytes: int = Field(20_000_000, ge=1024, description="Largest FHIR body accepted, in bytes.")
     orthanc_url: str = Field(
         "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."

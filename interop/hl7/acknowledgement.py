@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from interop.errors import Issue
-from interop.hl7.charsets import UTF8, charset_named
+from interop.hl7.charsets import UTF8, Charset, charset_named, stated_as
 from interop.hl7.encoding import encoding_of
 from interop.hl7.message import Message
 from interop.hl7.segment import Segment
@@ -88,7 +88,8 @@ def _template_for(message: Message | None, application: str, facility: str) -> _
     fields = message.header.fields
     if len(fields) < 13:
         fields = fields + [""] * (13 - len(fields))
-    said = (fields[1], fields[2], fields[3], fields[4], fields[9], fields[11], fields[12])
+    marks = fields[2].partition("\n")[0]  # a line that is no segment may have been joined to a cut-off MSH
+    said = (fields[1], marks, fields[3], fields[4], fields[9], fields[11], fields[12])
     made = _template if sum(map(len, said)) < 1000 else _template.__wrapped__  # no memory for what is no address
     return made(said, message.encoding.codec, message.charset, application, facility)
 
@@ -101,7 +102,7 @@ def _template(said: tuple[str, ...], codec: str, charset: str, application: str,
     texts = ["MSH", mark, marks, sender, sending_facility, "", "", "", "", type_, "", processing, stated]
     header = Segment("MSH", "", encoding, 1, texts)
     version = header.value(12).word(1) or DEFAULT_VERSION
-    label, answer_codec = _charset(charset)
+    spoken = _charset(charset)
     head: dict[int, FieldValue] = {
         3: application,
         4: facility,
@@ -112,21 +113,21 @@ def _template(said: tuple[str, ...], codec: str, charset: str, application: str,
         10: "0",
         11: header.value(11).text() or "P",
         12: version,
-        18: label,
+        **stated_as(spoken),
     }
     parts = segment("MSH", head).split("|")
     return _Template(
-        "|".join(parts[:6]) + "|", f"|{'|'.join(parts[7:9])}|", "|" + "|".join(parts[10:]), answer_codec, version
+        "|".join(parts[:6]) + "|", f"|{'|'.join(parts[7:9])}|", "|" + "|".join(parts[10:]), spoken.codec, version
     )
 
 
 @lru_cache(maxsize=256)
-def _charset(name: str) -> tuple[str, str]:
-    """MSH-18 and the codec of an answer to a message in this character set."""
+def _charset(name: str) -> Charset:
+    """The character set of an answer to a message in this one."""
     known = charset_named(name)
-    if known is None or name == UTF8 or known.codec.startswith(("utf_16", "utf_32")):
-        return UTF8, "utf-8"  # MLLP is not transparent to wide characters
-    return name, known.codec
+    if known is None or known.codec.startswith(("utf_16", "utf_32")):
+        return charset_named(UTF8) or Charset(UTF8, "utf_8", True)  # MLLP is not transparent to wide characters
+    return known
 
 
 def _type(event: str, version: str) -> FieldValue:

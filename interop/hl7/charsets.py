@@ -1,9 +1,9 @@
 """Character sets of HL7 table 0211, and which one a message is really in (v2.5.1 2.15.9.18).
 
-Order of belief: a declared multibyte set that fits · valid UTF-8 (over a stale single-byte claim) · the declared
-single-byte set · the set that the site file gives for the sender · windows-1252. Every step that goes against what the
-message says, or that had to guess, is an Issue on the message. Decoding comes before splitting, because the second
-byte of a Big5 character may be a backslash.
+Order of belief: a declared multibyte set that fits · ISO 2022 escapes among ASCII · valid UTF-8 (over a stale
+single-byte claim) · the declared single-byte set · the set that the site file gives for the sender · windows-1252.
+Every step that goes against what the message says, or that had to guess, is an Issue on the message. Decoding comes
+before splitting, because the second byte of a Big5 character may be a backslash.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ _TABLE = [
     Charset("GB 18030-2000", "gb18030", True),
     Charset("KS X 1001", "cp949", True),  # a superset of EUC-KR
     Charset("BIG-5", "cp950", True),
-    Charset("WINDOWS-1252", "cp1252"),  # not in the table, but sent
+    *(Charset(f"WINDOWS-{page}", f"cp{page}") for page in range(1250, 1259)),  # these are not in the table, but sent
+    Charset("WINDOWS-31J", "cp932", True),
 ]
+_JAPANESE = "iso2022_jp_ext"
+_WIDE = ("utf_16", "utf_32")
 
 
 def _folded(name: str) -> str:
@@ -48,8 +51,10 @@ _BY_NAME = {_folded(charset.name): charset for charset in _TABLE}
 _ALSO = {  # names outside table 0211 that senders use, and members of one ISO 2022 family
     "UTF8": UTF8, "UNICODE": UTF8, "ISOIR192": UTF8, "UTF16": "UNICODE UTF-16", "USASCII": "ASCII", "ISOIR6": "ASCII",
     "ISOIR13": "ISO IR87", "ISOIR14": "ISO IR87", "ISOIR159": "ISO IR87", "ISO2022JP": "ISO IR87",
-    "EUCKR": "KS X 1001", "GB18030": "GB 18030-2000", "BIG5": "BIG-5", "CP1252": "WINDOWS-1252", "ISOIR100": "8859/1",
-    "ISOIR101": "8859/2", "ISOIR126": "8859/7", "ISOIR144": "8859/5",
+    "EUCKR": "KS X 1001", "GB18030": "GB 18030-2000", "BIG5": "BIG-5", "SHIFTJIS": "WINDOWS-31J", "SJIS": "WINDOWS-31J",
+    "CP932": "WINDOWS-31J", "ISOIR100": "8859/1", "ISOIR101": "8859/2", "ISOIR109": "8859/3", "ISOIR110": "8859/4",
+    "ISOIR144": "8859/5", "ISOIR127": "8859/6", "ISOIR126": "8859/7", "ISOIR138": "8859/8", "ISOIR148": "8859/9",
+    **{f"CP{page}": f"WINDOWS-{page}" for page in range(1250, 1259)},
 }  # fmt: skip
 _BY_NAME.update({alias: _BY_NAME[_folded(name)] for alias, name in _ALSO.items()})
 _BY_NAME.update({f"ISO8859{part}": _BY_NAME[f"8859{part}"] for part in range(1, 16) if f"8859{part}" in _BY_NAME})
@@ -65,7 +70,7 @@ def charset_named(name: str) -> Charset | None:
 def _declared(names: list[str]) -> Charset | None:
     known = [found for found in map(charset_named, names) if found]
     for charset in known:
-        if charset.codec == "iso2022_jp_ext":  # "~ISO IR87": ASCII first, Japanese after an escape
+        if charset.codec == _JAPANESE:  # "~ISO IR87": ASCII first, Japanese after an escape
             return charset
     return known[0] if known else None
 
@@ -77,29 +82,55 @@ def _decoded(raw: bytes, codec: str) -> str | None:
         return None
 
 
+def stated_as(charset: Charset) -> dict[int, str | list[str | tuple[str | tuple[str, ...], ...]]]:
+    """MSH-18, and MSH-20 where it needs one (v2.5.1 2.15.9.18, 2.15.9.20): Japanese is ASCII until an escape."""
+    if charset.codec == _JAPANESE:
+        return {18: ["", charset.name], 20: "ISO 2022-1994"}
+    return {18: charset.name}
+
+
 def wide(raw: bytes) -> str | None:
-    """The codec of a message in UTF-16 (by its BOM or its first letters), else None."""
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    """The codec of a message in UTF-16 or UTF-32 (by its BOM or its first letters), else None."""
+    if raw[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf_32"
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf_16"
-    return {b"M\x00": "utf_16_le", b"\x00M": "utf_16_be"}.get(raw[:2])
+    four = {b"M\x00\x00\x00": "utf_32_le", b"\x00\x00\x00M": "utf_32_be"}.get(raw[:4])
+    return four or {b"M\x00": "utf_16_le", b"\x00M": "utf_16_be"}.get(raw[:2])
 
 
 def decode(raw: bytes, names: list[str], default: str | None) -> tuple[str, Charset, Issue | None]:
     """The text of a message whose MSH-18 says ``names``; ``default`` is the site's set for this sender."""
     claim = _declared(names)
     stated = "~".join(names)
-    if claim and claim.multibyte:
+    if claim and claim.multibyte and not claim.codec.startswith(_WIDE):  # what is wide does not begin with MSH
         text = _decoded(raw, claim.codec)
         if text is not None:
             return text, claim, None
     elif raw.isascii():
-        unknown = Issue("not-supported", f"the character set {stated!r} is not known", (), "MSH-18", "warning")
-        return raw.decode("ascii"), claim or _BY_NAME["ASCII"], unknown if stated and not claim else None
+        return _ascii(raw, claim, stated)
     text = _decoded(raw, "utf_8")
     if text is not None:
         issue = None if claim is None and not stated else _against(stated, "valid UTF-8")
         return text, _BY_NAME["UNICODEUTF8"], issue
     return _single_byte(raw, claim, stated, charset_named(default) if default else None)
+
+
+def _ascii(raw: bytes, claim: Charset | None, stated: str) -> tuple[str, Charset, Issue | None]:
+    if b"\x1b$" in raw:
+        text = _decoded(raw, _JAPANESE)
+        if text is not None:
+            return text, _BY_NAME["ISOIR87"], _against(stated, "ISO IR87 by its ISO 2022 escapes")
+    text = raw.decode("ascii")
+    if claim is not None and not claim.multibyte:
+        return text, claim, None
+    issue = None
+    if claim is not None:  # UTF-16 or UTF-32, which this is not
+        issue = _against(stated, "ASCII")
+    elif stated:
+        words = f"the character set {stated!r} is not known"
+        issue = Issue("not-supported", words, (), "MSH-18", "warning")
+    return text, _BY_NAME["ASCII"], issue
 
 
 def _single_byte(

@@ -1,4 +1,4 @@
-"""MLLP release 1 framing (HL7 v2 Implementation Guide, appendix C): ``<VT> message <FS><CR>``; no sockets here.
+"""MLLP framing (HL7 v2 Implementation Guide, appendix C; TRMLLP R2): ``<VT> message <FS><CR>``; no sockets here.
 
 What comes out depends on the bytes only, never on how they were cut into reads. Tolerated silently: what cannot hide a
 loss. Reported as a FramingFault: everything that may be a message, or a part of one, that never reaches the parser.
@@ -15,7 +15,8 @@ loss. Reported as a FramingFault: everything that may be a message, or a part of
 | VT inside a message                                     | Fault ``torn`` with what came before; VT begins a Frame   |
 | other bytes outside a frame (``MSH…`` without VT, too)  | Fault ``unframed``, at the next VT, FS or end of stream   |
 | more than ``max_size`` bytes in a frame                 | Fault ``too-large`` at its end; the next frame is in step |
-| ``VT ACK FS CR``, ``VT NAK FS CR`` (MLLP release 2)     | Fault ``commit-block``: this is not a message             |
+| ``VT ACK FS CR``, ``VT NAK FS CR`` (MLLP release 2)     | Fault ``commit-block``: this is not a message; what it    |
+|                                                         | means is for whoever speaks release 2                     |
 | end of the stream inside a frame                        | Fault ``unfinished``                                      |
 | end of the stream outside one, or a bare connect        | nothing (health probes)                                   |
 | several MSH in one frame, FHS/BHS batches               | one Frame; ``interop.hl7.batches`` takes it apart         |
@@ -36,7 +37,8 @@ _TRAILER = FS + CR
 _BLANK = b"\x00\t\n\r "  # what keeps a connection warm or pads a frame
 _SEGMENT_END = b"\r\n"
 _AFTER_TRAILER = b"\r\n\x0b\x1c"  # what may follow the FS of a message without a last CR
-_COMMIT_BLOCKS = (b"\x06", b"\x15")
+ACK, NAK = b"\x06", b"\x15"  # what a commit block of MLLP release 2 holds
+_COMMIT_BLOCKS = (ACK, NAK)
 HEAD = 4096  # how much of refused bytes a fault keeps: the MSH is in it
 
 FaultReason = Literal["torn", "unframed", "too-large", "commit-block", "unfinished"]
@@ -44,7 +46,7 @@ _WORDS: dict[FaultReason, str] = {
     "torn": "a new message began inside this one, which never ended",
     "unframed": "bytes outside an MLLP frame",
     "too-large": "the message is larger than this listener accepts",
-    "commit-block": "an MLLP release 2 commit block; this listener speaks release 1",
+    "commit-block": "an MLLP release 2 commit block where a message was expected",
     "unfinished": "the connection ended inside a message",
 }
 
@@ -83,8 +85,8 @@ class FrameDecoder:
 
     @property
     def pending(self) -> int:
-        """Bytes received of a frame that has not ended; 0 between frames."""
-        return self._dropped + len(self._buffer) if self._inside else 0
+        """Bytes received of what has not ended, a frame or unframed bytes; 0 between frames."""
+        return self._dropped + len(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame | FramingFault]:
         """What these bytes complete."""
@@ -203,3 +205,8 @@ def frame(message: bytes) -> bytes:
     if VT in message or FS in message:
         raise InvalidContentError("the message holds a VT or FS byte, which MLLP cannot carry")
     return VT + message + _TRAILER
+
+
+def commit_block(kept: bool) -> bytes:
+    """What MLLP release 2 answers to a content block: ACK once it is in safe storage, NAK where it is not."""
+    return VT + (ACK if kept else NAK) + _TRAILER

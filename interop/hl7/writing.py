@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from interop.errors import InvalidContentError
-from interop.hl7.charsets import UTF8, charset_named
+from interop.hl7.charsets import UTF8, Charset, charset_named, stated_as
 from interop.hl7.encoding import Encoding
 
 Component = str | tuple[str, ...]
@@ -19,27 +19,35 @@ Fields = Mapping[int, FieldValue]
 
 _ENCODING = Encoding()
 _MSH2 = "^~\\&"
+_HEADERS = ("MSH", "FHS", "BHS")  # whose second field names the encoding characters
 _PLAIN = str.maketrans("", "", "-T:")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
 def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
-    """The message: (name, fields by number) for each segment, MSH first; MSH-1, MSH-2 and MSH-18 are filled in.
+    """The message: (name, fields by number) for each segment, MSH first; MSH-1, MSH-2, MSH-18 (and 20) are filled in.
 
     InvalidContentError if a character has no place in ``charset``.
     """
     known = charset_named(charset)
     if known is None:
         raise ValueError(f"{charset!r} is not a character set of table 0211")
-    lines = [segment(name, {**fields, 18: known.name} if name == "MSH" else fields) for name, fields in segments]
+    lines = [segment(name, {**fields, **stated_as(known)} if name == "MSH" else fields) for name, fields in segments]
+    text = "\r".join(lines) + "\r"
     try:
-        return ("\r".join(lines) + "\r").encode(known.codec)
+        raw = text.encode(known.codec)
     except UnicodeEncodeError as error:
-        number = error.object.count("\r", 0, error.start)
-        character = f"U+{ord(error.object[error.start]):04X}"
-        raise InvalidContentError(
-            f"{character} has no place in {known.name}", location=segments[number][0], hl7_code="207"
-        ) from error
+        raise _misplaced(text, error.start, known) from error
+    if known.multibyte and known.name != UTF8:  # some sets have one place for two characters: the other comes back
+        back = raw.decode(known.codec)
+        if back != text:
+            raise _misplaced(text, next(at for at, char in enumerate(text) if back[at : at + 1] != char), known)
+    return raw
+
+
+def _misplaced(text: str, at: int, charset: Charset) -> InvalidContentError:
+    name = text[text.rfind("\r", 0, at) + 1 :][:3]
+    return InvalidContentError(f"U+{ord(text[at]):04X} has no place in {charset.name}", location=name, hl7_code="207")
 
 
 def segment(name: str, fields: Fields) -> str:
@@ -51,7 +59,7 @@ def segment(name: str, fields: Fields) -> str:
     for number, value in fields.items():
         if value:
             texts[number] = field(value)
-    if name == "MSH":
+    if name in _HEADERS:
         texts[1:3] = [_MSH2]
     while len(texts) > 1 and not texts[-1]:
         texts.pop()

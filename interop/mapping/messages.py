@@ -61,6 +61,7 @@ def map_message(
     orders: list[MappedOrder] = []
     reports: list[MappedReport] = []
     for group in message.order_groups():
+        _one_patient(group)
         scope = {**leading, **group.segments}
         if table.order:
             orders.append(_order(group, scope, table.order, context))
@@ -136,6 +137,13 @@ def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context:
     if len(found) > 1:
         raise UnsupportedError("a message about more than one patient", location=found[1].location, hl7_code="207")
     return run(table.patient, "Patient", leading, context)
+
+
+def _one_patient(group: OrderGroup) -> None:
+    """A PID among the orders is another patient's, or the order's own in a wrong place: neither may be passed over."""
+    found = group.first("PID")
+    if found is not None:
+        raise UnsupportedError("a PID after the first order or report", location=found.location, hl7_code="100")
 
 
 def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context) -> MappedOrder:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import cast
 
-from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
-from interop.mllp_listener.intake import LARGE, Intake
+from interop.hl7.framing import NAK, Frame, FrameDecoder, FramingFault, commit_block, frame
+from interop.mllp_listener.intake import LARGE, Answered, Intake
 
 logger = getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Limits:
     message_bytes: int = 50_000_000
     in_flight: int = 64  # messages received and not answered; reading stops there
     faults: int = 10  # framing faults in a row, after which the connection is closed
-    partial_seconds: float = 30.0  # a message has to be whole by then, or come at least at ``partial_rate``
+    partial_seconds: float = 30.0  # what began has to be whole by then, or come at least at ``partial_rate``
     partial_rate: int = 20_000  # bytes per second
     quiet_seconds: float = 0.25  # silence that ends a frame whose last CR is missing
     stop_seconds: float = 10.0  # how long stopping waits for answers
@@ -33,14 +33,19 @@ _KEEPALIVE_TCP = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 
 
 
 class Connection(asyncio.Protocol):
-    """Sockets that stay open for hours are the norm: silence between frames is never a fault."""
+    """Sockets that stay open for hours are the norm: silence between frames is never a fault.
 
-    def __init__(self, intake: Intake, limits: Limits, open_ones: set[Connection]) -> None:
+    With MLLP release 2 every content block is answered with a commit block first, ACK after the commit and NAK where
+    there was none; the acknowledgement follows as a content block of its own, after ACK only (TRMLLP R2).
+    """
+
+    def __init__(self, intake: Intake, limits: Limits, open_ones: set[Connection], release: int = 1) -> None:
         self._intake = intake
         self._limits = limits
+        self._release = release
         self._open_ones = open_ones
         self._decoder = FrameDecoder(limits.message_bytes)
-        self._answers: deque[asyncio.Task[list[bytes]]] = deque()
+        self._answers: deque[asyncio.Task[Answered]] = deque()
         self._received: deque[Frame | FramingFault] = deque()
         self._exclusive = False  # a large message is being read
         self._transport: asyncio.Transport | None = None
@@ -115,12 +120,24 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _take(self, found: list[Frame | FramingFault]) -> None:
+        if self._release == 2:
+            found = [item for item in found if not self._confirms(item)]
         if not found:
             return
         self._received.extend(found)
         self._idle.clear()
         self._begin()
         self._flow()
+
+    def _confirms(self, item: Frame | FramingFault) -> bool:
+        """Whether this is the sender's word on an answer of ours; one it could not keep it asks for by a repeat."""
+        if isinstance(item, Frame) or item.reason != "commit-block":
+            return False
+        refused = item.head == NAK
+        self._intake.counts["answers not kept by the sender" if refused else "answers confirmed"] += 1
+        if refused:
+            logger.warning("MLLP release 2: the sender could not keep an answer")
+        return True
 
     def _begin(self) -> None:
         """Start on what was received, in order.
@@ -154,11 +171,11 @@ class Connection(asyncio.Protocol):
         """Send the answers that are ready, up to the first that is not."""
         while self._answers and self._answers[0].done():
             task = self._answers.popleft()
-            for reply in [] if task.cancelled() else task.result():
+            for block in [] if task.cancelled() else self._blocks(task.result()):
                 if self._transport is None or self._transport.is_closing():
                     self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
                 else:
-                    self._transport.write(frame(reply))
+                    self._transport.write(block)
         self._flow()
         if not self._answers and not self._received:
             self._idle.set()
@@ -166,6 +183,13 @@ class Connection(asyncio.Protocol):
                 self._open_ones.discard(self)
                 if self._transport is not None:
                     self._transport.close()
+
+    def _blocks(self, answered: Answered) -> list[bytes]:
+        if self._release == 1 or answered.kept is None:
+            return [frame(reply) for reply in answered.replies]
+        if not answered.kept:
+            return [commit_block(False)]  # an answer to what the sender is to send again would answer the repeat
+        return [commit_block(True), *(frame(reply) for reply in answered.replies)]
 
     def _flow(self) -> None:
         """Read only while there is room for another message and the answers are taken."""
@@ -186,6 +210,9 @@ class Connection(asyncio.Protocol):
             return
         if self._began is None or pending < received:
             self._began = loop.time()
+        elif self._overdue(loop.time() - self._began):  # a byte now and then keeps silence away
+            self._drop()
+            return
         self._timer = loop.call_later(self._limits.quiet_seconds, self._fell_silent)
 
     def _fell_silent(self) -> None:
@@ -194,11 +221,18 @@ class Connection(asyncio.Protocol):
             self._began = None
             return
         loop = asyncio.get_running_loop()
-        allowed = self._limits.partial_seconds + self._decoder.pending / self._limits.partial_rate
-        if loop.time() - self._began < allowed:
+        if not self._overdue(loop.time() - self._began):
             self._timer = loop.call_later(min(1.0, self._limits.partial_seconds), self._fell_silent)
             return
-        logger.warning("MLLP connection closed: a message of %d bytes did not come to its end", self._decoder.pending)
+        self._drop()
+
+    def _overdue(self, seconds: float) -> bool:
+        counted = min(self._decoder.pending, self._limits.message_bytes)  # a frame without end has an end here
+        return seconds >= self._limits.partial_seconds + counted / self._limits.partial_rate
+
+    def _drop(self) -> None:
+        """Refuse what does not come to its end, and close."""
+        logger.warning("MLLP connection closed: %d bytes did not come to their end", self._decoder.pending)
         self._intake.counts["slow"] += 1
         self._take(self._decoder.eof())
         self._closing = True

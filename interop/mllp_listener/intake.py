@@ -7,12 +7,13 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from logging import getLogger
+from typing import NamedTuple
 
 from interop.access.agent import Agent
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, Issue, MalformedError, TooLargeError, UnavailableError
 from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.batches import messages_in
+from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in
 from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
@@ -26,30 +27,48 @@ logger = getLogger(__name__)
 LARGE = 200_000  # bytes; reading more than this takes longer than the event loop may be kept
 
 
+class Answered(NamedTuple):
+    """What goes back for a frame; ``kept``: whether its content is in safe storage, None if it had none."""
+
+    replies: list[bytes]
+    kept: bool | None
+
+
 class Intake:
     """Answers messages; every answer comes from a commit, except the one that says that there was none."""
 
-    def __init__(self, store: Store, site: Site, allow: AllowList, counts: Counter[str]) -> None:
+    def __init__(
+        self, store: Store, site: Site, allow: AllowList, counts: Counter[str], *, batch_answers: bool = False
+    ) -> None:
         self._store = store
         self._site = site
         self.allow = allow
         self.counts = counts
+        self._batch_answers = batch_answers
         self.in_order = store.units_in_order
 
-    async def answer(self, data: bytes, address: str) -> list[bytes]:
-        """The acknowledgements of a frame: one, or one for each message of a batch."""
-        return [await self._answer(raw, address) for raw in messages_in(data) or [data]]
+    async def answer(self, data: bytes, address: str) -> Answered:
+        """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
+        file = batches_in(data)
+        for difference in file.differences():
+            self.counts["batch counts wrong"] += 1
+            logger.warning("HL7 batch: %s", difference)
+        as_batch = self._batch_answers and file.enveloped
+        raws = [raw for batch in file.batches for raw in batch.messages]
+        answers = [await self._answer(raw, address) for raw in (raws if raws or as_batch else [data])]
+        replies = [reply for reply, _ in answers]
+        return Answered([self._batch(file, replies)] if as_batch else replies, all(kept for _, kept in answers))
 
-    async def answer_fault(self, fault: FramingFault, address: str) -> list[bytes]:
+    async def answer_fault(self, fault: FramingFault, address: str) -> Answered:
         """The refusal of bytes that are no message. Those that look like an answer are not answered."""
         self.counts["faults"] += 1
         self.counts[f"fault {fault.reason}"] += 1
         logger.warning("MLLP framing fault: %s", fault.text)
         kind = TooLargeError if fault.reason == "too-large" else MalformedError
-        reply = await self._refuse_bytes(fault.head, kind(fault.text, hl7_code="100"), address)
-        return [] if fault.reason == "commit-block" else [reply]
+        reply, _ = await self._refuse_bytes(fault.head, kind(fault.text, hl7_code="100"), address)
+        return Answered([], None) if fault.reason == "commit-block" else Answered([reply], False)
 
-    async def refuse_connection(self, address: str) -> list[bytes]:
+    async def refuse_connection(self, address: str) -> Answered:
         """Leave a trace of a connection from an address that is not on the list."""
         self.counts["connections refused"] += 1
         event = Event("alert", "mllp-peer-refused", "E", outcome="4", detail="the address is not on the list of peers")
@@ -57,9 +76,10 @@ class Intake:
             await self._store.unit(_agent(address), lambda tx: tx.audit(event))
         except UnavailableError as error:
             logger.error("a refused connection could not be audited: %s", error.text)
-        return []
+        return Answered([], None)
 
-    async def _answer(self, raw: bytes, address: str) -> bytes:
+    async def _answer(self, raw: bytes, address: str) -> tuple[bytes, bool]:
+        """The acknowledgement, and whether a commit stands behind it."""
         self.counts["messages"] += 1
         try:
             if len(raw) > LARGE:
@@ -68,19 +88,23 @@ class Intake:
                 message = messages.read(self._site, raw)
         except InteropError as error:
             return await self._refuse_bytes(raw, error, address)
+        except Exception:
+            logger.exception("message not read: a fault of this server")
+            self.counts["failed"] += 1
+            return await self._refuse_bytes(raw, InteropError("this server could not read the message"), address)
         try:
             reply = await self._carry_out(message, address)
         except UnavailableError as error:
             self.counts["unavailable"] += 1
             logger.error("message not kept, the sender is asked to send it again: %s", error.text)
-            return self._unkept(message, error)
+            return self._unkept(message, error), False
         except Exception:
             logger.exception("message not carried out: a fault of this server")
             return await self._failed(message, address)
         self.counts[reply.code] += 1
         if reply.repeated:
             self.counts["repeats"] += 1
-        return reply.ack
+        return reply.ack, True
 
     async def _carry_out(self, message: Message, address: str) -> Reply:
         agent = _agent(address, message)
@@ -95,7 +119,7 @@ class Intake:
 
         return await self._store.unit(agent, work, refused=refused)
 
-    async def _failed(self, message: Message, address: str) -> bytes:
+    async def _failed(self, message: Message, address: str) -> tuple[bytes, bool]:
         """Keep the message that we could not deal with, in a unit of its own."""
         error = InteropError("this server could not carry the message out")
         self.counts["failed"] += 1
@@ -105,10 +129,10 @@ class Intake:
             )
         except Exception:
             logger.exception("message not kept")
-            return self._unkept(message, error)
-        return reply.ack
+            return self._unkept(message, error), False
+        return reply.ack, True
 
-    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str) -> bytes:
+    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str) -> tuple[bytes, bool]:
         self.counts["unreadable"] += 1
         try:
             reply = await self._store.unit(
@@ -116,8 +140,12 @@ class Intake:
             )
         except Exception as failure:
             logger.error("unreadable bytes not kept: %s", type(failure).__name__)
-            return self._unkept(None, error)
-        return reply.ack
+            return self._unkept(None, error), False
+        return reply.ack, True
+
+    def _batch(self, file: BatchFile, replies: list[bytes]) -> bytes:
+        id = uuid.uuid4().hex[:20]
+        return acknowledge_batch(file, replies, control_id=id, now=datetime.now(UTC), facility=self._site.facility)
 
     def _unkept(self, message: Message | None, error: InteropError) -> bytes:
         """AE that no commit stands behind: it promises nothing (table 0008: AE, the sender may try again)."""

@@ -17,7 +17,11 @@ logger = getLogger(__name__)
 
 
 class MllpListener:
-    """Accepts MLLP connections and answers every message on them, in order."""
+    """Accepts MLLP connections and answers every message on them, in order.
+
+    ``release``: MLLP release 1 or 2 (commit blocks). ``batch_answers``: a batch is answered by a batch instead of an
+    acknowledgement for each of its messages.
+    """
 
     def __init__(
         self,
@@ -28,12 +32,15 @@ class MllpListener:
         allow: Iterable[str] | AllowList = (),
         *,
         limits: Limits | None = None,
+        release: int = 1,
+        batch_answers: bool = False,
     ) -> None:
         self._host, self._port = host, port
         self.allow = allow if isinstance(allow, AllowList) else AllowList.of(allow)
         self.limits = limits or Limits()
         self.counts: Counter[str] = Counter()  # connections, messages, refused, faults and why, unavailable
-        self.intake = Intake(store, site, self.allow, self.counts)
+        self.intake = Intake(store, site, self.allow, self.counts, batch_answers=batch_answers)
+        self._release = release
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
 
@@ -49,7 +56,10 @@ class MllpListener:
         """Listen; OSError if the port is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self.intake, self.limits, self._connections), self._host, self._port, backlog=512
+            lambda: Connection(self.intake, self.limits, self._connections, self._release),
+            self._host,
+            self._port,
+            backlog=512,
         )
         logger.info("MLLP listener on %s:%d", self._host, self.port)
 

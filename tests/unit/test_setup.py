@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -65,6 +66,29 @@ def test_the_committed_sum_is_of_the_pinned_version() -> None:
     digest, name = (ROOT / "ohif/ohif-app.sha512").read_text().split()
     assert name == "ohif-app-3.13.2.tgz"
     assert len(bytes.fromhex(digest)) == 64
+
+
+def test_peers_are_installed_once_and_not_at_all_where_npm_refuses_them(checkout: Path) -> None:
+    shutil.copytree(ROOT / "tests/peers", checkout / "tests/peers")
+    path = fake_npm(checkout, "1")
+    (checkout / "commands/npm").write_text("#!/bin/sh\necho EINTEGRITY\nexit 1\n")
+    refused = run(checkout, "peers", PATH=path)
+    assert refused.returncode != 0
+    assert "EINTEGRITY" in refused.stderr
+    assert not (checkout / "build/peers").exists()
+    (checkout / "commands/npm").write_text("#!/bin/sh\nmkdir build/peers/node_modules\n")
+    assert run(checkout, "peers", PATH=path).returncode == 0
+    (checkout / "commands/npm").write_text("#!/bin/sh\nexit 1\n")
+    assert run(checkout, "peers", PATH=path).returncode == 0, "asked npm again"
+
+
+def test_the_peers_lock_holds_hashes_and_no_places() -> None:
+    lock = json.loads((ROOT / "tests/peers/package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages
+    for name, entry in packages.items():
+        assert entry["integrity"].startswith("sha512-"), name
+        assert "resolved" not in entry, name
 
 
 def test_who_holds_a_busy_port_is_said() -> None:

@@ -99,3 +99,9 @@ def test_bytes_that_were_no_message_are_answered() -> None:
 def test_only_codes_of_table_0008() -> None:
     with pytest.raises(ValueError):
         answer(None, "OK")
+
+
+def test_a_header_that_was_cut_off_and_joined_to_what_followed_is_answered() -> None:
+    message = parse(b"MSH|^~\\&\rgarbage|123\r")
+    ack = acknowledge(message, "AE", control_id="X1", now=NOW, facility="IMG")
+    assert parse(ack).get("MSA-1") == "AE"

@@ -185,6 +185,17 @@ def header(charset: str) -> bytes:
         ("8859/9", "iso8859-9", "Şahin"),
         ("8859/15", "iso8859-15", "€uro"),
         ("ISO 8859-7", "iso8859-7", "Νίκος"),
+        ("8859/3", "iso8859-3", "Ħaż"),
+        ("8859/4", "iso8859-4", "Ģirts"),
+        ("8859/6", "iso8859-6", "محمد"),
+        ("8859/8", "iso8859-8", "כהן"),
+        ("8859/10", "iso8859-10", "Þór"),
+        ("8859/11", "iso8859-11", "สม"),
+        ("8859/13", "iso8859-13", "Šarūnas"),
+        ("8859/14", "iso8859-14", "Ŵyn"),
+        ("ASCII~ISO IR87", "iso2022_jp", "患者"),
+        ("~ISO IR14~ISO IR87~ISO IR159", "iso2022_jp_ext", "ｶﾅ 患者 丂"),
+        ("unicode utf-8", "utf-8", "王"),
         ("~ISO IR87", "iso2022_jp", "患者"),
         ("GB 18030-2000", "gb18030", "王"),
         ("KS X 1001", "euc_kr", "홍길동"),
@@ -209,6 +220,13 @@ def test_each_character_set_of_table_0211_is_read(charset: str, codec: str, name
         ("8859/1", "„Zoë“".encode("cp1252"), None, "„Zoë“", "WINDOWS-1252", True),
         ("KLINGON", "Müller".encode("latin-1"), None, "Müller", "WINDOWS-1252", True),
         ("KLINGON", b"Mueller", None, "Mueller", "ASCII", True),
+        ("UNICODE UTF-16", b"Mueller", None, "Mueller", "ASCII", True),
+        ("UNICODE UTF-16", "Müller".encode(), None, "Müller", "UNICODE UTF-8", True),
+        ("UNICODE UTF-32", "Müller".encode("latin-1"), None, "Müller", "WINDOWS-1252", True),
+        ("", "患者".encode("iso2022_jp"), None, "患者", "ISO IR87", True),
+        ("8859/1", "患者|".encode("iso2022_jp"), None, "患者", "ISO IR87", True),
+        ("", "患者".encode("cp932"), "SHIFT_JIS", "患者", "WINDOWS-31J", False),
+        ("", "Νίκος Ά".encode("cp1253"), "windows-1253", "Νίκος Ά", "WINDOWS-1253", False),
         ("", b"\x81\xff", None, "\x81ÿ", "WINDOWS-1252", True),
     ],
 )
@@ -221,7 +239,7 @@ def test_the_rule_for_wrong_or_missing_claims(
     assert [(issue.severity, issue.location) for issue in message.issues] == [("warning", "MSH-18")] * warned
 
 
-@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_byte_order_marks_and_wide_characters(codec: str) -> None:
     text = header("").decode() + "Νίκος\r"
     assert parse(text.replace("\r", "\r\n").encode(codec)).get("PID-5") == "Νίκος"

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interop.errors import InvalidContentError
+from interop.hl7.charsets import UTF8
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import parse
 from interop.hl7.writing import segment, write
@@ -59,6 +60,45 @@ def test_other_character_sets_are_written(charset: str) -> None:
     message = parse(write([MSH, ("ZZZ", {1: "Ωμέγα" if "IR87" not in charset else "患者"})], charset))
     assert message.charset == charset
     assert message.get("ZZZ-1") in ("Ωμέγα", "患者")
+
+
+SETS = ["8859/7", "ISO IR87", "GB 18030-2000", "KS X 1001", "BIG-5", "WINDOWS-31J", "ASCII", UTF8]
+
+
+@given(
+    text=TEXT | st.text(st.sampled_from("許功蓋患者홍길동王ΆΩ¥‾ｶé|^~\\&\r\x1b\x0e"), max_size=20),
+    charset=st.sampled_from(SETS),
+)
+@settings(max_examples=1500, deadline=None)
+def test_in_other_sets_too_text_comes_back_equal_or_is_refused(text: str, charset: str) -> None:
+    try:
+        raw = write([MSH, ("ZZZ", {3: text, 4: "end"}), ("ZZY", {1: "x"})], charset)
+    except InvalidContentError as error:
+        refused = error.issues[0].location
+    else:
+        refused = None
+    if refused:
+        assert refused == "ZZZ"
+        return
+    assert FrameDecoder(10_000).feed(frame(raw)) == [Frame(raw)]
+    message = parse(raw)
+    if message.charset != charset:
+        assert charset in ("8859/7", "ASCII")  # a reader takes what is valid UTF-8 for UTF-8
+        return
+    assert [one.name for one in message.segments] == ["MSH", "ZZZ", "ZZY"]
+    assert message.get("ZZZ-3") == text
+    assert message.get("ZZZ-4") == "end"
+
+
+def test_japanese_is_stated_as_the_standard_has_it() -> None:
+    raw = write([MSH, ("ZZZ", {1: "患者"})], "ISO IR87")
+    assert raw.split(b"\r")[0].endswith(b"|~ISO IR87||ISO 2022-1994")
+    assert parse(raw).issues == ()
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(InvalidContentError, match="U\\+D800"):
+        write([MSH, ("PID", {5: "\ud800"})])
 
 
 def test_a_character_without_a_place_in_the_set_is_refused_with_its_segment() -> None:

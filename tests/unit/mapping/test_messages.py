@@ -41,6 +41,9 @@ def mapped(text: str) -> Mapped:
         (ORM + PID + "ORC|SC|PL1|||QQ\r", UnmappedCodeError, "ORC-5", "AE", "103"),
         (ORM + PID + "ORC|AF|PL1\r", UnsupportedError, "ORC-1", "AR", "103"),
         (ORM + PID + PID + "ORC|NW|PL1\r" + OBR, UnsupportedError, "PID[2]", "AR", "207"),
+        (ORM + PID + "ORC|NW|PL1\r" + OBR + PID, UnsupportedError, "PID[2]", "AR", "100"),
+        (ORU + PID + OBR + PID + OBR, UnsupportedError, "PID[2]", "AR", "100"),  # the second report is another's
+        (ORM + "ORC|CA|PL1\r" + PID, UnsupportedError, "PID", "AR", "100"),
         (ORM + 'PID|1||""\rORC|NW|PL1\r' + OBR, InvalidContentError, "PID-3", "AE", "101"),
         (ORM + PID + "ORC|NW|PL1\rOBR|1|PL1\r", InvalidContentError, "OBR-4", "AE", "101"),
         (ORU + PID, InvalidContentError, "OBR", "AE", "100"),
