@@ -10,7 +10,7 @@ from tests.fuzz import Fuzz
 @pytest.mark.parametrize("seed", [1, 20261125])
 def test_mutated_frames_are_read_refused_or_reported_and_never_fall_over(seed: int) -> None:
     fuzz = Fuzz(seed)
-    fuzz.run(3000, seconds=120)
+    fuzz.run(6000, seconds=120)
     assert fuzz.findings == []
     for outcome in ("mapped", "refused", "unreadable", "written", "batches", "fault torn", "fault unframed"):
         assert fuzz.counts[outcome] > 20, outcome
