@@ -33,6 +33,7 @@ class Outcome:
 
 Handler = Callable[[Job], Awaitable[Outcome | None]]
 BatchHandler = Callable[[Sequence[Job]], Awaitable[Sequence[Outcome | Exception | None]]]
+_EXPECTED = (UnavailableError, TimeoutError)  # the world's failures; others are bugs, whose trace is wanted
 _NOTHING = Outcome(system_agent("jobs"), lambda tx: None)
 
 
@@ -156,13 +157,30 @@ class JobRunner:
             async with asyncio.timeout(lane.lease * 0.9):
                 outcomes = await lane.handler(jobs)
         except Exception as error:
+            if len(jobs) > 1 and not isinstance(error, _EXPECTED):  # a bug that one of them met
+                logger.exception("%d jobs (%s) failed together and are run one by one", len(jobs), jobs[0].kind)
+                for job in jobs:
+                    await self._run_batch([job], lane)
+                return
             outcomes = [error] * len(jobs)
+        await self._end_batch(jobs, outcomes, lane)
+
+    async def _end_batch(
+        self, jobs: Sequence[Job], outcomes: Sequence[Outcome | Exception | None], lane: BatchLane
+    ) -> None:
+        """End them in one commit; what cannot be kept of one undoes nothing of the others, and is tried again."""
         ends = [self._end_of(job, lane, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
         try:
             ended = await self._store.unit(lane.agent, lambda tx: [end(tx) for _, end in ends])
         except UnavailableError as error:  # the leases run out, and the jobs are claimed again
             logger.warning("outcomes of %d jobs (%s) not kept: %s", len(jobs), jobs[0].kind, error.text)
             self.counts["lost"] += len(jobs)
+            return
+        except Exception as error:
+            if len(jobs) == 1 and isinstance(outcomes[0], Exception):
+                raise
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                await self._end_batch([job], [error if len(jobs) == 1 else outcome], lane)
             return
         for (word, _), held in zip(ends, ended, strict=True):
             self.counts[word if held else "lost"] += 1
@@ -262,5 +280,5 @@ def _why(error: Exception) -> str:
 
 
 def _log_failure(job: Job, error: Exception, why: str) -> None:
-    known = isinstance(error, UnavailableError | TimeoutError)
+    known = isinstance(error, _EXPECTED)
     logger.log(30 if known else 40, "job %d (%s) failed: %s", job.id, job.kind, why, exc_info=None if known else error)

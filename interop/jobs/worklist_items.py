@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from logging import getLogger
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from interop.dicom.worklist import worklist_bytes
@@ -18,6 +19,8 @@ from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, Tx
 from interop.workflow.outbox import named_in
 from interop.workflow.site import Site
+
+logger = getLogger(__name__)
 
 Resource = dict[str, Any]
 T = TypeVar("T")
@@ -69,14 +72,18 @@ class WorklistItems:
 
     async def write(self, wanted: Sequence[Wanted]) -> list[Made]:
         """Make the files of these orders equal the database; what became of each, in turn."""
-        found = await self._store.view(lambda tx: [_read(tx, one.order) for one in wanted])
-        outcomes, changes = [], []
-        for one, order in zip(wanted, found, strict=True):
-            outcome, change = self._rendered(one, order)
-            outcomes.append(outcome)
-            changes.append(change)
-        made = self._folder.make_all(changes)
-        return [_outcome(outcome, done) for outcome, done in zip(outcomes, made, strict=True)]
+        try:
+            found = await self._store.view(lambda tx: [_read(tx, one.order) for one in wanted])
+            rendered = [self._rendered(one, order) for one, order in zip(wanted, found, strict=True)]
+        except UnavailableError:
+            raise
+        except Exception as error:  # of one of them, and not to the others' harm
+            if len(wanted) > 1:
+                return [made for one in wanted for made in await self.write([one])]
+            logger.exception("the order %s cannot be shown", wanted[0].order)
+            return [Made(wanted[0].order, fault=f"{type(error).__name__}: {error}")]
+        made = self._folder.make_all([change for _, change in rendered])
+        return [_outcome(outcome, done) for (outcome, _), done in zip(rendered, made, strict=True)]
 
     def _rendered(self, one: Wanted, found: _Found) -> tuple[Made, Change]:
         row = found.row

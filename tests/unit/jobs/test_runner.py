@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from interop.access.agent import system_agent
-from interop.errors import UnavailableError
+from interop.errors import ConflictError, UnavailableError
 from interop.jobs import Backoff, Handler, JobRunner, UndeliverableError
 from interop.jobs.runner import BatchLane, Lane, Outcome
-from interop.store import Job, Store
+from interop.store import Job, Store, Tx
 
 AGENT = system_agent("tests")
 QUICK = Backoff(first=0.01, most=0.05)
@@ -237,3 +237,30 @@ def test_delays_grow_to_their_limit() -> None:
     assert 0.8 <= delays[0] <= 1
     assert 1.6 <= delays[1] <= 2
     assert 48 <= delays[-1] <= 60
+
+
+async def test_a_bug_that_one_job_of_a_batch_meets_harms_no_other(store: Store) -> None:
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        if any(job.key == "b" for job in jobs):
+            raise KeyError("a bug")
+        return [None] * len(jobs)
+
+    await enqueue(store, "a", "b", "c")
+    async with running(store, work=BatchLane(handler, AGENT)) as runner:
+        await until(lambda: runner.counts["done"] == 2)
+        assert runner.counts["failed"] == 1
+
+
+async def test_what_cannot_be_kept_of_one_undoes_nothing_of_the_others(store: Store) -> None:
+    def refuse(tx: Tx) -> None:
+        raise ConflictError("not to be kept")
+
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        return [Outcome(AGENT, refuse) if job.key == "b" else None for job in jobs]
+
+    await enqueue(store, "a", "b", "c")
+    async with running(store, work=BatchLane(handler, AGENT)) as runner:
+        await until(lambda: runner.counts["done"] == 2)
+        await until(lambda: runner.counts["failed"] >= 1)
+        await enqueue(store, "d")  # and the lane goes on
+        await until(lambda: runner.counts["done"] == 3)

@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from interop.errors import UnavailableError
-from interop.jobs import Outcome, UndeliverableError, WorklistItems, WorklistJobs, reconcile
-from interop.store import Job, Store
+from interop.jobs import Outcome, UndeliverableError, Wanted, WorklistItems, WorklistJobs, reconcile, worklist_items
+from interop.store import Job, Store, Tx
 from interop.workflow.site import Site
 from tests.hl7_messages import orm
 from tests.hospital import Hospital, a_patient, an_order, images_of
@@ -243,3 +243,22 @@ async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Sto
     job = Job(1, "worklist", "gone", {"order": "gone", "thorough": True}, 1, datetime.now(UTC))
     assert isinstance((await outcomes(store, a_site(), folder, job))[0], Outcome)
     assert folder.files == {}
+
+
+async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hospital, folder = Hospital(store), Folder()
+    shown = (await hospital.send(orm())).orders[0]
+    broken = (await hospital.send(orm(placer="P2"))).orders[0]
+    read = worklist_items._read
+
+    def failing(tx: Tx, id: str) -> object:
+        if id == broken:
+            raise KeyError(id)
+        return read(tx, id)
+
+    monkeypatch.setattr(worklist_items, "_read", failing)
+    wanted = [Wanted(shown, False), Wanted(broken, False)]
+    made = await WorklistItems(store, hospital.site, folder).write(wanted)
+    assert [(one.changed, one.lasting) for one in made] == [(True, False), (False, False)]
+    assert made[1].fault.startswith("KeyError")
+    assert set(folder.files) == {shown}
