@@ -46,6 +46,7 @@ class WorklistFolder:
         ``absent`` names the keys that may have had a file and shall have none; without it the folder is read through,
         which takes time in proportion to all that is in it.
         """
+        _file_name(order_id, "")  # ValueError at once
         (made,) = await asyncio.to_thread(self.make_all, [(order_id, files, absent)])
         if isinstance(made, UnavailableError):
             raise made
@@ -75,7 +76,7 @@ class WorklistFolder:
         try:
             with self._opened() as folder:
                 made = [self._make(folder, change) for change in changes]
-                if any(one is True for one in made):
+                if any(one is not False for one in made):  # one that failed may have made a part of its files
                     os.fsync(folder)
                 return made
         except UnavailableError as error:
@@ -83,8 +84,8 @@ class WorklistFolder:
 
     def _make(self, folder: int, change: Change) -> bool | UnavailableError:
         order_id, files, absent = change
-        wanted = {_file_name(order_id, key): content for key, content in files.items()}
         try:
+            wanted = {_file_name(order_id, key): content for key, content in files.items()}
             if absent is None:
                 start = f"{order_id}~"
                 there = {name for name in os.listdir(folder) if name.startswith(start) and _NAME.match(name)}
@@ -101,6 +102,8 @@ class WorklistFolder:
             return changed
         except OSError as error:
             return _unavailable(error)
+        except ValueError as error:
+            return UnavailableError(f"the worklist folder takes no such name: {error}")
 
     def _list(self) -> list[str]:
         with self._opened() as folder:

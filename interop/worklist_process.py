@@ -153,7 +153,8 @@ def main() -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent, after what it is at
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # sent to a whole group, by systemd too:
+        signal.signal(number, signal.SIG_IGN)  # it ends with its parent, after what it is at
     try:
         asyncio.run(_serve())
     except BrokenPipeError:

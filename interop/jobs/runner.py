@@ -189,8 +189,9 @@ class JobRunner:
         self, job: Job, lane: BatchLane, outcome: Outcome | Exception | None
     ) -> tuple[str, Callable[[Tx], bool]]:
         """What a job is counted as, and how it is ended."""
+        keep = _NOTHING.keep
         if isinstance(outcome, UndeliverableError):
-            why = outcome.text
+            why, keep = outcome.text, outcome.outcome.keep
         elif isinstance(outcome, Exception):
             delay = lane.backoff.delay(job.attempt)
             why = _why(outcome)
@@ -206,8 +207,13 @@ class JobRunner:
                 return tx.finish_job(job)
 
             return "done", finish
+
+        def bury(tx: Tx) -> bool:
+            keep(tx)
+            return tx.bury_job(job, why)
+
         logger.error("job %d (%s) is a dead letter: %s", job.id, job.kind, why)
-        return "buried", lambda tx: tx.bury_job(job, why)
+        return "buried", bury
 
     async def _pause(self, wake: asyncio.Event) -> None:
         """Until something was enqueued or finished; jobs whose time comes are found by the poll."""
