@@ -179,10 +179,10 @@ class ClientSink:
     def write(self, data: bytes | memoryview) -> bool:
         """Writes to the client; whether the memory of the data may be used again."""
         cycle = self._cycle
-        if not cycle.response_started or cycle.chunked_encoding or len(data) > cycle.expected_content_length:
-            raise RuntimeError("a sink takes the announced length of a started answer")
         if self.gone:
             return True
+        if not cycle.response_started or cycle.chunked_encoding or len(data) > cycle.expected_content_length:
+            raise RuntimeError("a sink takes the announced length of a started answer")
         cycle.expected_content_length -= len(data)
         if cycle.head:
             data, cycle.head = self._begun(cycle.head, data), b""

@@ -158,6 +158,38 @@ async def test_requests_sent_ahead_are_answered_in_their_order(running: Running)
     writer.close()
 
 
+async def test_a_client_that_wants_the_connection_closed_gets_all_and_the_end(running: Running) -> None:
+    running.script = frames(running)
+    reader, writer = await running.connect()
+    writer.write(running.request(FRAME, "Connection: close"))
+    _, headers = await head(reader)
+    assert headers["connection"] == "close"
+    assert await asyncio.wait_for(reader.read(), 10) == FRAME_BYTES
+    writer.close()
+
+
+async def test_a_client_gone_before_the_answer_is_no_fault(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    asked = asyncio.Event()
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.sleep(0.2)
+        await running.send(writer, 2**20)
+
+    running.script = script
+    _, writer = await running.connect()
+    writer.write(running.request())
+    await asyncio.wait_for(asked.wait(), 10)
+    writer.transport.abort()
+    await asyncio.sleep(0.5)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    running.script = frames(running)
+    reader, writer = await running.connect()
+    writer.write(running.request())
+    assert (await head(reader))[0] == 200
+    writer.close()
+
+
 async def test_nothing_leaves_without_credentials(running: Running) -> None:
     asked = False
 
