@@ -186,6 +186,14 @@ def _text_of(raw: bytes, default_charset: str | None) -> tuple[str, Charset, Iss
     return decode(raw, stated_in(fields, mark), default_charset)
 
 
+def header_of(raw: bytes) -> Message | None:
+    """The MSH alone of bytes that are no message, if it can be read: whom a refusal goes to, and of what."""
+    try:
+        return parse(_header_line(raw.lstrip(b" \r\n\t\x00")))
+    except MalformedError:
+        return None
+
+
 def parse(raw: bytes, *, default_charset: str | None = None) -> Message:
     """The message in these bytes (one frame's content, one member of a batch).
 
