@@ -25,7 +25,7 @@ from interop.errors import InteropError, MalformedError
 from interop.hl7.acknowledgement import acknowledge
 from interop.hl7.batches import acknowledge_batch, batches_in, messages_in
 from interop.hl7.framing import Frame, FrameDecoder, FramingFault, frame
-from interop.hl7.message import Message, parse
+from interop.hl7.message import Message, header_of, parse
 from interop.mapping.messages import Mapped, map_message, read_message
 from interop.mapping.outbound import order_message, report_message
 from interop.mapping.tables import Tables
@@ -148,7 +148,7 @@ class Fuzz:
         for item in found + decoder.quiet() + decoder.eof():
             if isinstance(item, FramingFault):
                 self.counts[f"fault {item.reason}"] += 1
-                self._answer(None, "AR", MalformedError(item.text))
+                self._answer(header_of(item.head), "AR", MalformedError(item.text))
             else:
                 self._frame(item.data)
 
@@ -168,7 +168,7 @@ class Fuzz:
             read = read_message(raw, self.tables)
         except InteropError as error:
             self.counts["unreadable"] += 1
-            return self._answer(None, error.ack_code, error)
+            return self._answer(header_of(raw), error.ack_code, error)
         try:
             mapped = map_message(read, self.tables, zone=ZONE, facility="IMG")
         except InteropError as error:

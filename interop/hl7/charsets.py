@@ -82,6 +82,26 @@ def _decoded(raw: bytes, codec: str) -> str | None:
         return None
 
 
+def stated_in(fields: list[bytes], repetition: str) -> list[str]:
+    """MSH-18 of a header that was split before its character set was known.
+
+    In some sets the second byte of a character may be a bar (a facility's name, say), which moves what follows.
+    """
+    names = _names(fields, 17, repetition)
+    if len(fields) > 18 and not any(map(charset_named, names)):
+        for number in range(18, min(len(fields), 23)):
+            moved = _names(fields, number, repetition)
+            known = _declared(moved)
+            if known and known.multibyte:
+                return moved
+    return names
+
+
+def _names(fields: list[bytes], number: int, repetition: str) -> list[str]:
+    stated = fields[number].decode("ascii", "replace") if number < len(fields) else ""
+    return stated.split(repetition) if stated else []
+
+
 def stated_as(charset: Charset) -> dict[int, str | list[str | tuple[str | tuple[str, ...], ...]]]:
     """MSH-18, and MSH-20 where it needs one (v2.5.1 2.15.9.18, 2.15.9.20): Japanese is ASCII until an escape."""
     if charset.codec == _JAPANESE:

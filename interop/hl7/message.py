@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from interop.errors import InvalidContentError, Issue, MalformedError
-from interop.hl7.charsets import Charset, decode, wide
+from interop.hl7.charsets import Charset, decode, stated_in, wide
 from interop.hl7.encoding import Encoding, encoding_of
 from interop.hl7.segment import NULL, Segment, Value
 
@@ -182,9 +182,16 @@ def _text_of(raw: bytes, default_charset: str | None) -> tuple[str, Charset, Iss
             "a batch where one message was expected" if batch else "no MSH at the beginning", location="MSH"
         )
     fields = _header_line(raw).split(raw[3:4]) if len(raw) > 3 else []
-    stated = fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
-    names = stated.split(chr(raw[5]) if len(raw) > 5 else "~") if stated else []
-    return decode(raw, names, default_charset)
+    mark = chr(raw[5]) if len(raw) > 5 else "~"
+    return decode(raw, stated_in(fields, mark), default_charset)
+
+
+def header_of(raw: bytes) -> Message | None:
+    """The MSH alone of bytes that are no message, if it can be read: whom a refusal goes to, and of what."""
+    try:
+        return parse(_header_line(raw.lstrip(b" \r\n\t\x00")))
+    except MalformedError:
+        return None
 
 
 def parse(raw: bytes, *, default_charset: str | None = None) -> Message:

@@ -21,6 +21,7 @@ _ENCODING = Encoding()
 _MSH2 = "^~\\&"
 _HEADERS = ("MSH", "FHS", "BHS")  # whose second field names the encoding characters
 _PLAIN = str.maketrans("", "", "-T:")
+_CONTROL = re.compile("[\x80-\x9f]")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
@@ -38,6 +39,9 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
         raw = text.encode(known.codec)
     except UnicodeEncodeError as error:
         raise _misplaced(text, error.start, known) from error
+    control = _CONTROL.search(text) if known.name == "8859/1" else None
+    if control:  # readers take these bytes for windows-1252, as they nearly always are
+        raise _misplaced(text, control.start(), known)
     if known.multibyte and known.name != UTF8:  # some sets have one place for two characters: the other comes back
         back = raw.decode(known.codec)
         if back != text:

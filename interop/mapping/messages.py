@@ -158,7 +158,7 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
-    _note_repeated(group, context)
+    _note_repeated(scope, context)
     resource = run(rows, "ServiceRequest", scope, context)
     if event == "new" and obr is not None and "code" not in resource:
         raise InvalidContentError("a new order says what is ordered", location=f"{obr.location}-4", hl7_code="101")
@@ -185,9 +185,9 @@ def _event(orc: Segment, control: str, context: Context) -> str:
     return changed.target
 
 
-def _note_repeated(group: OrderGroup, context: Context) -> None:
-    for name in ("IPC", "TQ1", "ZDS"):
-        found = group.segments.get(name)
+def _note_repeated(scope: dict[str, list[Segment]], context: Context) -> None:
+    for name in ("IPC", "TQ1", "ZDS", "PV1"):
+        found = scope.get(name)
         if found and len(found) > 1:
             context.unmapped(
                 f"only the first {name} of an order is taken over", found[1].location, code="not-supported"

@@ -14,7 +14,7 @@ from typing import Any
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
 from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.message import Message
+from interop.hl7.message import Message, header_of
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow import numbers, orders, patients, reports, studies
@@ -109,7 +109,7 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError)
     """Keep bytes that are no message, and answer them as far as an answer can be addressed."""
     issues = error.issues
     ack = acknowledge(
-        None, error.ack_code, issues=issues, control_id=_own_control_id(), now=tx.now, facility=site.facility
+        header_of(raw), error.ack_code, issues=issues, control_id=_own_control_id(), now=tx.now, facility=site.facility
     )
     tx.add_message(
         direction="in",

@@ -239,6 +239,18 @@ def test_the_rule_for_wrong_or_missing_claims(
     assert [(issue.severity, issue.location) for issue in message.issues] == [("warning", "MSH-18")] * warned
 
 
+@pytest.mark.parametrize(
+    ("charset", "codec", "facility"),
+    [("BIG-5", "big5", "四"), ("GB 18030-2000", "gb18030", "倈"), ("~ISO IR87", "iso2022_jp", "万")],
+)
+def test_a_bar_within_a_character_of_the_header_moves_nothing(charset: str, codec: str, facility: str) -> None:
+    assert b"|" in facility.encode(codec)
+    text = f"MSH|^~\\&|A|{facility}|||1||ORM^O01|C1|P|2.5.1||||||{charset}\rPID|1||9||{facility}\r"
+    message = parse(text.encode(codec))
+    assert (message.sender[1], message.control_id, message.get("PID-5")) == (facility, "C1", facility)
+    assert message.issues == ()
+
+
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_byte_order_marks_and_wide_characters(codec: str) -> None:
     text = header("").decode() + "Νίκος\r"
