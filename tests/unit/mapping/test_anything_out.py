@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interop.errors import InvalidContentError
 from interop.hl7.framing import frame
 from interop.hl7.message import parse
 from interop.mapping.outbound import order_message, report_message
@@ -101,7 +102,11 @@ def test_a_worklist_item_has_no_controls_but_line_ends(
 ) -> None:
     station: dict[str, Any] = {"station_aet": "CT1", "modality": "CT", "start": TO["now"]}
     where: dict[str, Any] = {name: TO[name] for name in ("zone", "facility", "tables")}
-    found = worklist_attributes(changed(ORDER, order), changed(PATIENT, patient), **station, **where)
+    try:
+        found = worklist_attributes(changed(ORDER, order), changed(PATIENT, patient), **station, **where)
+    except InvalidContentError as error:  # never cut: what is longer than its VR is refused, with the reason
+        assert "at most" in error.text
+        return
     described = (
         "PatientName",
         "RequestedProcedureDescription",
