@@ -24,7 +24,7 @@ def decisions_index() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/decisions/README.md": decisions_index,
-    "docs/lifecycle.md": lifecycle_page.as_markdown,
+    "docs/lifecycle.md": lambda: lifecycle_page.as_markdown(compile_tables(shipped("mappings"))),
     "docs/reference/errors.md": errors_page.as_markdown,
     "docs/reference/fhir.md": capability_page.as_markdown,
     "docs/reference/mappings.md": lambda: mappings_page.as_markdown(compile_tables(shipped("mappings"))),

@@ -31,9 +31,9 @@ _INTRODUCTION = """\
 
 Written by `make conformance`: {files} files with {messages} messages, of {projects} open projects and, for character
 sets, our own. Each file is sent in one frame over MLLP to a running listener with an empty database. Every message is
-answered, kept with its answer, and in a decided state: AA, or AE or AR with the reason. No segment of an accepted
-message is lost unseen: a row of the [mapping tables](reference/mappings.md) reads it, or they say that it carries
-nothing here, or an issue names it.
+answered, kept with its answer, and in a decided state: AA, or AE or AR with the reason; what is an answer itself is
+kept, and not answered (none). No segment of an accepted message is lost unseen: a row of the
+[mapping tables](reference/mappings.md) reads it, or they say that it carries nothing here, or an issue names it.
 
 Most of the corpus is not for an imaging server (vaccinations, pharmacy, billing) and is refused by its type.
 
@@ -88,8 +88,10 @@ async def _sent(store: Store, data: bytes, name: str) -> list[Outcome]:
         with contextlib.suppress(EOFError):
             while True:
                 answers.append(await peer.answer())
-    rows = {row.ack: row for row in await store.view(lambda tx: tx.find_messages(direction="in", limit=1000))}
-    return [_outcome(answer, rows.get(answer.raw), name) for answer in answers]
+    rows = await store.view(lambda tx: tx.find_messages(direction="in", limit=1000))
+    strays = [Outcome(name, row.type, "none", "it is an answer itself", (), ()) for row in rows if row.ack is None]
+    answered = {row.ack: row for row in rows}
+    return [*(_outcome(answer, answered.get(answer.raw), name) for answer in answers), *strays]
 
 
 def _outcome(answer: Message, row: MessageRow | None, name: str) -> Outcome:

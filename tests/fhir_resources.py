@@ -126,6 +126,22 @@ OTHERS: list[Resource] = [
         "media": [{"link": {"reference": "Media/1"}}],
         "presentedForm": [{"contentType": "application/pdf", "data": "JVBERg==", "hash": "AAAA"}],
     },
+    {
+        "resourceType": "Appointment",
+        "status": "booked",
+        "start": "2026-01-01T10:00:00Z",
+        "end": "2026-01-01T10:30:00Z",
+        "minutesDuration": 30,
+        "participant": [{"actor": {"reference": "Patient/1"}, "status": "accepted"}],
+    },
+    {
+        "resourceType": "Encounter",
+        "status": "in-progress",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "subject": {"reference": "Patient/1"},
+        "period": {"start": "2026-01-01T10:00:00Z"},
+        "location": [{"location": {"display": "W5 12 A"}, "status": "active"}],
+    },
 ]
 RIGHT = [ORDER, PATIENT, STUDY, OBSERVATION, AUDIT, *OTHERS]
 

@@ -53,6 +53,8 @@ def patient_of(resource: Mapping[str, Any]) -> str | None:
     if kind == "AuditEvent":
         audited = [*_inside(resource, "entity", "what"), *_inside(resource, "agent", "who")]
         return next((found for found in map(_patient, audited) if found), None)
+    if kind == "Appointment":
+        return next((found for found in map(_patient, _inside(resource, "participant", "actor")) if found), None)
     return _patient(resource.get("subject")) or _patient(resource.get("patient"))
 
 

@@ -34,7 +34,13 @@ _TABLE_0357 = {
     "207": "Application internal error",
 }
 _SEVERITY = {"fatal": "F", "error": "E", "warning": "W", "information": "I"}  # table 0516
+_MSA = re.compile(rb"[\r\n]MSA[^A-Za-z0-9\r\n]")
 _LOCATION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
+
+
+def is_answer(raw: bytes) -> bool:
+    """Whether these bytes are an answer: a message with an MSA (v2.5.1 2.15.8), be it ACK, ORR^O02 or another."""
+    return b"MSA" in raw and _MSA.search(raw) is not None
 
 
 def acknowledge(

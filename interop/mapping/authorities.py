@@ -109,7 +109,9 @@ class Authorities:
         return namespace or universal
 
 
-ROLES = frozenset({"patient", "placer", "filler", "visit", "person", "accession"})  # of unnamed authorities
+ROLES = frozenset(
+    {"patient", "placer", "filler", "visit", "person", "accession", "document", "organization"}
+)  # of unnamed authorities
 
 
 def authorities_of(document: Mapping[str, Any], file: str) -> Authorities:

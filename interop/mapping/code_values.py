@@ -25,6 +25,13 @@ def code_to_codeableconcept(found: Code | None, value: Value | None) -> dict[str
     return {"coding": [found.coding()], "text": sent} if sent else {"coding": [found.coding()]}
 
 
+def code_to_coding(found: Code | None, value: Value | None) -> dict[str, Any] | None:
+    """A Coding alone."""
+    if found is None or not found.target:
+        return None
+    return found.coding()
+
+
 def code_to_modality(found: Code | None, value: Value | None) -> dict[str, Any] | None:
     """A DICOM modality as an order detail (PS3.16 CID 29)."""
     if found is None or not found.target:
@@ -33,5 +40,6 @@ def code_to_modality(found: Code | None, value: Value | None) -> dict[str, Any] 
 
 
 CODE_CONVERTERS: dict[str, CodeConverter] = {
-    function.__name__: function for function in (code_to_code, code_to_codeableconcept, code_to_modality)
+    function.__name__: function
+    for function in (code_to_code, code_to_codeableconcept, code_to_coding, code_to_modality)
 }

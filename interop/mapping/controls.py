@@ -22,7 +22,12 @@ def without_controls(message: Message, mapped: Mapped) -> Mapped:
         return mapped  # nearly all messages
     orders = tuple(replace(order, service_request=_cleaned(order.service_request)) for order in mapped.orders)
     reports = tuple(_cleaned_report(report) for report in mapped.reports)
-    cleaned = replace(mapped, patient=_cleaned(mapped.patient), orders=orders, reports=reports)
+    merges = tuple(replace(one, survivor=_cleaned(one.survivor), prior=_cleaned(one.prior)) for one in mapped.merges)
+    cleaned = replace(mapped, patient=_cleaned(mapped.patient), orders=orders, reports=reports, merges=merges)
+    if mapped.appointment is not None:
+        booked = replace(mapped.appointment, appointment=_cleaned(mapped.appointment.appointment))
+        cleaned = replace(cleaned, appointment=booked)
+    cleaned = replace(cleaned, encounter=_cleaned(mapped.encounter))
     if cleaned == mapped:
         return mapped
     issue = Issue("value", "control characters were replaced by spaces", (), None, "warning", "102")

@@ -222,6 +222,14 @@ def is_to_codeableconcept(value: Value, context: Context) -> dict[str, Any] | No
     return {"text": text} if text else None
 
 
+@converter()
+def is_to_document_type(value: Value, context: Context) -> dict[str, Any] | None:
+    """IS of TXA-2: a code of table 0270."""
+    code, text = value.texts(2)
+    coding = compact(system="http://terminology.hl7.org/CodeSystem/v2-0270", code=code_of(code), display=text)
+    return {"coding": [coding]} if code else None
+
+
 @converter("identifier_type")
 def xcn_to_practitioner(value: Value, context: Context) -> Contained | None:
     """XCN (2.A.86): id^family^given^middle^suffix^prefix^degree^table^authority^type."""

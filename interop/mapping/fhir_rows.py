@@ -69,13 +69,14 @@ def _choice(name: str, key: str | None, row: Row) -> Callable[[Any], bool] | Non
 
 
 def _identifier(key: str | None) -> Callable[[Any], bool]:
-    """Identifiers without a value are none: id and issuer must come from the same one."""
+    """Identifiers without a value are none: id and issuer must come from the same one; a former number is no type's."""
     if key is None:
         return lambda value: bool(value.get("value"))
     if key == "study":
         return lambda value: bool(value.get("value")) and value.get("system") == names.STUDY_UID
     return lambda value: (
         bool(value.get("value"))
+        and value.get("use") != "old"
         and any(coding.get("code") == key for coding in value.get("type", {}).get("coding", []))
     )
 

@@ -38,7 +38,9 @@ def _first_code(concept: Mapping[str, Any]) -> str:
 
 @converter
 def identifier_to_cx(value: Mapping[str, Any], context: Context) -> Field:
-    """CX: id^^^authority^type."""
+    """CX: id^^^authority^type; nothing of a former number, which is never to be referred to again (v2.5.1 3.3.40)."""
+    if value.get("use") == "old":
+        return ""
     hd = context.authorities.hd_of(value.get("system", ""))
     kind = value.get("type", {})
     return (str(value["value"]), "", "", hd, _first_code(kind) or kind.get("text", ""))

@@ -92,6 +92,13 @@ def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
     return {"identifier": {"type": kind, "system": system, "value": text}}
 
 
+@converter()
+def cx_to_visit_number(value: Value, context: Context) -> dict[str, Any] | None:
+    """CX of PV1-19 or PID-18: the number of a visit."""
+    text = value.text(1).strip()
+    return {"system": authority(value, 4, context, "visit"), "value": text} if text else None
+
+
 def _entity(value: Value, context: Context, role: str) -> dict[str, Any] | None:
     text, namespace, universal, kind = value.texts(4)
     if not text:
@@ -110,6 +117,12 @@ def ei_to_placer_identifier(value: Value, context: Context) -> dict[str, Any] | 
 def ei_to_filler_identifier(value: Value, context: Context) -> dict[str, Any] | None:
     """EI of a filler number."""
     return _entity(value, context, "filler")
+
+
+@converter()
+def ei_to_document_number(value: Value, context: Context) -> dict[str, Any] | None:
+    """EI of TXA-12 or TXA-13: the unique number of a document."""
+    return _entity(value, context, "document")
 
 
 @converter()

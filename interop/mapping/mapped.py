@@ -31,6 +31,26 @@ class MappedReport:
     accession: Identity | None
     study_uid: str | None
     index: int
+    document: Identity | None = None  # its own number, where it has one (MDM)
+    replaces: Identity | None = None  # that of the document whose place it takes
+
+
+@dataclass(frozen=True, slots=True)
+class MappedMerge:
+    """One PID with its MRG: who stays, and who that was under other numbers."""
+
+    survivor: dict[str, Any]
+    prior: dict[str, Any]
+    location: str  # of the MRG
+
+
+@dataclass(frozen=True, slots=True)
+class MappedAppointment:
+    """One appointment, and the numbers of the order that it is for. ``appointment`` has no id, patient or basedOn."""
+
+    appointment: dict[str, Any]
+    placer: Identity | None
+    filler: Identity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +67,10 @@ class Mapped:
     reports: tuple[MappedReport, ...]
     issues: tuple[Issue, ...]
     cleared: tuple[str, ...] = ()
+    merges: tuple[MappedMerge, ...] = ()
+    encounter: dict[str, Any] | None = None  # without id and subject
+    appointment: MappedAppointment | None = None
+
+    def cleared_of(self, type: str) -> tuple[str, ...]:
+        """The elements of that resource which the sender asks to empty (v2.5.1 2.5.3)."""
+        return tuple(target.removeprefix(f"{type}.") for target in self.cleared if target.startswith(f"{type}."))

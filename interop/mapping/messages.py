@@ -14,14 +14,19 @@ from typing import Any
 from interop.errors import InvalidContentError, Issue, UnmappedCodeError, UnsupportedError
 from interop.fhir.query import Identity
 from interop.hl7.message import Message, OrderGroup, Segment, parse, sender_of
+from interop.mapping.appointments import appointment_of
+from interop.mapping.clinical import add_patient_notes
 from interop.mapping.context import Context
 from interop.mapping.controls import without_controls
-from interop.mapping.inbound import Scope
+from interop.mapping.datatypes import nte_to_annotation
+from interop.mapping.documents import document_of, is_document
+from interop.mapping.drafting import run
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
+from interop.mapping.merges import merges_of
 from interop.mapping.observations import Result, results_of
 from interop.mapping.row_code import CompiledRows
+from interop.mapping.steps import add_protocols, one_step
 from interop.mapping.tables import CompiledMessage, SiteRules, Tables
-from interop.mapping.targets import Draft
 from interop.mapping.times import dtm
 
 __all__ = ["Mapped", "MappedOrder", "MappedReport", "map_message", "read_message"]
@@ -54,24 +59,31 @@ def map_message(
         codes=rules.codes,
     )
     leading = message.leading()
-    for note in leading.get("NTE", ()):
+    document = is_document(table)
+    for note in () if document or table.appointment or table.order else leading.get("NTE", ()):
         context.unmapped("a note on the patient is not taken over", note.location, code="not-supported")
-    patient = _patient(leading, table, context)
-    leading.pop("NTE", None)  # those of an order are its own
+    merges = merges_of(message, table, context)
+    patient = merges[0].survivor if merges else _patient(leading, table, context)
+    notes = [found for note in leading.pop("NTE", ()) if (found := nte_to_annotation(note.value(3), context))]
+    appointment = appointment_of(message, table, context)
+    encounter = run(table.encounter, "Encounter", leading, context) if table.encounter and "PV1" in leading else None
     orders: list[MappedOrder] = []
-    reports: list[MappedReport] = []
+    reports: list[MappedReport] = [document_of(message, table, context)] if document else []
     for group in message.order_groups():
         _one_patient(group)
         scope = {**leading, **group.segments}
         if table.order:
             orders.append(_order(group, scope, table.order, context))
-        if table.report:
+            add_patient_notes(orders[-1].service_request, notes)
+        if table.report and not document:
             reports.append(_report(group, scope, table, table.report, context))
     if not table.required <= message.names.keys():
         raise _lacking(message, table)
     issues = (*context.issues, *_unread(message, table))
     cleared = tuple(dict.fromkeys(context.cleared)) if context.cleared else ()
-    mapped = Mapped(message.type, patient, tuple(orders), tuple(reports), issues, cleared)
+    mapped = Mapped(
+        message.type, patient, tuple(orders), tuple(reports), issues, cleared, merges, encounter, appointment
+    )
     return without_controls(message, mapped)
 
 
@@ -88,13 +100,9 @@ def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
         return zone
     sent = dtm(stated, zone)
     moment = datetime.fromisoformat(sent.instant) if sent and sent.instant else None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or moment.astimezone(zone).utcoffset() == moment.utcoffset():
         return zone
-    try:
-        fits = moment.astimezone(zone).utcoffset() == moment.utcoffset()
-    except OverflowError:  # before the year 1 or after 9999 in UTC
-        fits = False
-    return zone if fits else moment.tzinfo
+    return moment.tzinfo
 
 
 def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:
@@ -120,18 +128,6 @@ def _unread(message: Message, table: CompiledMessage) -> list[Issue]:
 @lru_cache(maxsize=1024)
 def _unread_segment(name: str, type: str) -> Issue:
     return Issue("not-supported", f"{name} segments are not mapped in {type}", (), name, "information", "0")
-
-
-def run(rows: CompiledRows, type: str, scope: Scope, context: Context) -> dict[str, Any]:
-    """The resource that the rows make of the segments."""
-    draft = Draft(type)
-    before, context.cleared = context.cleared, []
-    rows.run(scope, draft, context)
-    resource = draft.resource
-    if context.cleared:
-        before = before + [f"{type}.{element}" for element in context.cleared if element not in resource]
-    context.cleared = before
-    return resource
 
 
 def _patient(leading: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> dict[str, Any] | None:
@@ -162,8 +158,9 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
-    _note_repeated(scope, context)
+    scope = one_step(scope, context)
     resource = run(rows, "ServiceRequest", scope, context)
+    add_protocols(scope, resource, context)
     if event == "new" and obr is not None and "code" not in resource:
         raise InvalidContentError("a new order says what is ordered", location=f"{obr.location}-4", hl7_code="101")
     return MappedOrder(control, event, resource, group.index)
@@ -189,15 +186,6 @@ def _event(orc: Segment, control: str, context: Context) -> str:
     return changed.target
 
 
-def _note_repeated(scope: dict[str, list[Segment]], context: Context) -> None:
-    for name in ("IPC", "TQ1", "ZDS", "PV1"):
-        found = scope.get(name)
-        if found and len(found) > 1:
-            context.unmapped(
-                f"only the first {name} of an order is taken over", found[1].location, code="not-supported"
-            )
-
-
 def _report(
     group: OrderGroup,
     scope: dict[str, list[Segment]],
@@ -210,8 +198,6 @@ def _report(
     if obr is None:
         where = orc.location if orc else "OBR"
         raise InvalidContentError("a report needs an OBR segment", location=where, hl7_code="100")
-    for note in group.segments.get("NTE", []):
-        context.unmapped("a note on the report itself has no place in DiagnosticReport", note.location)
     report = run(rows, "DiagnosticReport", scope, context)
     result: Result = results_of(group, scope, report, table, context)
     identities = {

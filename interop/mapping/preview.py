@@ -11,6 +11,7 @@ from typing import Any
 from interop.errors import InteropError, Issue
 from interop.fhir.query import Identity
 from interop.hl7.message import Message
+from interop.mapping.mapped import MappedMerge
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message
 from interop.mapping.tables import SiteRules, Tables
 
@@ -57,12 +58,28 @@ def _url(kind: str, number: int = 0) -> str:
 def _bundle(mapped: Mapped) -> dict[str, Any]:
     entries: list[dict[str, Any]] = []
     subject = {"subject": {"reference": _url("Patient")}} if mapped.patient else {}
-    if mapped.patient:
+    if mapped.patient and not mapped.merges:
         entries.append({"fullUrl": _url("Patient"), "resource": mapped.patient})
+    if mapped.encounter:
+        entries.append({"fullUrl": _url("Encounter"), "resource": {"status": "unknown", **mapped.encounter, **subject}})
+    if mapped.appointment:
+        who = [{"actor": subject.get("subject", {"display": "?"}), "status": "accepted"}]
+        booked = {**mapped.appointment.appointment}
+        booked["participant"] = [*who, *booked.get("participant", [])]
+        entries.append({"fullUrl": _url("Appointment"), "resource": booked})
+    for number, merge in enumerate(mapped.merges, 1):
+        entries += _merge(merge, number)
     entries += [_order(order, subject) for order in mapped.orders]
     for report in mapped.reports:
         entries += _report(report, subject)
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def _merge(merge: MappedMerge, number: int) -> list[dict[str, Any]]:
+    survivor, prior = _url("Patient", number), _url("Patient-prior", number)
+    stays = {**merge.survivor, "link": [{"other": {"reference": prior}, "type": "replaces"}]}
+    ends = {**merge.prior, "active": False, "link": [{"other": {"reference": survivor}, "type": "replaced-by"}]}
+    return [{"fullUrl": survivor, "resource": stays}, {"fullUrl": prior, "resource": ends}]
 
 
 def _order(order: MappedOrder, subject: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from interop.hl7.charsets import charset_named
+from interop.mapping import clinical, visits
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
 from interop.mapping.fhir_rows import FhirRow
@@ -20,10 +21,14 @@ from interop.mapping.rows import Row, TableError, check_keys, overridden, read_t
 # What a message's rows may make, and the FHIR resource that the named segment table has to be for.
 TARGETS = {
     "patient": "Patient",
+    "prior": "Patient",
+    "encounter": "Encounter",
+    "appointment": "Appointment",
     "order": "ServiceRequest",
     "report": "DiagnosticReport",
     "observation": "Observation",
 }
+REGISTERED = (clinical, visits)  # their import makes their converters known
 NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "procedure_modality", "event_out")
 _SITE_KEYS = ("name", "application", "facility", "zone", "charset", "codes", "segments", "note")
 
@@ -56,6 +61,9 @@ class CompiledMessage:
     report: CompiledRows | None  # from OBR
     report_parts: CompiledRows | None  # from OBX
     observation: CompiledRows | None
+    prior: CompiledRows | None  # from MRG
+    encounter: CompiledRows | None
+    appointment: CompiledRows | None
     required: frozenset[str]  # segments
     known: frozenset[str]  # segments that rows read, or that are ignored on purpose
 
@@ -203,6 +211,9 @@ def _compiled_message(
         parts["report"],
         parts["report_parts"],
         parts["observation"],
+        parts["prior"],
+        parts["encounter"],
+        parts["appointment"],
         required,
         frozenset(known),
     )

@@ -2,8 +2,8 @@
 
 ``birthDate`` an element (the first row with a value sets it) · ``name[]`` a list, one item per value ·
 ``encounter.display`` an element of an element · ``identifier[PLAC]`` the one identifier of that type ·
-``extension[station][].valueString`` one extension per value. Choice elements (``valueQuantity``,
-``occurrenceDateTime``) take one form only.
+``extension[station][].valueString`` one extension per value · ``participant[ATND][].individual`` one participant of
+that type per value. Choice elements (``valueQuantity``, ``occurrenceDateTime``) take one form only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from interop.mapping.context import Contained
-from interop.mapping.uris import EXTENSIONS, TYPE_SYSTEMS
+from interop.mapping.uris import EXTENSIONS, PARTICIPATION, TYPE_SYSTEMS
 
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[(\w+)\])?(\[\])?\Z")
 CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
@@ -66,6 +66,8 @@ def _adornment(element: str, slot: str | None) -> dict[str, Any]:
         return {"url": EXTENSIONS[slot]}
     if element == "identifier" and slot in TYPE_SYSTEMS:
         return {"type": {"coding": [{"system": TYPE_SYSTEMS[slot], "code": slot}]}}
+    if element == "participant":
+        return {"type": [{"coding": [{"system": PARTICIPATION, "code": slot}]}]}
     return {}
 
 

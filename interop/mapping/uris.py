@@ -17,12 +17,14 @@ EXTENSIONS = {  # the short names that targets and sources of rows use
     "birthPlace": f"{_HL7}patient-birthPlace",
     "mothersMaidenName": f"{_HL7}patient-mothersMaidenName",
     "statusReason": f"{_HL7}request-statusReason",
+    "reportNote": "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note",  # R5 has it
     "eventStatusReason": f"{_HL7}event-statusReason",
 }
 TYPE_SYSTEMS = {  # identifier types in targets and sources, by their code system
     **dict.fromkeys(("PLAC", "FILL", "ACSN", "PGN", "AN", "SS", "DL", "VN"), names.V2_0203),
     **dict.fromkeys(("RPID", "SPSID"), names.IDENTIFIER_TYPES),
 }
+PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _LOCAL_CODES = "urn:interop:codes:"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20\x7f]+\Z")
 

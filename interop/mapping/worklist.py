@@ -49,6 +49,8 @@ def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
     place = attributes.setdefault(sequence, [{}])[0] if sequence else attributes
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "\r\n".join(value)
+    elif isinstance(value, list) and value and all(isinstance(items, list) for items in value):
+        value = [item for items in value for item in items]  # each gave items of the same sequence
     place.setdefault(keyword, value)
 
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from interop.access.agent import Agent
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, Issue, MalformedError, TooLargeError, UnavailableError
-from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in, holds_several
+from interop.hl7.acknowledgement import acknowledge, is_answer
+from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in
 from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
 from interop.store import Store, Tx
-from interop.workflow import messages
+from interop.workflow import messages, stray_answers
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
 
@@ -49,17 +49,19 @@ class Intake:
 
     async def answer(self, data: bytes, address: str) -> Answered:
         """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
-        if not holds_several(data):
-            reply, kept = await self._answer(data, address)
-            return Answered([reply], kept)
         file = batches_in(data)
         for difference in file.differences():
             self.counts["batch counts wrong"] += 1
             logger.warning("HL7 batch: %s", difference)
         as_batch = self._batch_answers and file.enveloped
         raws = [raw for batch in file.batches for raw in batch.messages]
-        answers = [await self._answer(raw, address) for raw in (raws if raws or as_batch else [data])]
-        replies = [reply for reply, _ in answers]
+        answers: list[tuple[bytes, bool]] = []
+        for raw in raws if raws or as_batch else [data]:
+            if is_answer(raw):
+                answers.append((b"", await self._keep_stray(raw, address)))
+            else:
+                answers.append(await self._answer(raw, address))
+        replies = [reply for reply, _ in answers if reply or as_batch]
         return Answered([self._batch(file, replies)] if as_batch else replies, all(kept for _, kept in answers))
 
     async def answer_fault(self, fault: FramingFault, address: str) -> Answered:
@@ -80,6 +82,16 @@ class Intake:
         except UnavailableError as error:
             logger.error("a refused connection could not be audited: %s", error.text)
         return Answered([], None)
+
+    async def _keep_stray(self, raw: bytes, address: str) -> bool:
+        """Keep somebody else's acknowledgement, which is never acknowledged itself; whether it was kept."""
+        self.counts["stray answers"] += 1
+        try:
+            await self._store.unit(_agent(address), lambda tx: stray_answers.keep(tx, raw, address))
+        except UnavailableError as error:
+            logger.error("an acknowledgement that came in could not be kept: %s", error.text)
+            return False
+        return True
 
     async def _answer(self, raw: bytes, address: str) -> tuple[bytes, bool]:
         """The acknowledgement, and whether a commit stands behind it."""

@@ -105,7 +105,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("hold", _BOTH, "active>on-hold on-hold", "- scheduled arrived", "before the first image only"),
     Rule("release", _BOTH, "on-hold>active active", "- scheduled arrived in-progress images-available", "RL"),
-    Rule("cancel", _BOTH, "active>revoked on-hold>revoked revoked", _TO_CANCELLED, "CA, OC; status revoked"),
+    Rule("cancel", _BOTH, "active>revoked on-hold>revoked revoked", _TO_CANCELLED, "CA OC CR UA RP; status revoked"),
     Rule(
         "cancel",
         (FHIR,),
@@ -118,7 +118,7 @@ RULES: tuple[Rule, ...] = (
         (HL7,),
         "active>revoked on-hold>revoked revoked",
         f"{_TO_CANCELLED} {_IMAGED_TO_CANCELLED}",
-        "DC, OD: ends what has begun, too",
+        "DC OD DR RQ RU: ends what has begun, too",
     ),
     Rule(
         "complete",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from interop.mapping.codes import CodeTable
+from interop.mapping.tables import Tables
 from interop.workflow.lifecycle import DOORS, EVENTS, RULES, STATES, TABLE, State
 
 _INTRODUCTION = """\
 # The life of an order
 
-Written by `interop.workflow.lifecycle_page.as_markdown()` from the table in `interop/workflow/lifecycle.py`; a test
-keeps it current, and every cell is tested.
+Written by `interop.workflow.lifecycle_page.as_markdown()` from the table in `interop/workflow/lifecycle.py` and the
+code tables in `mappings/codes`; a test keeps it current, and every cell and every code is tested.
 
 A state is `ServiceRequest.status` and, after the dot, our step (`urn:interop:StructureDefinition:order-step`). A row is
 a state, a column an event, a cell the state after it; `=` stays where it is, an empty cell is refused: HTTP 422 with an
@@ -16,15 +18,37 @@ OperationOutcome, HL7 AE with ERR-3 207. Nothing is changed by a refusal.
 """
 
 
-def as_markdown() -> str:
+_CONTROLS = """\
+## What order control codes are
+
+ORC-1, table 0119 (`mappings/codes/order_control.csv`). A code that is refused is answered with AR and ERR-3 103, one
+that the table does not have with AE and ERR-3 103; nothing of the message is carried out then. Codes of one message are
+carried out in its order, all or none.
+"""
+_STATUSES = """\
+Where it is ORC-5 that says it, table 0038 (`mappings/codes/order_status.csv`):
+"""
+
+
+def as_markdown(tables: Tables) -> str:
     """The page."""
     parts = [_INTRODUCTION, "## Where the events come from\n", _events()]
+    parts += [_CONTROLS, _codes(tables.codes["order_control"], "ORC-1")]
+    parts += [_STATUSES, _codes(tables.codes["order_status"], "ORC-5")]
     parts += [_grid(event_names, title) for title, event_names in _groups()]
     return "\n".join(parts)
 
 
+def _codes(table: CodeTable, position: str) -> str:
+    spoken = {"refuse": "**refused**", "status": "by ORC-5"}
+    lines = [f"| {position} | display | event | note |", "|---|---|---|---|"]
+    for code, row in sorted(table.rows.items()):
+        lines.append(f"| {code or '(empty)'} | {row.display} | {spoken.get(row.target, row.target)} | {row.note} |")
+    return "\n".join(lines) + "\n"
+
+
 def _events() -> str:
-    lines = ["| event | doors | when |", "|---|---|---|", "| new | fhir, hl7 | NW; POST of a ServiceRequest |"]
+    lines = ["| event | doors | when |", "|---|---|---|", "| new | fhir, hl7 | NW, SN, RO; POST of a ServiceRequest |"]
     lines += [f"| {rule.event} | {', '.join(rule.doors)} | {rule.why} |" for rule in RULES]
     return "\n".join(lines) + "\n"
 

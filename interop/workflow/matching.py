@@ -14,6 +14,7 @@ from interop.dicom.study import StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
+from interop.workflow import former_numbers
 from interop.workflow.lifecycle import ACTIVE
 from interop.workflow.patients import identities
 from interop.workflow.site import Site
@@ -124,7 +125,11 @@ def find_patient(tx: Tx, site: Site, facts: StudyFacts) -> Stored | None:
     key = patient_key(site, facts)
     if key is None:
         return None
-    found = tx.by_identifier("Patient", key.system, key.value)
+    found = [
+        stored
+        for stored in tx.by_identifier("Patient", key.system, key.value)
+        if former_numbers.holds(stored.resource(), key)
+    ]
     if not found and facts.issuer is not None:
         found = [
             stored

@@ -7,7 +7,7 @@ sendings. An AE is no final answer: the same message is tried again, since our t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any
 
@@ -17,7 +17,7 @@ from interop.hl7.acknowledgement import acknowledge
 from interop.hl7.message import Message, header_of
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, OrderRow, Stored, Tx
-from interop.workflow import numbers, orders, patients, reports, studies
+from interop.workflow import admissions, appointments, numbers, orders, patients, replacing, reports, studies
 from interop.workflow.lifecycle import HL7
 from interop.workflow.numbers import Numbers
 from interop.workflow.patients import Resolved
@@ -150,19 +150,22 @@ def _answered(tx: Tx, earlier: MessageRow, kept: _Kept) -> Reply | None:
 
 def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     if mapped.type.startswith("ADT^"):
-        if mapped.patient is None:
-            raise InvalidContentError("the message names no patient", location="PID", hl7_code="101")
-        tx.lock(*patients.lock_keys(mapped.patient))
-        stored = patients.register(tx, mapped.patient, _cleared(mapped, "Patient"))
-        return _Work(patient=stored.reference, entity=stored.reference)
+        admitted = admissions.admit(tx, site, mapped)
+        return _Work(admitted.issues, patient=admitted.patient, entity=admitted.patient)
     if mapped.patient is not None:
         tx.lock(*patients.lock_keys(mapped.patient))  # before its orders: whoever speaks of them waits here
     known: Resolved | None = None
     if mapped.patient is not None:
         known = patients.resolve(tx, mapped.patient)
     subject, issues = (known.stored, known.issues) if known is not None else (None, ())
-    cleared = _cleared(mapped, "ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
-    outcomes = [_carry_out_order(tx, site, order, known, cleared) for order in mapped.orders]
+    if mapped.appointment is not None:
+        if subject is None:
+            raise InvalidContentError("an appointment needs its patient", location="PID", hl7_code="101")
+        booked = appointments.book(tx, site, mapped.appointment, subject.reference, mapped.type)
+        ids = (booked.row.id,) if booked.row else ()
+        return _Work((*issues, *booked.issues), subject.reference, ids, booked.stored.reference)
+    cleared = mapped.cleared_of("ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
+    outcomes = _carry_out_orders(tx, site, mapped.orders, known, cleared)
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
     done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
@@ -175,15 +178,29 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     )
 
 
-def _cleared(mapped: Mapped, type: str) -> tuple[str, ...]:
-    """The elements of that resource which the sender asks to empty (v2.5.1 2.5.3)."""
-    return tuple(target.removeprefix(f"{type}.") for target in mapped.cleared if target.startswith(f"{type}."))
+def _carry_out_orders(
+    tx: Tx, site: Site, told: tuple[MappedOrder, ...], known: Resolved | None, cleared: tuple[str, ...]
+) -> list[orders.Outcome]:
+    replacing.check(told)
+    outcomes: list[orders.Outcome] = []
+    ended: list[str] = []
+    for order in told:
+        outcome = _carry_out_order(tx, site, order, known, cleared, replacing.links(order, ended))
+        outcomes.append(outcome)
+        if order.control in replacing.ENDING:
+            ended.append(outcome.stored.reference)
+    return outcomes
 
 
 def _carry_out_order(
-    tx: Tx, site: Site, order: MappedOrder, known: Resolved | None, cleared: tuple[str, ...]
+    tx: Tx,
+    site: Site,
+    order: MappedOrder,
+    known: Resolved | None,
+    cleared: tuple[str, ...],
+    links: dict[str, Any],
 ) -> orders.Outcome:
-    content = dict(order.service_request)
+    content = order.service_request | links
     if order.event == "new":
         if known is None:
             raise InvalidContentError("a new order needs its patient", location="PID", hl7_code="101")
@@ -210,6 +227,7 @@ def _file_report(tx: Tx, site: Site, report: MappedReport, subject: Stored | Non
     if subject is None:
         raise InvalidContentError("a report needs its patient", location="PID", hl7_code="101")
     given = reports.ReportNumbers(report.placer, report.filler, report.accession, report.study_uid, report.index)
+    given = replace(given, document=report.document, replaces=report.replaces)
     return reports.file(tx, site, report.report, report.observations, given, subject.reference, HL7)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
 from interop.fhir.query import Identity
 from interop.store import Stored, Tx
+from interop.workflow import former_numbers
 
 Resource = dict[str, Any]
 
@@ -45,14 +46,21 @@ def lock_keys(patient: Resource) -> list[str]:
 
 def find(tx: Tx, patient: Resource) -> Stored | None:
     """The patient with one of these identifiers; ConflictError if they belong to two."""
-    found: dict[str, Stored] = {}
-    for key in identities(patient):
-        for stored in tx.by_identifier("Patient", key.system, key.value):
-            found.setdefault(stored.id, stored)
+    found = holders(tx, patient)
     if len(found) > 1:
         names = " and ".join(f"Patient/{id}" for id in sorted(found))
         raise ConflictError(f"the identifiers belong to {names}", expression="Patient.identifier", location="PID-3")
     return next(iter(found.values()), None)
+
+
+def holders(tx: Tx, patient: Resource) -> dict[str, Stored]:
+    """Everybody to whom one of these identifiers leads, by id."""
+    found: dict[str, Stored] = {}
+    for key in identities(patient):
+        for stored in tx.by_identifier("Patient", key.system, key.value):
+            if b'"old"' not in stored.body or former_numbers.holds(stored.resource(), key):
+                found.setdefault(stored.id, stored)
+    return found
 
 
 def resolve(tx: Tx, patient: Resource) -> Resolved:
@@ -84,7 +92,7 @@ def register(tx: Tx, patient: Resource, cleared: Iterable[str] = ()) -> Stored:
         if element not in _NOT_DEMOGRAPHIC:
             after.pop(element, None)
     after["identifier"] = _joined(before, patient)
-    return _changed(tx, present, after)
+    return changed(tx, present, after)
 
 
 def create(tx: Tx, resource: Resource, *, id: str | None = None) -> Stored:
@@ -95,11 +103,13 @@ def create(tx: Tx, resource: Resource, *, id: str | None = None) -> Stored:
 
 def update(tx: Tx, resource: Resource) -> Stored:
     """A patient put by FHIR; its scheduled orders are shown with the new demographics."""
-    _refuse_taken(tx, resource, own=resource["id"])
     present = tx.read("Patient", resource["id"])
     if present is None or present.deleted:
+        _refuse_taken(tx, resource, own=resource["id"])
         return tx.update(resource)
-    return _changed(tx, present, resource)
+    resource = former_numbers.kept(present.resource(), resource)
+    _refuse_taken(tx, resource, own=resource["id"])
+    return changed(tx, present, resource)
 
 
 def delete(tx: Tx, id: str) -> Stored:
@@ -117,14 +127,15 @@ def _refuse_taken(tx: Tx, resource: Resource, own: str | None) -> None:
     for position, identifier in enumerate(resource.get("identifier", ())):
         for system, value in _keys([identifier]):
             for other in tx.by_identifier("Patient", system, value):
-                if other.id != own:
+                if other.id != own and former_numbers.holds(other.resource(), Identity(system, value)):
                     raise DuplicateError(
                         f"the identifier already belongs to Patient/{other.id}",
                         expression=f"Patient.identifier[{position}]",
                     )
 
 
-def _changed(tx: Tx, present: Stored, after: Resource) -> Stored:
+def changed(tx: Tx, present: Stored, after: Resource) -> Stored:
+    """The next version of a patient; its scheduled orders are shown with what is new."""
     stored = tx.update(after)
     if stored.version != present.version:
         for row in tx.find_orders(patient_id=present.id, limit=10_000):

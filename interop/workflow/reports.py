@@ -33,6 +33,8 @@ class ReportNumbers:
     accession: Identity | None = None
     study_uid: str | None = None
     index: int = 1
+    document: Identity | None = None  # the report's own number
+    replaces: Identity | None = None  # that of the report whose place it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def file(
         issue = Issue("business-rule", text, ("DiagnosticReport.status",), _place(given, "25"), "warning")
         return Filed(present, row, (*issues, issue))
     resource = {**report, "resourceType": "DiagnosticReport", "subject": {"reference": patient}}
+    if given.document is not None:
+        resource["identifier"] = _joined(resource["identifier"], before.get("identifier", []))
     results = _file_observations(tx, before, observations, patient, row)
     if results:
         resource["result"] = results
@@ -123,12 +127,28 @@ def _place(given: ReportNumbers, field: str) -> str:
 
 
 def _present(tx: Tx, report: Resource, given: ReportNumbers, patient: str) -> Stored | None:
-    """The report with this identity."""
+    """The report with this identity: its own number, else its order's."""
+    if given.document is not None:
+        return _document(tx, given, patient)
     key = given.filler or given.placer
     for stored in tx.by_identifier("DiagnosticReport", key.system, key.value) if key else []:
         resource = stored.resource()
         if resource["subject"].get("reference") == patient and _same_procedure(resource, report):
             return stored
+    return None
+
+
+def _joined(fresh: list[Resource], before: list[Resource]) -> list[Resource]:
+    """The report's numbers, and those of the documents whose place it has taken."""
+    known = {(item.get("system"), item.get("value")) for item in fresh}
+    return [*fresh, *(item for item in before if (item.get("system"), item.get("value")) not in known)]
+
+
+def _document(tx: Tx, given: ReportNumbers, patient: str) -> Stored | None:
+    for key in (given.document, given.replaces):
+        for stored in tx.by_identifier("DiagnosticReport", key.system, key.value) if key else []:
+            if stored.resource()["subject"].get("reference") == patient:
+                return stored
     return None
 
 

@@ -158,6 +158,10 @@ def test_each_required_element_is_missed(resource: Resource, at: Place, name: st
         (AUDIT, ("agent", 0, "network", "type")),
         (OTHERS[2], ("status",)),
         (OTHERS[3], ("status",)),
+        (OTHERS[4], ("status",)),
+        (OTHERS[4], ("participant", 0, "status")),
+        (OTHERS[5], ("status",)),
+        (OTHERS[5], ("location", 0, "status")),
     ],
 )
 def test_each_required_code_is_checked(resource: Resource, at: Place) -> None:

@@ -10,7 +10,16 @@ from interop.fhir.profile import accepted_types, extension_rules, own_resources,
 from interop.fhir.validation import validate
 
 READ_ONLY = {"ImagingStudy", "Endpoint", "AuditEvent"}
-WRITTEN = {"Patient", "ServiceRequest", "DiagnosticReport", "Observation", "Practitioner", "Organization"}
+WRITTEN = {
+    "Patient",
+    "ServiceRequest",
+    "DiagnosticReport",
+    "Observation",
+    "Encounter",
+    "Appointment",
+    "Practitioner",
+    "Organization",
+}
 
 
 def test_the_types_that_are_served() -> None:

@@ -191,3 +191,10 @@ def test_without_own_ids_the_accession_number_stands_in() -> None:
 )
 def test_the_modality_is_stated_or_known_by_the_procedure(order: Resource, modality: str | None) -> None:
     assert modality_of({"resourceType": "ServiceRequest", **order}, TABLES) == modality
+
+
+def test_a_step_of_several_protocols_shows_them_all() -> None:
+    details = [*ORDER["orderDetail"], concept("urn:interop:codes:HOSP:L", "SECOND", "Second protocol")]
+    found = item({**ORDER, "orderDetail": details})
+    codes = found["ScheduledProcedureStepSequence"][0]["ScheduledProtocolCodeSequence"]
+    assert [item.get("CodeValue") or item["LongCodeValue"] for item in codes] == ["CTPROT-LONGER-THAN-16", "SECOND"]

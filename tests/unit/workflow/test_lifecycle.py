@@ -30,6 +30,7 @@ from interop.workflow.lifecycle_page import as_markdown
 from interop.workflow.scheduling import Plan, schedule, write_step
 from tests.hl7_messages import PATIENT, orm, oru
 from tests.hospital import Hospital, a_report, an_order, images_of
+from tests.sites import tables
 
 PRESENT = [state for state in STATES if state != ABSENT]
 _TESTS = Agent("tests", "system")
@@ -231,4 +232,4 @@ def test_steps_of_the_server_are_not_the_clients() -> None:
 
 def test_the_published_table_is_this_one() -> None:
     page = Path(__file__).parents[3] / "docs" / "lifecycle.md"
-    assert page.read_text("utf-8") == as_markdown()
+    assert page.read_text("utf-8") == as_markdown(tables())
