@@ -105,7 +105,8 @@ def test_a_worklist_item_has_no_controls_but_line_ends(
     try:
         found = worklist_attributes(changed(ORDER, order), changed(PATIENT, patient), **station, **where)
     except InvalidContentError as error:  # never cut: what is longer than its VR is refused, with the reason
-        assert "at most" in error.text
+        if "at most" not in error.text:
+            raise
         return
     described = (
         "PatientName",
