@@ -21,6 +21,7 @@ from interop.mapping.controls import without_controls
 from interop.mapping.datatypes import nte_to_annotation
 from interop.mapping.documents import document_of, is_document
 from interop.mapping.drafting import run
+from interop.mapping.encounters import encounter_of
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
 from interop.mapping.merges import merges_of
 from interop.mapping.observations import Result, results_of
@@ -66,7 +67,7 @@ def map_message(
     patient = merges[0].survivor if merges else _patient(leading, table, context)
     notes = [found for note in leading.pop("NTE", ()) if (found := nte_to_annotation(note.value(3), context))]
     appointment = appointment_of(message, table, context)
-    encounter = run(table.encounter, "Encounter", leading, context) if table.encounter and "PV1" in leading else None
+    encounter = encounter_of(table.encounter, leading, context) if table.encounter and "PV1" in leading else None
     orders: list[MappedOrder] = []
     reports: list[MappedReport] = [document_of(message, table, context)] if document else []
     for group in message.order_groups():
