@@ -45,7 +45,8 @@ TOKENS = [
     b"\\X0D\\", b"\\XFF", b"\\T\\", b"\\.br\\", b"\\.sp99\\", b"\\Z1\\", b"\\E", b"\x1b$B", b"\x1b(B", b"\xff\xfe",
     b"\xfe\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"\x81", b"\xa4\\", b"\x85",
     b"MSH|", b"\rMSH|^~\\&|", b"\rZDS|1.2.3", b"\rOBX|1|NM|A||", b"\rOBR|", b"\rORC|", b"\rPID|", b"FHS|^~\\&|",
-    b"\rBTS|9\r", b"\rFTS|", b"BHS", b"20261301", b"2026022930", b"+9999", b"1e400", b"-0", b"NaN", b"9" * 40, b"\x06",
+    b"\rBTS|9\r", b"\rFTS|", b"BHS", b"20261301", b"2026022930", b"99991231235959-1200",
+    b"00010101000000+1400", b"+9999", b"1e400", b"-0", b"NaN", b"9" * 40, b"\x06",
     b"\x15", b"<", b"|NW|", b"|CA|", b"|XO|", b"|SN|", b"|ED|", b"^application^pdf^Base64^QUJD", b"|TX|", b"|CE|",
 ]  # fmt: skip
 

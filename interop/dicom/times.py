@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 # The periods are of ACR-NEMA (PS3.5 6.2 note: "yyyy.mm.dd" shall be readable), the hyphens of careless devices.
@@ -56,7 +57,9 @@ def instant(day: str | None, hour: str | None, offset: str | None, zone: tzinfo)
     stated = read_offset(offset)
     if stated is not None:
         return datetime.combine(on, at, stated)
-    local = datetime.combine(on, at, zone).astimezone(UTC).astimezone(zone)
+    local = datetime.combine(on, at, zone)
+    with suppress(OverflowError):  # at the ends of the calendar no clock was moved
+        local = local.astimezone(UTC).astimezone(zone)
     return local.replace(tzinfo=timezone(local.utcoffset() or timedelta(0)), fold=0)
 
 
@@ -72,8 +75,11 @@ def write_time(at: time) -> str:
 
 
 def wall_clock(at: datetime, zone: tzinfo) -> tuple[str, str]:
-    """DA and TM of an aware instant as the site's clocks show it."""
+    """DA and TM of an aware instant as the site's clocks show it; as it was stated where their calendar ends."""
     if at.tzinfo is None:
         raise ValueError("an instant without a zone is no instant")
-    local = at.astimezone(zone)
+    try:
+        local = at.astimezone(zone)
+    except OverflowError:  # 9999-12-31 for "for ever"
+        local = at
     return write_date(local.date()), write_time(local.time())

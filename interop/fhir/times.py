@@ -52,8 +52,12 @@ def bounds(text: str, zone: tzinfo) -> tuple[int, int]:
 
 
 def instant(text: str, zone: tzinfo) -> datetime:
-    """The first instant that the text stands for, in UTC."""
-    return EPOCH + timedelta(microseconds=bounds(text, zone)[0])
+    """The first instant that the text stands for, in UTC.
+
+    At the ends of the calendar ("9999-12-31" for ever) it is kept a day within it, where every zone can show it.
+    """
+    first = min(max(bounds(text, zone)[0], EARLIEST + DAY), LATEST - DAY)
+    return EPOCH + timedelta(microseconds=first)
 
 
 def has_zone(text: str) -> bool:

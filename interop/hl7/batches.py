@@ -53,7 +53,7 @@ class BatchFile:
 
 def messages_in(data: bytes) -> list[bytes]:
     """The messages in one frame, in order: usually the frame itself. An empty batch has none."""
-    if not _several(data):
+    if not holds_several(data):
         return [data]
     return [message for batch in batches_in(data).batches for message in batch.messages]
 
@@ -61,7 +61,7 @@ def messages_in(data: bytes) -> list[bytes]:
 def batches_in(data: bytes) -> BatchFile:
     """The frame taken apart at its FHS, BHS, BTS and FTS, and at every further MSH."""
     file = BatchFile()
-    if not _several(data):
+    if not holds_several(data):
         file.batches.append(Batch(messages=[data]))
         return file
     batch: Batch | None = None
@@ -85,7 +85,8 @@ def batches_in(data: bytes) -> BatchFile:
     return file
 
 
-def _several(data: bytes) -> bool:
+def holds_several(data: bytes) -> bool:
+    """Whether the frame may be more than one message: a second MSH, or a batch's envelope."""
     return data.count(b"MSH") > 1 or any(mark in data for mark in _MARKS)
 
 

@@ -101,9 +101,13 @@ def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
         return zone
     sent = dtm(stated, zone)
     moment = datetime.fromisoformat(sent.instant) if sent and sent.instant else None
-    if moment is None or moment.tzinfo is None or moment.astimezone(zone).utcoffset() == moment.utcoffset():
+    if moment is None or moment.tzinfo is None:
         return zone
-    return moment.tzinfo
+    try:
+        fits = moment.astimezone(zone).utcoffset() == moment.utcoffset()
+    except OverflowError:  # before the year 1 or after 9999 in UTC
+        fits = False
+    return zone if fits else moment.tzinfo
 
 
 def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:

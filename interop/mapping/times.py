@@ -58,7 +58,8 @@ def dtm(text: str, zone: tzinfo) -> Moment | None:
         at = datetime(int(year), int(month), int(day), int(hour), int(minute or 0), int(second or 0), tzinfo=clock)
     except ValueError:
         return None
-    return Moment(whole, f"{at:%Y-%m-%dT%H:%M:%S}{fraction or ''}{_spelled(at.utcoffset())}")
+    spelled = at.replace(tzinfo=None).isoformat()  # strftime would write the year 8 as "8"
+    return Moment(whole, f"{spelled}{fraction or ''}{_spelled(at.utcoffset())}")
 
 
 def _spelled(offset: timedelta | None) -> str:
@@ -91,4 +92,4 @@ def fhir_to_dtm(text: str, zone: tzinfo) -> str:
     if not isinstance(moment, datetime):
         return ""
     fraction = (match[7] or "")[:5]  # DTM has four digits at most
-    return f"{moment:%Y%m%d%H%M%S}{fraction}{moment:%z}"
+    return f"{moment.year:04d}{moment:%m%d%H%M%S}{fraction}{moment:%z}"

@@ -13,7 +13,7 @@ from interop.access.agent import Agent
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, Issue, MalformedError, TooLargeError, UnavailableError
 from interop.hl7.acknowledgement import acknowledge, is_answer
-from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in
+from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in, holds_several
 from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
@@ -49,6 +49,9 @@ class Intake:
 
     async def answer(self, data: bytes, address: str) -> Answered:
         """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
+        if not holds_several(data) and not is_answer(data):
+            reply, kept = await self._answer(data, address)
+            return Answered([reply], kept)
         file = batches_in(data)
         for difference in file.differences():
             self.counts["batch counts wrong"] += 1

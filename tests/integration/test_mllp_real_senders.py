@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from interop.errors import UnavailableError
+from interop.hl7.batches import messages_in
 from interop.hl7.framing import commit_block, frame
 from interop.hl7.message import parse
 from interop.mllp_listener.connection import Connection
 from interop.store import Store
 from tests.hl7_messages import adt, orm, oru
-from tests.mllp_door import kept, listening, told
+from tests.mllp_door import Peer, kept, listening, told
+from tests.real_server import RealServer
 
 CORPUS = Path(os.environ["INTEROP_CORPUS"]) / "hl7/derived-mllp-frames" if "INTEROP_CORPUS" in os.environ else None
 ANSWERS = {  # MSA-1 of each answer; what stands there is in docs/reference/hl7.md, too
@@ -195,3 +198,24 @@ async def test_a_reader_that_fails_is_an_error_answer(store: Store, monkeypatch:
     (row,) = await store.view(lambda tx: tx.find_messages(state="refused"))
     assert row.raw == orm(id="C1")
     assert parse(row.raw).control_id == "C1"
+
+
+@pytest.mark.parametrize("when", ["00010101000000+1400", "99991231235959-1200", "99991231", "00080818183002.1-0700"])
+async def test_a_moment_at_the_ends_of_the_calendar_is_no_fault_of_ours(store: Store, when: str) -> None:
+    async with listening(store) as (_, connect):
+        peer = await connect()
+        for raw in (orm(id="C1", start=when), oru(id="C2"), adt(id="C3")):
+            await peer.send(raw.replace(b"20261120101500", when.encode()).replace(b"20261121084500", when.encode()))
+            assert (await peer.answer()).get("MSA-1") == "AA"
+
+
+async def test_the_settings_reach_the_listener(real_server: Callable[..., RealServer]) -> None:
+    server = real_server(mllp_release=2, mllp_batch_answer="batch")
+    await asyncio.to_thread(server.start)
+    peer = Peer(*await asyncio.open_connection("127.0.0.1", server.settings.mllp_port))
+    await peer.write(frame(BATCH % (orm(id="C1") + adt(id="C2"), 2)))
+    async with asyncio.timeout(20):
+        assert await peer.reader.readuntil(b"\x1c\r") == commit_block(True)
+        answer = await peer.reader.readuntil(b"\x1c\r")
+    assert [one.get("MSA-2") for one in map(parse, messages_in(answer[1:-2]))] == ["C1", "C2"]
+    peer.writer.close()

@@ -80,3 +80,19 @@ def test_an_instant_is_written_as_the_site_clock_shows_it() -> None:
     assert write_time(time(1, 2, 3, 4)) == "010203.000004"
     with pytest.raises(ValueError, match="without a zone"):
         wall_clock(datetime(2026, 7, 1), NICOSIA)
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -12)])
+def test_the_ends_of_the_calendar_keep_their_own_clock(year: int, hours: int) -> None:
+    month_day, hour = ((12, 31), 23) if year == 9999 else ((1, 1), 0)
+    at = datetime(year, *month_day, hour, tzinfo=timezone(timedelta(hours=hours)))
+    assert wall_clock(at, NICOSIA) == (f"{year:04d}{month_day[0]:02d}{month_day[1]:02d}", f"{hour:02d}0000")
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("day", ["00010101", "99991231"])
+def test_a_site_at_either_end_of_the_world_reads_the_ends_of_the_calendar(day: str, zone: str) -> None:
+    for hour in ("000000", "235959"):
+        found = instant(day, hour, None, ZoneInfo(zone))
+        assert isinstance(found, datetime)
+        assert found.strftime("%H%M%S") == hour

@@ -107,3 +107,11 @@ def test_instant_and_has_zone() -> None:
     assert has_zone("2026-01-01T10:00:00-05:00")
     assert not has_zone("2026-01-01T10:00:00")
     assert not has_zone("2026-01-01")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "9999-12-31", "0001"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_an_instant_at_the_ends_of_the_calendar_can_be_shown_in_every_zone(text: str, zone: str) -> None:
+    found = instant(text, ZoneInfo(zone))
+    assert found.astimezone(ZoneInfo(zone)).tzinfo is not None
+    assert str(found.year) == text[:4].lstrip("0")
