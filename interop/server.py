@@ -30,9 +30,10 @@ from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
+from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpProtocol, HttpServer
-from interop.jobs import BatchLane, Handler, JobRunner, SendJobs, WorklistJobs, reconcile
+from interop.jobs import BatchLane, Handler, JobRunner, SendJobs, WorklistJobs, keep_pruned, reconcile
 from interop.mllp_listener import Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -201,6 +202,8 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         asyncio.create_task(feed.run(), name="archive-feed"),
     }
+    if days := rooms.settings.message_days:
+        tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
     try:
         yield tasks
     finally:
@@ -249,9 +252,10 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     fhir = fhir_routes(
         store, rooms.site, writer=resources, base_url=f"{settings.base_url}/fhir", max_bytes=settings.fhir_max_bytes
     )
+    hl7 = hl7_routes(store, rooms.site)
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
     keys = Keys.load(settings.data_dir)
-    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir).app
+    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir, hl7=hl7).app
 
 
 @contextlib.contextmanager

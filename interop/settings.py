@@ -89,6 +89,9 @@ class Settings(BaseSettings):
         pattern="^(each|batch)$",
         description="How an HL7 batch (FHS, BHS) is answered: every message by itself, or all of them in a batch.",
     )
+    message_days: int = Field(
+        0, ge=0, le=36500, description="Days that settled HL7 messages are kept; 0: for ever. Owed and dead ones stay."
+    )
     fhir_max_bytes: int = Field(20_000_000, ge=1024, description="Largest FHIR body accepted, in bytes.")
     orthanc_url: str = Field(
         "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."
