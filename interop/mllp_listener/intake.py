@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 import uuid
 from collections import Counter
@@ -19,6 +20,7 @@ from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
 from interop.store import Store, Tx
+from interop.tls import Certificate
 from interop.workflow import messages, stray_answers
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
@@ -50,6 +52,12 @@ class Intake:
         self._batch_answers = batch_answers
         self.in_order = store.units_in_order
         self._faults: dict[tuple[str, str], float] = {}  # when which was listed last
+
+    def for_peer(self, certificate: Certificate | None) -> Intake:
+        """The same for one connection, whose certificate (or having none) is known."""
+        one = copy.copy(self)
+        one.allow = self.allow.known_by(certificate)
+        return one
 
     async def answer(self, data: bytes, address: str) -> Answered:
         """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
@@ -84,7 +92,7 @@ class Intake:
         await self.keep_fault("peer", "the address is not on the list of peers", address)
         return Answered([], None)
 
-    async def keep_fault(self, kind: str, text: str, address: str) -> None:
+    async def keep_fault(self, kind: str, text: str, address: str, raw: bytes = b"") -> None:
         """Audit a connection that came to nothing; in the list of messages the same once a minute, so that a stubborn
         caller cannot fill the disk."""
         event = Event("alert", f"mllp-{kind}-refused", "E", outcome="4", detail=text)
@@ -96,7 +104,7 @@ class Intake:
         def work(tx: Tx) -> None:
             tx.audit(event)
             if listed:
-                messages.keep_fault(tx, f"fault {kind}", address, text)
+                messages.keep_fault(tx, f"fault {kind}", address, text, raw)
 
         try:
             await self._store.unit(_agent(address), work)
@@ -149,8 +157,8 @@ class Intake:
         agent = _agent(address, message)
 
         def work(tx: Tx) -> Reply:
-            if not self.allow.allows(address, message.sender[0]):
-                raise ForbiddenError("this MSH-3 is not on the list of peers", location="MSH-3")
+            if not self.allow.allows(address, *message.sender):
+                raise ForbiddenError("this sender is not on the list of peers", location="MSH-3")
             return messages.receive(tx, self._site, message, address, arrived)
 
         def refused(tx: Tx, error: InteropError) -> Reply:

@@ -165,10 +165,10 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError,
     return Reply(error.ack_code, ack, issues)
 
 
-def keep_fault(tx: Tx, kind: str, peer: str, text: str) -> None:
+def keep_fault(tx: Tx, kind: str, peer: str, text: str, raw: bytes = b"") -> None:
     """A connection that came to nothing (``fault tls``, ``fault peer``), in the list beside the messages.
 
-    No byte of a message came over it, so there is nothing to keep but that it was tried, and it has no answer.
+    It has no answer; ``raw`` is what came, if anything was read at all.
     """
     tx.add_message(
         direction="in",
@@ -177,7 +177,7 @@ def keep_fault(tx: Tx, kind: str, peer: str, text: str) -> None:
         facility="",
         control_id="",
         type=kind,
-        raw=b"",
+        raw=raw,
         body_hash="",
         state="fault",
         issues=[Issue("security", text).row()],
