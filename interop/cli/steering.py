@@ -67,7 +67,7 @@ def list_messages(
         for line in lines:
             typer.echo(json.dumps(shown_line(line), ensure_ascii=False))
         return
-    Console().print(_table(lines, settings))
+    _wide().print(_table(lines, settings))
     Console(stderr=True).print(f"{len(lines)} message{'s' if len(lines) != 1 else ''}")
 
 
@@ -163,7 +163,7 @@ def _steer(
 ) -> None:
     settings, told = Settings(), Console(stderr=True)
     lines = _lines(settings, words, limit, numbers)
-    Console().print(_table(lines[:_SHOWN], settings))
+    _wide().print(_table(lines[:_SHOWN], settings))
     more = f", {_SHOWN} of them shown" if len(lines) > _SHOWN else ""
     told.print(f"{len(lines)} message{'s' if len(lines) != 1 else ''} to {verb}{more}")
     if dry_run or not lines:
@@ -233,6 +233,11 @@ def _table(lines: Sequence[MessageLine], settings: Settings) -> Table:
         )
         table.add_row(*(_plain(cell) for cell in cells))
     return table
+
+
+def _wide() -> Console:
+    """Standard output; into a file or a pipe a line is not folded at 80 characters."""
+    return Console(width=None if sys.stdout.isatty() else 240)
 
 
 def _plain(text: str) -> Text:
