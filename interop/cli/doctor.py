@@ -178,7 +178,7 @@ async def _database(settings: Settings) -> list[Finding]:
         version, stats = await engine_version(store), await store.stats()
         findings = [Finding("ok", "database", shown), _engine(version)]
         if dead := stats.jobs.get("dead", 0):
-            remedy = "look at them on the start page, mend the receiver"
+            remedy = "interop hl7 list --state dead; mend the receiver, then interop hl7 resend"
             findings.append(Finding("warning", "dead letters", str(dead), remedy))
         return [*findings, *await _worklist(settings, lambda: store.view(_planned))]
     except InteropError as error:
