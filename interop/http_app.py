@@ -70,8 +70,9 @@ def http_app(
     assets: Assets | None,
     checks: Mapping[str, Check],
     fhir: Sequence[BaseRoute] = (),
+    hl7: Sequence[BaseRoute] = (),
 ) -> HttpApp:
-    """All HTTP doors. ``checks`` are the parts that /readyz asks; ``fhir`` are the routes of the FHIR door."""
+    """All HTTP doors. ``checks`` are the parts that /readyz asks; ``fhir`` and ``hl7`` are those doors' routes."""
     tokens = Tokens(keys)
     sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
     refusals = Refusals(store)
@@ -88,6 +89,7 @@ def http_app(
         *imaging_routes(launcher),
         *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
         *fhir,
+        *hl7,
         *viewer_routes(links, launcher, assets),
     ]
     inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,10 +30,11 @@ from interop.auth import Keys
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir_api import fhir_routes
+from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpProtocol, HttpServer
-from interop.jobs import BatchLane, Handler, JobRunner, SendJobs, WorklistJobs, reconcile
-from interop.mllp_listener import Limits, MllpListener
+from interop.jobs import Backoff, BatchLane, Handler, JobRunner, Lane, SendJobs, WorklistJobs, keep_pruned, reconcile
+from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import holder_of
@@ -41,6 +42,7 @@ from interop.parts import archive_credentials, archive_url, ohif_folder, private
 from interop.settings import Settings
 from interop.shipped import shipped
 from interop.store import SCHEMA, Store, open_store
+from interop.tls import TlsContext, TlsFiles
 from interop.viewer import Assets
 from interop.workflow import resources, studies
 from interop.workflow.site import Site
@@ -141,24 +143,43 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
         if "worker" in roles:
             running |= await stack.enter_async_context(working(rooms))
         if "mllp" in roles:
-            limits = Limits(message_bytes=settings.mllp_max_bytes)
-            listener = MllpListener(
-                store,
-                rules,
-                settings.mllp_host,
-                settings.mllp_port,
-                settings.mllp_peers,
-                limits=limits,
-                release=settings.mllp_release,
-                batch_answers=settings.mllp_batch_answer == "batch",
-            )
-            with _listening("MLLP", settings.mllp_host, settings.mllp_port):
-                await listener.start()
-            stack.push_async_callback(listener.stop)
-            rooms.listener = listener
+            await _listen(rooms, stack)
         if "http" in roles:
             running.add(await stack.enter_async_context(answering(rooms)))
         yield running
+
+
+async def _listen(rooms: Rooms, stack: contextlib.AsyncExitStack) -> None:
+    """The mllp role: a plain port, a TLS port, or both; with one list of peers."""
+    settings = rooms.settings
+    allow = AllowList.of(settings.mllp_peers)
+    limits = Limits(message_bytes=settings.mllp_max_bytes)
+    for protocol, port, tls in _mllp_ports(settings):
+        listener = MllpListener(
+            rooms.store,
+            rooms.site,
+            settings.mllp_host,
+            port,
+            allow,
+            limits=limits,
+            release=settings.mllp_release,
+            batch_answers=settings.mllp_batch_answer == "batch",
+            tls=tls,
+        )
+        with _listening(protocol, settings.mllp_host, port):
+            await listener.start()
+        stack.push_async_callback(listener.stop)
+        rooms.listeners.append(listener)
+
+
+def _mllp_ports(settings: Settings) -> list[tuple[str, int, TlsContext | None]]:
+    ports: list[tuple[str, int, TlsContext | None]] = []
+    if settings.mllp_plain:
+        ports.append(("MLLP", settings.mllp_port, None))
+    if settings.mllp_tls_cert is not None:
+        files = TlsFiles(settings.mllp_tls_cert, settings.mllp_tls_key, settings.mllp_tls_client_ca)
+        ports.append(("MLLP_TLS", settings.mllp_tls_port, TlsContext(files, server=True)))
+    return ports
 
 
 @dataclass
@@ -169,14 +190,16 @@ class Rooms:
     site: Site
     store: Store
     archive: OrthancClient
-    listener: MllpListener | None = None
+    listeners: list[MllpListener] = field(default_factory=list)
 
     async def mllp_answers(self) -> None:
         """UnavailableError unless this process, or the one with the mllp role, listens."""
-        if self.listener is not None and self.listener.ready():
+        if self.listeners and all(listener.ready() for listener in self.listeners):
             return
+        settings = self.settings
+        port = settings.mllp_port if settings.mllp_plain else settings.mllp_tls_port
         try:
-            _, writer = await asyncio.open_connection(self.settings.mllp_host, self.settings.mllp_port)
+            _, writer = await asyncio.open_connection(settings.mllp_host, port)
         except OSError as error:
             raise UnavailableError("the MLLP listener does not answer") from error
         writer.close()
@@ -190,9 +213,9 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     sender = MllpSender()
     writer = WorklistProcess(rooms.settings)
     await writer.start()
-    handlers: dict[str, Handler | BatchLane] = {
+    handlers: dict[str, Handler | Lane | BatchLane] = {
         "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
-        "send": SendJobs(rooms.store, sender, rooms.site.receivers),
+        "send": _sending(rooms, sender),
     }
     await folder.sweep()
     await reconcile(rooms.store, rooms.site, folder)
@@ -201,6 +224,8 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         asyncio.create_task(feed.run(), name="archive-feed"),
     }
+    if days := rooms.settings.message_days:
+        tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
     try:
         yield tasks
     finally:
@@ -209,6 +234,15 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.stop()
         await sender.close()
+
+
+def _sending(rooms: Rooms, sender: MllpSender) -> Lane:
+    """Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answer."""
+    receivers = rooms.site.receivers
+    lines = [receiver.line for receiver in receivers]
+    slowest = max((line.connect_seconds + line.answer_seconds + line.pause_seconds for line in lines), default=0.0)
+    jobs = SendJobs(rooms.store, sender, receivers)
+    return Lane(jobs, lease=max(60.0, 2 * slowest + 30), backoff=Backoff(most=86400.0))
 
 
 @asynccontextmanager
@@ -249,9 +283,10 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     fhir = fhir_routes(
         store, rooms.site, writer=resources, base_url=f"{settings.base_url}/fhir", max_bytes=settings.fhir_max_bytes
     )
+    hl7 = hl7_routes(store, rooms.site)
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
     keys = Keys.load(settings.data_dir)
-    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir).app
+    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir, hl7=hl7).app
 
 
 @contextlib.contextmanager

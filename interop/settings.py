@@ -8,11 +8,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from interop.errors import InteropError
@@ -78,7 +78,18 @@ class Settings(BaseSettings):
     mllp_port: int = Field(2575, ge=0, le=65535, description="Port of the MLLP listener.")
     mllp_peers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Who may send HL7: `address[/bits]` or `address=MSH-3`, comma-separated; empty: any local sender.",
+        description="Who may send HL7, comma-separated: `who[=MSH-3[|MSH-4]]`, where who is `address[/bits]`, over TLS "
+        "also `cn:NAME` (a name in the client's certificate) or `sha256:HEX` (its fingerprint), or some joined by `+`; "
+        "empty: any local sender.",
+    )
+    mllp_plain: bool = Field(True, description="Whether `mllp_port` is listened on, which is without TLS.")
+    mllp_tls_port: int = Field(12575, ge=0, le=65535, description="Port of MLLP over TLS, once it has a certificate.")
+    mllp_tls_cert: Path | None = Field(
+        None, description="PEM certificate (and chain) of the MLLP listener: it then listens on `mllp_tls_port` too."
+    )
+    mllp_tls_key: Path | None = Field(None, description="Its key in PEM, unless that is in the same file.")
+    mllp_tls_client_ca: Path | None = Field(
+        None, description="PEM authorities that sign the senders' certificates; one is then required of every sender."
     )
     mllp_max_bytes: int = Field(50_000_000, ge=1024, description="Largest HL7 message accepted, in bytes.")
     mllp_release: int = Field(
@@ -88,6 +99,9 @@ class Settings(BaseSettings):
         "each",
         pattern="^(each|batch)$",
         description="How an HL7 batch (FHS, BHS) is answered: every message by itself, or all of them in a batch.",
+    )
+    message_days: int = Field(
+        0, ge=0, le=36500, description="Days that settled HL7 messages are kept; 0: for ever. Owed and dead ones stay."
     )
     fhir_max_bytes: int = Field(20_000_000, ge=1024, description="Largest FHIR body accepted, in bytes.")
     orthanc_url: str = Field(
@@ -121,6 +135,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @model_validator(mode="after")
+    def _listens(self) -> Self:
+        if self.mllp_tls_cert is None and (self.mllp_tls_key or self.mllp_tls_client_ca):
+            raise ValueError("mllp_tls_key and mllp_tls_client_ca are of no use without mllp_tls_cert")
+        if self.mllp_tls_cert is None and not self.mllp_plain:
+            raise ValueError("mllp_plain=false leaves no MLLP listener without mllp_tls_cert")
+        return self
 
     @field_validator("orthanc_url", "public_url")
     @classmethod

@@ -31,7 +31,8 @@ class Hospital:
     async def send(self, raw: bytes, address: str = "127.0.0.1") -> Reply:
         """What the MLLP door does with a message."""
         message = messages.read(self.site, raw)
-        agent = Agent("|".join(message.sender), "peer", client="mllp", address=address)
+        sender = "|".join(message.sender)
+        agent = Agent(sender, "peer", client="mllp", address=address, request_id=message.control_id)
         return await self.store.unit(
             agent,
             lambda tx: messages.receive(tx, self.site, message, address),

@@ -57,6 +57,7 @@ _TYPES = {
     "worklist": _ORDER,
     "launch": _ACCESSED,  # a launch opens the way to the images
     "match": _ACCESSED,  # dcm4chee audits the link of a study with its worklist item so
+    "steering": _ORDER,  # a message that somebody looked at, replayed, sent again or gave up
     "login": Coding(DCM, "110114", "User Authentication"),
     "alert": Coding(DCM, "110113", "Security Alert"),
 }

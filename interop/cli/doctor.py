@@ -153,8 +153,9 @@ async def _bindings(settings: Settings) -> list[Finding]:
             seen, _, remedy = refusal.partition(": ")
             findings.append(Finding("fault", "binding", seen, remedy))
         else:
-            secured = name == "INTEROP_HTTP_HOST" and settings.base_url.startswith("https:")
-            remedy = "" if secured else "keep it behind TLS: a proxy for HTTP, a tunnel or an own network for MLLP"
+            http = name == "INTEROP_HTTP_HOST"
+            secured = settings.base_url.startswith("https:") if http else not settings.mllp_plain
+            remedy = "" if secured else "keep it behind TLS: a proxy for HTTP, INTEROP_MLLP_TLS_CERT for MLLP"
             seen = f"{name} is reachable from other machines, as INTEROP_ALLOW_REMOTE says"
             findings.append(Finding("ok" if secured else "warning", "binding", seen, remedy))
     return findings or [Finding("ok", "bindings", "this machine only")]
@@ -177,7 +178,7 @@ async def _database(settings: Settings) -> list[Finding]:
         version, stats = await engine_version(store), await store.stats()
         findings = [Finding("ok", "database", shown), _engine(version)]
         if dead := stats.jobs.get("dead", 0):
-            remedy = "look at them on the start page, mend the receiver"
+            remedy = "interop hl7 list --state dead; mend the receiver, then interop hl7 resend"
             findings.append(Finding("warning", "dead letters", str(dead), remedy))
         return [*findings, *await _worklist(settings, lambda: store.view(_planned))]
     except InteropError as error:
@@ -286,13 +287,17 @@ async def _http(settings: Settings) -> Finding:
 
 
 def _mllp(settings: Settings) -> Finding:
-    shown, holder = f"{settings.mllp_host}:{settings.mllp_port}", holder_of(settings.mllp_port)
-    if _connects(_reached(settings.mllp_host), settings.mllp_port):
+    plain = settings.mllp_plain
+    port, setting = settings.mllp_port, "INTEROP_MLLP_PORT"
+    if not plain:
+        port, setting = settings.mllp_tls_port, "INTEROP_MLLP_TLS_PORT"
+    shown, holder = f"{settings.mllp_host}:{port}", holder_of(port)
+    if _connects(_reached(settings.mllp_host), port):
         if holder is not None and holder.pid is not None and not _ours(holder):
-            return _foreign("MLLP", shown, holder, "INTEROP_MLLP_PORT")
+            return _foreign("MLLP", shown, holder, setting)
         return Finding("ok", "MLLP", f"{shown} answers")
     if holder is not None:
-        return _foreign("MLLP", shown, holder, "INTEROP_MLLP_PORT")
+        return _foreign("MLLP", shown, holder, setting)
     return Finding("warning", "MLLP", f"{shown} is silent", "start it: interop up (or interop serve)")
 
 

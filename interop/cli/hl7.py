@@ -51,17 +51,17 @@ def send(
 
 @commands.command("show")
 def show(
-    control_id: Annotated[str, typer.Argument(help="MSH-10 of a message that came in or went out.")],
+    control_id: Annotated[str | None, typer.Argument(help="MSH-10 of a message that came in or went out.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The bytes exactly as they came or went.")] = False,
     number: Annotated[int | None, typer.Option(help="Which one, where several have this control id.")] = None,
 ) -> None:
     """Show a stored message, what became of it and its acknowledgement; the server may run or not."""
-    rows = asyncio.run(_stored(Settings(), control_id))
-    if number is not None:
-        rows = [row for row in rows if row.id == number]
+    if control_id is None and number is None:
+        raise InteropError("say which: a control id, or --number as interop hl7 list shows it")
+    rows = asyncio.run(_stored(Settings(), control_id, number))
     if not rows:
-        which = "" if number is None else f" and number {number}"
-        raise NotFoundError(f"no message with control id {control_id}{which}")
+        which = [f"control id {control_id}"] * (control_id is not None) + [f"number {number}"] * (number is not None)
+        raise NotFoundError(f"no message with {' and '.join(which)}")
     if raw and len(rows) > 1:
         numbers = ", ".join(str(row.id) for row in rows)
         raise InteropError(f"{len(rows)} messages have this control id: choose one by --number ({numbers})")
@@ -113,12 +113,18 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
 
 
-async def _stored(settings: Settings, control_id: str) -> list[MessageRow]:
-    from interop.store import open_reader
+async def _stored(settings: Settings, control_id: str | None, number: int | None) -> list[MessageRow]:
+    from interop.store import Tx, open_reader
+
+    def found(tx: Tx) -> list[MessageRow]:
+        if number is None:
+            return tx.find_messages(control_id=control_id)
+        row = tx.message(number)
+        return [row] if row is not None and control_id in (None, row.control_id) else []
 
     store = await open_reader(settings.database, zone=settings.zone)
     try:
-        return await store.view(lambda tx: tx.find_messages(control_id=control_id))
+        return await store.view(found)
     finally:
         await store.close()
 
@@ -129,7 +135,10 @@ def _told(row: MessageRow) -> list[str]:
         f"{row.direction}  {row.type}  {row.application}|{row.facility}"
         f"  {row.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         f"  state={row.state}  ack={row.ack_code or '-'}  order={row.order_id or '-'}  number={row.id}"
+        f"  attempts={row.attempts}  took={'-' if row.took is None else f'{row.took / 1000:.1f} ms'}"
     ]
+    if row.touched:
+        lines.append(f"  about: {' '.join(row.touched)}")
     for issue in row.issues:
         lines.append(f"  {issue.get('severity')}: {issue.get('location') or ''} {issue.get('text')}")
     for title, data in (("message", row.raw), ("acknowledgement", row.ack)):

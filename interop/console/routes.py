@@ -94,7 +94,7 @@ def _tiles(
     resources: Mapping[str, int], messages: Mapping[tuple[str, str], int], jobs: Mapping[str, int], scheduled: str
 ) -> list[tuple[str, str, str]]:
     """Name, figure, and what else there is to say of it."""
-    taken = sum(count for (direction, _), count in messages.items() if direction == "in")
+    taken = sum(count for (direction, state), count in messages.items() if direction == "in" and state != "fault")
     refused = messages.get(("in", "refused"), 0)
     queued, dead = messages.get(("out", "queued"), 0), messages.get(("out", "dead"), 0)
     return [

@@ -1,6 +1,7 @@
 """Effects outside the database, owed by the commits that made them: one file per kind, one runner for all."""
 
-from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, Outcome, UndeliverableError
+from interop.jobs.pruning import keep_pruned, prune
+from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
@@ -11,6 +12,7 @@ __all__ = [
     "Handler",
     "JobRunner",
     "Lane",
+    "LaterError",
     "Made",
     "Outcome",
     "SendJobs",
@@ -19,5 +21,7 @@ __all__ = [
     "Wanted",
     "WorklistItems",
     "WorklistJobs",
+    "keep_pruned",
+    "prune",
     "reconcile",
 ]

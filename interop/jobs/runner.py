@@ -48,6 +48,18 @@ class UndeliverableError(RefusedError):
         return self
 
 
+class LaterError(UnavailableError):
+    """Not done yet, and to be tried again."""
+
+    outcome: Outcome = _NOTHING
+    most: float | None = None  # seconds to which the pause between attempts may grow, where not the lane's
+
+    def keeping(self, outcome: Outcome, most: float | None = None) -> LaterError:
+        """The same, with what to keep of the attempt."""
+        self.outcome, self.most = outcome, most
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait after the nth failure."""
@@ -57,9 +69,10 @@ class Backoff:
     factor: float = 2.0
     attempts: int | None = None  # after which a job is buried; None: never
 
-    def delay(self, attempt: int) -> float:
+    def delay(self, attempt: int, most: float | None = None) -> float:
         """Seconds, a little scattered so that what failed together does not come back together."""
-        exact = min(self.most, self.first * self.factor ** min(attempt - 1, 32))
+        longest = self.most if most is None else min(self.most, most)
+        exact = min(longest, self.first * self.factor ** min(attempt - 1, 32))
         return float(exact * random.uniform(0.8, 1.0))  # noqa: S311 - scatter, not secrecy
 
 
@@ -275,10 +288,11 @@ class JobRunner:
         if lane.backoff.attempts is not None and job.attempt >= lane.backoff.attempts:
             await self._bury(job, f"{job.attempt} attempts, the last: {why}")
             return
-        delay = lane.backoff.delay(job.attempt)
+        later = error if isinstance(error, LaterError) else LaterError()
+        delay = lane.backoff.delay(job.attempt, later.most)
         _log_failure(job, error, why)
         self.counts["failed"] += 1
-        await self._store.retry(job, why, delay)
+        await self._end(job, later.outcome, lambda tx: tx.retry_job(job, why, delay))
 
 
 def _why(error: Exception) -> str:

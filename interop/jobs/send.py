@@ -1,7 +1,8 @@
 """send: one stored message to one receiver, until the receiver has said that it has it.
 
-Sent means: MSA-2 is our MSH-10 and MSA-1 is AA or CA. AE, CE, silence and an answer to something else are tried again
-with the same bytes; AR and CR are final, and the message is a dead letter (v2.5.1 2.9.2, tables 0008 and 0155).
+Sent means: MSA-2 is our MSH-10 and MSA-1 is AA or CA; or, where the receiver is said never to answer, written. AE, CE,
+silence and an answer to something else are tried again with the same bytes; AR and CR are final, and the message is a
+dead letter (v2.5.1 2.9.2, tables 0008 and 0155).
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Protocol
 
 from interop.access.agent import system_agent
 from interop.audit.event import Event
-from interop.errors import InteropError, UnavailableError
+from interop.errors import InteropError, Issue, UnavailableError
 from interop.hl7.message import Message, parse
-from interop.jobs.runner import Outcome, UndeliverableError
+from interop.jobs.runner import LaterError, Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
 from interop.store import Job, MessageRow, Store, Tx
 
@@ -23,6 +24,7 @@ logger = getLogger(__name__)
 _TAKEN = ("AA", "CA")
 _REFUSED = ("AR", "CR")
 _AGENT = system_agent("sender")
+_NOTHING = Outcome(_AGENT, lambda tx: None)
 
 
 class Sender(Protocol):
@@ -62,18 +64,26 @@ class SendJobs:
     async def _deliver(self, row: MessageRow, receiver: Receiver) -> Outcome:
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until.get(receiver.name, 0.0):
-            raise UnavailableError(f"{receiver.name} does not answer")
+            raise LaterError(f"{receiver.name} does not answer").keeping(_NOTHING, receiver.retry_seconds)
         try:
             reply = await self._sender.send(receiver, row.raw)
-        except UnavailableError:
+        except UnavailableError as error:
             self._silent_until[receiver.name] = loop.time() + self._silence
-            raise
-        code, answer = self._judged(row, receiver, reply)
+            raise _later(row, error.text, most=receiver.retry_seconds) from error
+        if receiver.line.answers == "none":
+            recovered = self._silent_until.pop(receiver.name, None) is not None
+            return _kept(row, "sent", None, None, recovered=recovered)
+        try:
+            code, answer = self._judged(row, receiver, reply)
+        except UnavailableError as error:
+            raise _later(row, error.text, reply, most=receiver.retry_seconds) from error
         if code in _TAKEN:
-            return _kept(row, "sent", code, reply)
+            recovered = self._silent_until.pop(receiver.name, None) is not None
+            return _kept(row, "sent", code, reply, recovered=recovered)
         if code in _REFUSED:
             raise _dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
-        raise UnavailableError(f"{receiver.name} answered {code} {_reason(answer)}".strip())
+        why = f"{receiver.name} answered {code} {_reason(answer)}".strip()
+        raise _later(row, why, reply, most=receiver.retry_seconds)
 
     def _judged(self, row: MessageRow, receiver: Receiver, reply: bytes) -> tuple[str, Message]:
         """MSA-1 of the reply, if it is one to this message."""
@@ -93,11 +103,35 @@ def _dead(row: MessageRow, why: str, code: str | None = None, reply: bytes | Non
     return UndeliverableError(why).keeping(_kept(row, "dead", code, reply, why))
 
 
-def _kept(row: MessageRow, state: str, code: str | None, reply: bytes | None, why: str | None = None) -> Outcome:
-    """The message in its new state, with the answer that brought it there, and an event of it."""
+def _later(row: MessageRow, why: str, reply: bytes | None = None, *, most: float) -> LaterError:
+    """Tried and not taken: the message says how often, and what came of the last attempt."""
 
     def keep(tx: Tx) -> None:
-        tx.update_message(row.id, state=state, ack_code=code, ack=reply)
+        tx.update_message(row.id, ack=reply, attempts=1, issues=[Issue("transient", why).row()])
+
+    return LaterError(why).keeping(Outcome(_AGENT, keep), most)
+
+
+def _kept(
+    row: MessageRow,
+    state: str,
+    code: str | None,
+    reply: bytes | None,
+    why: str | None = None,
+    *,
+    recovered: bool = False,
+) -> Outcome:
+    """The message in its new state, with the answer that brought it there, and an event of it.
+
+    What else waits for a receiver that answers again goes out now, whatever pause it had grown to.
+    """
+
+    def keep(tx: Tx) -> None:
+        took = int((tx.now - row.at).total_seconds() * 1e6)
+        issues = [] if why is None else [Issue("processing", why).row()]
+        tx.update_message(row.id, state=state, ack_code=code, ack=reply, attempts=1, took=took, issues=issues)
+        if recovered:
+            tx.hasten_jobs("send", f"{row.peer}:")
         order = tx.order(row.order_id) if row.order_id else None
         tx.audit(
             Event(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from interop.hl7.charsets import UTF8, charset_named
+from interop.hl7.line import ANSWERS, Line
 from interop.mapping.rows import TableError, check_keys, read_toml
 
 _TEXTS = ("name", "host", "application", "facility", "sending_application", "sending_facility", "charset", "version")
-_KEYS = (*_TEXTS, "port", "types")
+_FILES = ("ca", "cert", "key", "server_name")  # of TLS
+_SECONDS = ("connect_seconds", "answer_seconds", "pause_seconds", "retry_seconds")
+_SWITCHES = ("tls", "one_message_per_connection")
+_KEYS = (*_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, "port", "types", "answers")
 _TYPE = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}\Z")
 
 
@@ -29,6 +33,8 @@ class Receiver:
     types: frozenset[str]  # {"ORM^O01"}
     charset: str = UTF8  # MSH-18
     version: str = "2.5.1"  # MSH-12
+    line: Line = field(default_factory=Line)
+    retry_seconds: float = 600.0  # to which the pause between two attempts grows; there is no last attempt
 
 
 def load_receivers(text: str, file: str = "peers.toml") -> tuple[Receiver, ...]:
@@ -51,7 +57,7 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
     for key in ("name", "host", "port", "application", "types"):
         if not table.get(key):
             raise TableError(f"{where}: {key} is needed")
-    for key in _TEXTS:
+    for key in (*_TEXTS, *_FILES):
         if not isinstance(table.get(key, ""), str):
             raise TableError(f"{where}: {key} has to be text")
     port, types = table["port"], table["types"]
@@ -73,4 +79,29 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
         types=frozenset(types),
         charset=charset,
         version=table.get("version", "2.5.1"),
+        line=_line(table, where),
+        retry_seconds=float(table.get("retry_seconds", 600.0)),
     )
+
+
+def _line(table: Mapping[str, Any], where: str) -> Line:
+    for key in _SECONDS:
+        value = table.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86400:
+            raise TableError(f"{where}: {key} has to be a number of seconds, a day at most")
+        if value == 0 and key != "pause_seconds":
+            raise TableError(f"{where}: {key} has to be more than 0")
+    for key in _SWITCHES:
+        if not isinstance(table.get(key, False), bool):
+            raise TableError(f"{where}: {key} has to be true or false")
+    if table.get("answers", "framed") not in ANSWERS:
+        raise TableError(f"{where}: answers has to be one of {', '.join(ANSWERS)}")
+    if not table.get("tls") and (odd := [key for key in _FILES if table.get(key)]):
+        raise TableError(f"{where}: {odd[0]} is of no use without tls = true")
+    if table.get("key") and not table.get("cert"):
+        raise TableError(f"{where}: key is of no use without cert")
+    names = {each.name for each in fields(Line)}
+    given: dict[str, Any] = {
+        key: float(value) if key in _SECONDS else value for key, value in table.items() if key in names
+    }
+    return Line(**given)

@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
         self._take(self._decoder.eof())
         self._closing = True
         self._answer()
-        return True  # half-closed: what was received is still answered
+        secured = self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+        return not secured  # half-closed: what was received is still answered; not so over TLS
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closing:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
@@ -18,12 +20,15 @@ from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
 from interop.store import Store, Tx
+from interop.tls import Certificate
 from interop.workflow import messages, stray_answers
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
 
+FAULT_SECONDS = 60.0
+_FAULTS_KNOWN = 10_000
 LARGE = 200_000  # bytes; reading more than this takes longer than the event loop may be kept
 
 
@@ -46,6 +51,13 @@ class Intake:
         self.counts = counts
         self._batch_answers = batch_answers
         self.in_order = store.units_in_order
+        self._faults: dict[tuple[str, str], float] = {}  # when which was listed last
+
+    def for_peer(self, certificate: Certificate | None) -> Intake:
+        """The same for one connection, whose certificate (or having none) is known."""
+        one = copy.copy(self)
+        one.allow = self.allow.known_by(certificate)
+        return one
 
     async def answer(self, data: bytes, address: str) -> Answered:
         """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
@@ -73,18 +85,37 @@ class Intake:
         self.counts[f"fault {fault.reason}"] += 1
         logger.warning("MLLP framing fault: %s", fault.text)
         kind = TooLargeError if fault.reason == "too-large" else MalformedError
-        reply, _ = await self._refuse_bytes(fault.head, kind(fault.text, hl7_code="100"), address)
+        error = kind(fault.text, hl7_code="100")
+        reply, _ = await self._refuse_bytes(fault.head, error, address, f"fault {fault.reason}")
         return Answered([], None) if fault.reason == "commit-block" else Answered([reply], False)
 
     async def refuse_connection(self, address: str) -> Answered:
         """Leave a trace of a connection from an address that is not on the list."""
         self.counts["connections refused"] += 1
-        event = Event("alert", "mllp-peer-refused", "E", outcome="4", detail="the address is not on the list of peers")
+        await self.keep_fault("peer", "the address is not on the list of peers", address)
+        return Answered([], None)
+
+    async def keep_fault(self, kind: str, text: str, address: str, raw: bytes = b"") -> None:
+        """Audit a connection that came to nothing; in the list of messages the same once a minute, so that a stubborn
+        caller cannot fill the disk."""
+        event = Event("alert", f"mllp-{kind}-refused", "E", outcome="4", detail=text)
+        now = time.monotonic()
+        listed = now - self._faults.get((kind, address), -FAULT_SECONDS) >= FAULT_SECONDS
+        if len(self._faults) > _FAULTS_KNOWN:
+            self._faults.clear()
+
+        def work(tx: Tx) -> None:
+            tx.audit(event)
+            if listed:
+                messages.keep_fault(tx, f"fault {kind}", address, text, raw)
+
         try:
-            await self._store.unit(_agent(address), lambda tx: tx.audit(event))
+            await self._store.unit(_agent(address), work)
         except UnavailableError as error:
             logger.error("a refused connection could not be audited: %s", error.text)
-        return Answered([], None)
+        else:
+            if listed:
+                self._faults[kind, address] = now
 
     async def _keep_stray(self, raw: bytes, address: str) -> bool:
         """Keep somebody else's acknowledgement, which is never acknowledged itself; whether it was kept."""
@@ -99,6 +130,7 @@ class Intake:
     async def _answer(self, raw: bytes, address: str) -> tuple[bytes, bool]:
         """The acknowledgement, and whether a commit stands behind it."""
         self.counts["messages"] += 1
+        arrived = time.time_ns() // 1000
         try:
             if len(raw) > LARGE:
                 message = await asyncio.to_thread(messages.read, self._site, raw)
@@ -111,7 +143,7 @@ class Intake:
             self.counts["failed"] += 1
             return await self._refuse_bytes(raw, InteropError("this server could not read the message"), address)
         try:
-            reply = await self._carry_out(message, address)
+            reply = await self._carry_out(message, address, arrived)
         except UnavailableError as error:
             self.counts["unavailable"] += 1
             logger.error("message not kept, the sender is asked to send it again: %s", error.text)
@@ -124,16 +156,16 @@ class Intake:
             self.counts["repeats"] += 1
         return reply.ack, True
 
-    async def _carry_out(self, message: Message, address: str) -> Reply:
+    async def _carry_out(self, message: Message, address: str, arrived: int) -> Reply:
         agent = _agent(address, message)
 
         def work(tx: Tx) -> Reply:
-            if not self.allow.allows(address, message.sender[0]):
-                raise ForbiddenError("this MSH-3 is not on the list of peers", location="MSH-3")
-            return messages.receive(tx, self._site, message, address)
+            if not self.allow.allows(address, *message.sender):
+                raise ForbiddenError("this sender is not on the list of peers", location="MSH-3")
+            return messages.receive(tx, self._site, message, address, arrived)
 
         def refused(tx: Tx, error: InteropError) -> Reply:
-            return messages.refuse(tx, self._site, message, address, error)
+            return messages.refuse(tx, self._site, message, address, error, arrived)
 
         return await self._store.unit(agent, work, refused=refused)
 
@@ -150,11 +182,11 @@ class Intake:
             return self._unkept(message, error), False
         return reply.ack, True
 
-    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str) -> tuple[bytes, bool]:
+    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str, kind: str = "") -> tuple[bytes, bool]:
         self.counts["unreadable"] += 1
         try:
             reply = await self._store.unit(
-                _agent(address), lambda tx: messages.refuse_bytes(tx, self._site, raw, address, error)
+                _agent(address), lambda tx: messages.refuse_bytes(tx, self._site, raw, address, error, kind)
             )
         except Exception as failure:
             logger.error("unreadable bytes not kept: %s", type(failure).__name__)

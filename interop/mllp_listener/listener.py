@@ -10,7 +10,9 @@ from logging import getLogger
 from interop.mllp_listener.connection import Connection, Limits
 from interop.mllp_listener.intake import Intake
 from interop.mllp_listener.peers import AllowList
+from interop.mllp_listener.secured import TlsServer
 from interop.store import Store
+from interop.tls import TlsContext
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
@@ -34,42 +36,54 @@ class MllpListener:
         limits: Limits | None = None,
         release: int = 1,
         batch_answers: bool = False,
+        tls: TlsContext | None = None,
     ) -> None:
+        """``tls``: every connection begins with a handshake, and its certificate counts."""
         self._host, self._port = host, port
         self.allow = allow if isinstance(allow, AllowList) else AllowList.of(allow)
         self.limits = limits or Limits()
         self.counts: Counter[str] = Counter()  # connections, messages, refused, faults and why, unavailable
         self.intake = Intake(store, site, self.allow, self.counts, batch_answers=batch_answers)
         self._release = release
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsServer | None = None
         self._connections: set[Connection] = set()
+        self._tls = tls
 
     @property
     def port(self) -> int:
         """The port that is listened on; the one that was found where 0 was asked for."""
         if self._server is None:
             return self._port
+        if isinstance(self._server, TlsServer):
+            return self._server.port
         found: int = self._server.sockets[0].getsockname()[1]
         return found
 
     async def start(self) -> None:
         """Listen; OSError if the port is taken."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self.intake, self.limits, self._connections, self._release),
-            self._host,
-            self._port,
-            backlog=512,
-        )
-        logger.info("MLLP listener on %s:%d", self._host, self.port)
+        if self._tls is not None:
+            self._server = TlsServer(self.intake, self._tls, self._opened)
+            await self._server.start(self._host, self._port)
+        else:
+            plain = self.intake.for_peer(None)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: self._opened(plain), self._host, self._port, backlog=512)
+        logger.info("MLLP listener on %s:%d%s", self._host, self.port, " (TLS)" if self._tls else "")
+
+    def _opened(self, intake: Intake) -> Connection:
+        return Connection(intake, self.limits, self._connections, self._release)
 
     async def stop(self) -> None:
         """Listen no more, answer what was received whole, close."""
         if self._server is None:
             return
-        self._server.close()
+        if isinstance(self._server, TlsServer):
+            await self._server.close()
+        else:
+            self._server.close()
         await asyncio.gather(*(connection.finish() for connection in tuple(self._connections)))
-        await self._server.wait_closed()
+        if not isinstance(self._server, TlsServer):
+            await self._server.wait_closed()
         self._server = None
 
     def ready(self) -> bool:

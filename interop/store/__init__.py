@@ -6,6 +6,8 @@ from interop.store.reading import engine_version, open_reader
 from interop.store.rows import (
     DuplicateIdentityError,
     Job,
+    MessageLine,
+    MessageQuery,
     MessageRow,
     OrderRow,
     Page,
@@ -21,6 +23,8 @@ __all__ = [
     "SCHEMA",
     "DuplicateIdentityError",
     "Job",
+    "MessageLine",
+    "MessageQuery",
     "MessageRow",
     "OrderRow",
     "Page",

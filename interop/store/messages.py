@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from interop.errors import NotFoundError
+from interop.errors import ConflictError, NotFoundError
 from interop.fhir.json import dumps
 from interop.store import instants
 from interop.store import statements as sql
@@ -35,8 +36,10 @@ class Messages(Unit):
         issues: Sequence[dict[str, Any]] = (),
         order_id: str | None = None,
         at: datetime | None = None,
+        arrived: int | None = None,
+        touched: str = "",
     ) -> int:
-        """Keep a message; its number."""
+        """Keep a message; its number. ``arrived``: when its last byte came, in microseconds."""
         names = (peer, application, facility, control_id, type)
         return self.session.insert(
             sql.MESSAGE_INSERT,
@@ -51,6 +54,8 @@ class Messages(Unit):
                 dumps(issues).decode() if issues else "[]",
                 order_id,
                 self._now if at is None else instants.micros(at),
+                None if arrived is None else max(0, time.time_ns() // 1000 - arrived),
+                touched,
             ),
         )
 
@@ -90,11 +95,20 @@ class Messages(Unit):
         ack: bytes | None = None,
         issues: Sequence[dict[str, Any]] | None = None,
         order_id: str | None = None,
+        touched: str | None = None,
+        took: int | None = None,
+        attempts: int = 0,
     ) -> None:
-        """Set what is given and leave the rest; NotFoundError where there is no such message."""
+        """Set what is given and leave the rest; ``attempts`` are added. NotFoundError where there is no such one."""
         written = None if issues is None else json.dumps(list(issues))
-        if not self.session.run(sql.MESSAGE_UPDATE, (state, ack_code, ack, written, order_id, id)):
+        values = (state, ack_code, ack, written, order_id, took, touched, attempts, id)
+        if not self.session.run(sql.MESSAGE_UPDATE, values):
             raise NotFoundError(f"there is no message {id}")
+
+    def move_message(self, id: int, state: str, before: str) -> None:
+        """Another state; ConflictError where it is no longer in the one before."""
+        if not self.session.run(sql.MESSAGE_MOVE, (state, id, before)):
+            raise ConflictError(f"message {id} is not {before} any more")
 
 
 def plain(text: str) -> str:
@@ -119,4 +133,7 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
         issues=json.loads(row[12]),
         order_id=row[13],
         at=instants.instant(row[14]),
+        took=row[15],
+        touched=tuple(row[16].split()),
+        attempts=row[17] + (row[1] == "in"),
     )

@@ -81,6 +81,27 @@ class Queue(Unit):
         self.enqueued = True
         return self.session.run(sql.JOB_REPLAY, (self._now, id)) > 0
 
+    def find_job(self, kind: str, key: str, payload: dict[str, Any]) -> tuple[int, str] | None:
+        """Number and state (ready, dead) of the newest job that is exactly this; None where it is not owed."""
+        found = self.session.row(sql.JOB_OF_PAYLOAD, (kind, plain(key), dumps(payload).decode()))
+        return None if found is None else (int(found[0]), str(found[1]))
+
+    def hasten_job(self, id: int) -> None:
+        """Let it run now instead of when its pause is over."""
+        self.enqueued = True
+        self.session.put(sql.JOB_HASTEN, (self._now, id, self._now))
+
+    def hasten_jobs(self, kind: str, prefix: str) -> None:
+        """Let all of a kind whose key begins so run now."""
+        self.enqueued = True
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        self.session.put(sql.JOBS_HASTEN, (self._now, kind, prefix, after, self._now))
+
+    def drop_job(self, id: int) -> bool:
+        """Owe it no more; False while somebody is at it."""
+        self.enqueued = True  # those behind it go on
+        return self.session.run(sql.JOB_DROP, (id, self._now)) > 0
+
     def dead_jobs(self, *, limit: int = 100) -> list[Job]:
         """The dead letters, newest first."""
         return [_job(row) for row in self.session.rows(sql.JOBS_DEAD, (limit,))]

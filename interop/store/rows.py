@@ -62,12 +62,54 @@ class MessageRow:
     type: str  # ORM^O01
     raw: bytes
     body_hash: str
-    state: str  # in: received | refused; out: queued | sent | dead
+    state: str  # in: received | refused | fault; out: queued | sent | dead | dropped
     ack_code: str | None
     ack: bytes | None
     issues: list[dict[str, Any]]
     order_id: str | None
     at: datetime
+    took: int | None = None  # microseconds: in, from the last byte to the answer's unit; out, from owed to sent
+    touched: tuple[str, ...] = ()  # references of the resources that it was about
+    attempts: int = 0  # in: how often it was carried out or refused; out: how often it was tried
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLine:
+    """A message without its bytes, as lists show it."""
+
+    id: int
+    direction: str
+    peer: str
+    application: str
+    facility: str
+    control_id: str
+    type: str
+    size: int
+    state: str
+    ack_code: str | None
+    issues: list[dict[str, Any]]
+    order_id: str | None
+    touched: tuple[str, ...]
+    attempts: int
+    took: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """Which messages; all of what is given holds. Newest first."""
+
+    patient: str | None = None  # id of a Patient, or one of its identifiers
+    accession: str | None = None
+    control_id: str | None = None
+    type: str | None = None  # how it begins: ORM, ORM^O01, fault
+    state: str | None = None
+    direction: str | None = None
+    peer: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None  # exclusive
+    before: int | None = None  # the number where the page before ended
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)

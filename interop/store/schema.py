@@ -170,6 +170,9 @@ message = Table(
     _need("issues", Text),  # JSON
     Column("order_id", Key),
     _need("at", BigInteger),
+    _need("attempts", Integer, server_default=text("0")),
+    Column("took", BigInteger),  # microseconds: in, until it was answered; out, until it was sent
+    _need("touched", Text, server_default=text("''")),  # references, a space between
     Index("message_control", "control_id", "direction", "application", "facility"),
     Index("message_state", "direction", "state"),
     Index("message_order", "order_id", **_partial("order_id IS NOT NULL")),

@@ -29,6 +29,9 @@ BY_IDENTIFIER_ANY_SYSTEM = """
     SELECT DISTINCT r.type, r.id, r.version, r.last_updated, r.deleted, r.body
     FROM token_index t JOIN resource r ON r.pk = t.pk
     WHERE t.type = ? AND t.param = 'identifier' AND t.value = ? ORDER BY r.last_updated, r.id"""
+BY_IDENTIFIER_ANY_SYSTEM_IDS = """
+    SELECT DISTINCT r.id FROM token_index t JOIN resource r ON r.pk = t.pk
+    WHERE t.type = ? AND t.param = 'identifier' AND t.value = ?"""
 REFERRERS = """
     SELECT DISTINCT r.type, r.id FROM reference_index x JOIN resource r ON r.pk = x.pk
     WHERE x.value = ? AND x.system = ? LIMIT ?"""
@@ -118,12 +121,13 @@ def order_holders(identities: tuple[str, ...]) -> str:
 
 
 # messages
-_MESSAGE_FIELDS = (
+_MESSAGE_WRITTEN = (
     "direction, peer, application, facility, control_id, type, raw, body_hash, state, ack_code, ack, issues, "
-    "order_id, at"
+    "order_id, at, took, touched"
 )
+_MESSAGE_FIELDS = f"{_MESSAGE_WRITTEN}, attempts"
 MESSAGE_INSERT = f"""
-    INSERT INTO message ({_MESSAGE_FIELDS}) VALUES ({", ".join("?" for _ in _MESSAGE_FIELDS.split(","))})
+    INSERT INTO message ({_MESSAGE_WRITTEN}) VALUES ({", ".join("?" for _ in _MESSAGE_WRITTEN.split(","))})
     RETURNING id"""
 MESSAGE = f"SELECT id, {_MESSAGE_FIELDS} FROM message WHERE id = ?"
 MESSAGE_FIND = f"""
@@ -132,7 +136,29 @@ MESSAGE_FIND = f"""
 MESSAGES = f"SELECT id, {_MESSAGE_FIELDS} FROM message"
 MESSAGE_UPDATE = """
     UPDATE message SET state = coalesce(?, state), ack_code = coalesce(?, ack_code), ack = coalesce(?, ack),
-    issues = coalesce(?, issues), order_id = coalesce(?, order_id) WHERE id = ?"""
+    issues = coalesce(?, issues), order_id = coalesce(?, order_id), took = coalesce(?, took),
+    touched = coalesce(?, touched), attempts = attempts + ? WHERE id = ?"""
+MESSAGE_MOVE = "UPDATE message SET state = ? WHERE id = ? AND state = ?"
+MESSAGE_LINES = """
+    SELECT id, direction, peer, application, facility, control_id, type, length(raw), state, ack_code, issues,
+    order_id, touched, attempts, took, at FROM message"""
+MESSAGE_AT = "SELECT id, at FROM message WHERE id >= ? ORDER BY id LIMIT 1"
+MESSAGE_ENDS = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM message"
+MESSAGES_OF_ORDERS = """
+    SELECT m.id FROM imaging_order o JOIN message m ON m.order_id = o.id WHERE o.{column} = ?"""
+MESSAGES_OF_PATIENT = """
+    SELECT m.id FROM audit a JOIN message m ON m.control_id = a.request_id AND m.direction = 'in'
+    WHERE a.patient = ? AND a.kind = 'hl7' AND a.who = m.application || '|' || m.facility"""
+_REFUSED = (
+    "SELECT id, raw FROM message WHERE direction = 'in' AND state = 'refused' AND {holds} ORDER BY id DESC LIMIT ?"
+)
+MESSAGES_REFUSED_WITH = {
+    "sqlite": _REFUSED.format(holds="instr(raw, ?) > 0"),
+    "postgresql": _REFUSED.format(holds="position(? IN raw) > 0"),
+}
+MESSAGES_PRUNE = """
+    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id < ? AND at < ?
+    AND state NOT IN ('queued', 'dead') ORDER BY id LIMIT ?)"""
 MESSAGE_COUNTS = "SELECT direction, state, count(*) FROM message GROUP BY direction, state"
 
 # jobs
@@ -168,6 +194,12 @@ JOB_BURY = """
 JOB_EXTEND = "UPDATE job SET lease_until = ? WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"
 JOB_RELEASE_ALL = "UPDATE job SET lease_until = 0 WHERE state = 'ready' AND lease_until > 0"
 JOB_REPLAY = "UPDATE job SET state = 'ready', run_at = ?, lease_until = 0 WHERE id = ? AND state = 'dead'"
+JOB_OF_PAYLOAD = "SELECT id, state FROM job WHERE kind = ? AND key = ? AND payload = ? ORDER BY id DESC LIMIT 1"
+JOB_HASTEN = "UPDATE job SET run_at = ? WHERE id = ? AND state = 'ready' AND lease_until = 0 AND run_at > ?"
+JOBS_HASTEN = """
+    UPDATE job SET run_at = ? WHERE kind = ? AND key >= ? AND key < ? AND state = 'ready' AND lease_until = 0
+    AND run_at > ?"""
+JOB_DROP = "DELETE FROM job WHERE id = ? AND (state = 'dead' OR lease_until <= ?)"
 JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' ORDER BY id DESC LIMIT ?"
 JOB_NEXT_DUE = """
     SELECT min(CASE WHEN j.lease_until > j.run_at THEN j.lease_until ELSE j.run_at END) FROM job j

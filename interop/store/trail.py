@@ -47,11 +47,11 @@ _SUBTYPE_KINDS = {  # the systems of AuditEvent.subtype, by the kinds of event t
 class Trail(Unit):
     """The audit events of a transaction."""
 
-    def audit(self, event: Event) -> None:
-        """Record what this unit did or was refused, in the same commit."""
+    def audit(self, event: Event, by: Agent | None = None) -> None:
+        """Record what this unit did or was refused, in the same commit; ``by`` where not its agent asked for it."""
         subtype = codes.event_subtype(event)
         statement = sql.AUDIT_INSERT if event.dedupe_key is None else sql.AUDIT_INSERT_ONCE
-        agent = self.agent
+        agent = by or self.agent
         self.session.put(
             statement,
             (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from interop.errors import UnsupportedError
 from interop.fhir.query import Query
 from interop.store import statements as sql
-from interop.store.messages import Messages
+from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
 from interop.store.queue import Queue
 from interop.store.rows import Page, Stats, Stored
@@ -14,7 +14,7 @@ from interop.store.studies import Studies
 from interop.store.trail import AUDIT_EVENT, Trail
 
 
-class Tx(Studies, Search, Orders, Messages, Queue, Trail):
+class Tx(Studies, Search, Orders, MessageLists, Queue, Trail):
     """One unit of work; synchronous, on either engine. It may be run again, so it changes nothing outside itself."""
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:

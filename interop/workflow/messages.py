@@ -50,10 +50,11 @@ class _Kept:
     raw: bytes
     body_hash: str
     peer: str
+    arrived: int | None = None
 
     @classmethod
-    def of(cls, message: Message, peer: str) -> _Kept:
-        return cls(*message.sender, message.control_id, message.type, message.raw, hash_of(message.raw), peer)
+    def of(cls, message: Message, peer: str, arrived: int | None = None) -> _Kept:
+        return cls(*message.sender, message.control_id, message.type, message.raw, hash_of(message.raw), peer, arrived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class _Work:
     patient: str | None = None
     orders: tuple[str, ...] = ()
     entity: str | None = None
+    touched: str = ""  # references, a space between
 
 
 def read(site: Site, raw: bytes) -> Message:
@@ -73,31 +75,62 @@ def read(site: Site, raw: bytes) -> Message:
     return message
 
 
-def receive(tx: Tx, site: Site, message: Message, peer: str) -> Reply:
-    """Carry the message out and store it with its answer; an InteropError refuses it (see ``refuse``)."""
-    kept = _Kept.of(message, peer)
+def receive(tx: Tx, site: Site, message: Message, peer: str, arrived: int | None = None) -> Reply:
+    """Carry the message out and store it with its answer; an InteropError refuses it (see ``refuse``).
+
+    ``arrived``: when its last byte came, in microseconds; the row says how long it took.
+    """
+    kept = _Kept.of(message, peer, arrived)
     tx.lock(f"message:{kept.application}|{kept.facility}|{kept.control_id}")
     earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
     if earlier is not None:
         answered = _answered(tx, earlier, kept)
         if answered is not None:
             return answered
+    return _take(tx, site, message, kept, earlier)
+
+
+def receive_again(tx: Tx, site: Site, message: Message, row: MessageRow) -> Reply:
+    """Carry a refused message out once more, since tables or orders may have changed; its row keeps its place.
+
+    One that was carried out is answered as before: doing it twice is never right.
+    """
+    kept = _Kept.of(message, row.peer)
+    tx.lock(f"message:{kept.application}|{kept.facility}|{kept.control_id}")
+    present = tx.message(row.id) or row
+    if present.ack_code == "AA" and present.ack is not None:
+        return Reply("AA", present.ack, repeated=True)
+    first = tx.find_message("in", kept.application, kept.facility, kept.control_id)
+    if first is not None and first.body_hash != kept.body_hash:
+        raise _reused(kept)
+    return _take(tx, site, message, kept, present)
+
+
+def refuse_again(tx: Tx, site: Site, message: Message, row: MessageRow, error: InteropError) -> Reply:
+    """Keep that a message was refused once more, and why this time."""
+    issues = (*error.issues, *message.issues)
+    ack = _ack(tx, site, message, error.ack_code, issues)
+    _keep(tx, _Kept.of(message, row.peer), "refused", error.ack_code, ack, issues, _Work(), row)
+    return Reply(error.ack_code, ack, issues)
+
+
+def _take(tx: Tx, site: Site, message: Message, kept: _Kept, earlier: MessageRow | None) -> Reply:
     mapped = map_message(message, site.tables, zone=site.zone, facility=site.facility)
     done = _carry_out(tx, site, mapped)
     issues = (*message.issues, *mapped.issues, *done.issues)
     ack = _ack(tx, site, message, "AA", issues)
-    _keep(tx, kept, "received", "AA", ack, issues, done.orders, earlier)
+    _keep(tx, kept, "received", "AA", ack, issues, done, earlier)
     tx.audit(Event("hl7", kept.type, "C", patient=done.patient, entity=done.entity))
     return Reply("AA", ack, issues, done.orders)
 
 
-def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError) -> Reply:
+def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError, arrived: int | None = None) -> Reply:
     """Keep the message with its refusal; nothing of what it asked for has happened."""
-    kept = _Kept.of(message, peer)
+    kept = _Kept.of(message, peer, arrived)
     issues = (*error.issues, *message.issues)
     ack = _ack(tx, site, message, error.ack_code, issues)
     earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
-    _keep(tx, kept, "refused", error.ack_code, ack, issues, (), earlier)
+    _keep(tx, kept, "refused", error.ack_code, ack, issues, _Work(), earlier)
     detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
     tx.audit(Event("hl7", kept.type, "C", outcome="4", detail=detail))
     if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
@@ -105,8 +138,11 @@ def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError)
     return Reply(error.ack_code, ack, issues)
 
 
-def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError) -> Reply:
-    """Keep bytes that are no message, and answer them as far as an answer can be addressed."""
+def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError, kind: str = "") -> Reply:
+    """Keep bytes that are no message, and answer them as far as an answer can be addressed.
+
+    ``kind`` stands where the message's type would: ``fault unframed``.
+    """
     issues = error.issues
     ack = acknowledge(
         header_of(raw), error.ack_code, issues=issues, control_id=_own_control_id(), now=tx.now, facility=site.facility
@@ -117,7 +153,7 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError)
         application="",
         facility="",
         control_id="",
-        type="",
+        type=kind,
         raw=raw,
         body_hash=hashlib.sha256(raw).hexdigest(),
         state="refused",
@@ -127,6 +163,25 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError)
     )
     tx.audit(Event("hl7", "unreadable", "C", outcome="4", detail=issues[0].code))
     return Reply(error.ack_code, ack, issues)
+
+
+def keep_fault(tx: Tx, kind: str, peer: str, text: str, raw: bytes = b"") -> None:
+    """A connection that came to nothing (``fault tls``, ``fault peer``), in the list beside the messages.
+
+    It has no answer; ``raw`` is what came, if anything was read at all.
+    """
+    tx.add_message(
+        direction="in",
+        peer=peer,
+        application="",
+        facility="",
+        control_id="",
+        type=kind,
+        raw=raw,
+        body_hash="",
+        state="fault",
+        issues=[Issue("security", text).row()],
+    )
 
 
 def hash_of(raw: bytes) -> str:
@@ -141,17 +196,19 @@ def _answered(tx: Tx, earlier: MessageRow, kept: _Kept) -> Reply | None:
     if earlier.ack is None or earlier.ack_code == "AE":
         return None
     if earlier.body_hash != kept.body_hash:
-        raise DuplicateError(
-            f"MSH-10 {kept.control_id} was used for another message", location="MSH-10", hl7_code="205"
-        )
+        raise _reused(kept)
     tx.audit(Event("hl7", kept.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
     return Reply(earlier.ack_code or "AA", earlier.ack, repeated=True)
+
+
+def _reused(kept: _Kept) -> DuplicateError:
+    return DuplicateError(f"MSH-10 {kept.control_id} was used for another message", location="MSH-10", hl7_code="205")
 
 
 def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     if mapped.type.startswith("ADT^"):
         admitted = admissions.admit(tx, site, mapped)
-        return _Work(admitted.issues, patient=admitted.patient, entity=admitted.patient)
+        return _Work(admitted.issues, patient=admitted.patient, entity=admitted.patient, touched=admitted.patient)
     if mapped.patient is not None:
         tx.lock(*patients.lock_keys(mapped.patient))  # before its orders: whoever speaks of them waits here
     known: Resolved | None = None
@@ -163,7 +220,8 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
             raise InvalidContentError("an appointment needs its patient", location="PID", hl7_code="101")
         booked = appointments.book(tx, site, mapped.appointment, subject.reference, mapped.type)
         ids = (booked.row.id,) if booked.row else ()
-        return _Work((*issues, *booked.issues), subject.reference, ids, booked.stored.reference)
+        entity = booked.stored.reference
+        return _Work((*issues, *booked.issues), subject.reference, ids, entity, f"{subject.reference} {entity}")
     cleared = mapped.cleared_of("ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
     outcomes = _carry_out_orders(tx, site, mapped.orders, known, cleared)
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
@@ -175,6 +233,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         patient,
         tuple(dict.fromkeys(row.id for row in rows)),
         done[0].stored.reference if done else patient,
+        " ".join(dict.fromkeys((*((patient,) if patient else ()), *(one.stored.reference for one in done)))),
     )
 
 
@@ -247,14 +306,23 @@ def _keep(
     code: str,
     ack: bytes,
     issues: tuple[Issue, ...],
-    order_ids: tuple[str, ...],
+    done: _Work,
     earlier: MessageRow | None,
 ) -> None:
     """The message with its answer; a message that is tried again keeps its place."""
     found = [issue.row() for issue in issues]
-    order_id = order_ids[0] if order_ids else None
+    order_id = done.orders[0] if done.orders else None
     if earlier is not None and earlier.body_hash == kept.body_hash:
-        tx.update_message(earlier.id, state=state, ack_code=code, ack=ack, issues=found, order_id=order_id)
+        tx.update_message(
+            earlier.id,
+            state=state,
+            ack_code=code,
+            ack=ack,
+            issues=found,
+            order_id=order_id,
+            touched=done.touched,
+            attempts=1,
+        )
         return
     tx.add_message(
         direction="in",
@@ -270,4 +338,6 @@ def _keep(
         ack=ack,
         issues=found,
         order_id=order_id,
+        arrived=kept.arrived,
+        touched=done.touched,
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from interop.errors import ConflictError, InvalidContentError
 from interop.fhir.references import references
 from interop.hl7.message import parse
 from interop.mapping.outbound import order_message, report_message
 from interop.mapping.peers import Receiver
-from interop.store import OrderRow, Tx
+from interop.store import MessageRow, OrderRow, Tx
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -43,7 +44,7 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: s
             modality=modality,
             resolved=resolved,
         )
-        _owe(tx, receiver, ORDER, raw, resource["id"], resource["id"])
+        _owe(tx, receiver, ORDER, raw, resource["id"], f"ServiceRequest/{resource['id']}")
 
 
 def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> None:
@@ -75,7 +76,7 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             tables=site.tables,
             resolved=resolved,
         )
-        _owe(tx, receiver, REPORT, raw, row.id if row else None, row.id if row else report["id"])
+        _owe(tx, receiver, REPORT, raw, row.id if row else None, f"DiagnosticReport/{report['id']}")
 
 
 def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
@@ -110,7 +111,45 @@ def _control_id(tx: Tx, site: Site) -> str:
     return f"{site.facility}{tx.next_number('control-id'):012d}"
 
 
-def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | None, key: str) -> None:
+def resend(tx: Tx, row: MessageRow) -> None:
+    """Owe a message again, with the same bytes; one that is owed already is tried now.
+
+    ConflictError for one that somebody is at; InvalidContentError for one that came in.
+    """
+    key, payload = _job_of(row)
+    owed = tx.find_job("send", key, payload)
+    if row.state != "queued":
+        tx.move_message(row.id, "queued", row.state)
+    if owed is None:
+        tx.enqueue("send", key, payload)
+    elif owed[1] == "dead":
+        tx.replay_job(owed[0])
+    else:
+        tx.hasten_job(owed[0])
+
+
+def drop(tx: Tx, row: MessageRow) -> None:
+    """Give a message up that waits or is a dead letter; it is kept, and marked so.
+
+    ConflictError for one that was sent or is on its way at this moment; InvalidContentError for one that came in.
+    """
+    key, payload = _job_of(row)
+    if row.state not in ("queued", "dead"):
+        raise ConflictError(f"message {row.id} is {row.state}: only a queued or a dead one can be given up")
+    owed = tx.find_job("send", key, payload)
+    if owed is not None and not tx.drop_job(owed[0]):
+        raise ConflictError(f"message {row.id} is on its way to {row.peer} at this moment")
+    tx.move_message(row.id, "dropped", row.state)
+
+
+def _job_of(row: MessageRow) -> tuple[str, dict[str, int]]:
+    if row.direction != "out":
+        raise InvalidContentError(f"message {row.id} came in: it can be replayed, not sent")
+    about = row.order_id or next((each.partition("/")[2] for each in row.touched), "")
+    return f"{row.peer}:{about}", {"message": row.id}
+
+
+def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | None, about: str) -> None:
     message = parse(raw)
     application, facility = message.sender
     id = tx.add_message(
@@ -124,5 +163,6 @@ def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | Non
         body_hash=hashlib.sha256(raw).hexdigest(),
         state="queued",
         order_id=order_id,
+        touched=about,
     )
-    tx.enqueue("send", f"{receiver.name}:{key}", {"message": id})
+    tx.enqueue("send", f"{receiver.name}:{order_id or about.partition('/')[2]}", {"message": id})

@@ -121,3 +121,29 @@ def test_doctor_goes_on_after_a_fault_and_says_what_to_do(
         assert any(said in line for line in faults), said
     assert any("Orthanc does not answer" in line for line in faults)
     assert "geheim" not in told
+
+
+def test_validate_reports_a_feed_and_every_segment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data_dir: Path
+) -> None:
+    good = GREEK.replace("PL-77", "P1").encode("iso8859_7")
+    bad = good.replace(b"|F\n", b"|X\n").replace(b"PID|1|", b"ZZZ|1\nPID|one|")
+    (tmp_path / "feed.hl7").write_bytes(good + bad + bad)
+    assert run(monkeypatch, "hl7", "validate", str(tmp_path / "feed.hl7")) == 1
+    printed = capsys.readouterr().out
+    assert "3 messages, 2 errors" in printed
+    assert next(line.split() for line in printed.splitlines() if line.startswith("error"))[:3] == [
+        "error",
+        "PID-1",
+        "type",
+    ]
+    assert run(monkeypatch, "hl7", "validate", "--json", str(tmp_path / "feed.hl7")) == 1
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(one["segments"]) for one in reports] == [4, 5, 5]
+    assert [line["standing"] for line in reports[1]["segments"]] == ["fits", "local", "fits", "fits", "fits"]
+    (tmp_path / "good.hl7").write_bytes(b"\x0b" + good.replace(b"\n", b"\r") + b"\x1c\r")
+    assert run(monkeypatch, "hl7", "validate", str(tmp_path / "good.hl7")) == 0
+    (tmp_path / "odd.hl7").write_bytes(b"GET / HTTP/1.1\r\n")
+    assert run(monkeypatch, "hl7", "validate", str(tmp_path / "odd.hl7")) == 1
+    assert "cannot be read" in capsys.readouterr().out
+    assert not data_dir.exists()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
+from interop.hl7.line import Line
 from interop.hl7.message import parse
-from interop.jobs import SendJobs, UndeliverableError
+from interop.jobs import JobRunner, Lane, LaterError, SendJobs, UndeliverableError
 from interop.mapping.peers import Receiver
 from interop.store import Job, MessageRow, Store
 from tests.hospital import Hospital, an_order
@@ -123,6 +125,43 @@ async def test_a_receiver_that_is_silent_is_left_alone_for_a_while(store: Store,
         with pytest.raises(UnavailableError):
             await run(store, jobs, owed)
     assert len(wire.sent) == 1
+
+
+async def test_each_attempt_is_counted_with_what_came_of_it(store: Store, owed: Job) -> None:
+    wire = Wire([UnavailableError("no answer"), answered("AE")])
+    receiver = replace(RIS, retry_seconds=0.05)
+    runner = JobRunner(store, {"send": Lane(SendJobs(store, wire, (receiver,), silence=0), lease=5)}, poll=0.02)
+    await store.retry(owed, "", 0)
+    task = asyncio.create_task(runner.run())
+    async with asyncio.timeout(20):
+        while (row := await stands(store, owed)).state == "queued":
+            await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (row.state, row.attempts, row.issues) == ("sent", 3, [])
+    assert row.took is not None
+    assert row.took > 0
+
+
+async def test_one_that_answers_again_gets_at_once_what_waits_for_it(store: Store, owed: Job) -> None:
+    hospital = Hospital(store, a_site(RIS))
+    (subject,) = [f"Patient/{each['id']}" for each in await hospital.found("Patient", None, "100234")]
+    await hospital.post(an_order(subject, "P2"))
+    (waiting,) = await store.claim(["send"], 10, 60)
+    await store.retry(waiting, "no answer", 3600)
+    jobs = SendJobs(store, Wire([UnavailableError("no answer")]), (RIS,), silence=0)
+    with pytest.raises(LaterError):
+        await run(store, jobs, owed)
+    assert await store.claim(["send"], 10, 60) == []
+    await run(store, jobs, owed)
+    assert [job.id for job in await store.claim(["send"], 10, 60)] == [waiting.id]
+
+
+async def test_written_is_sent_where_nobody_answers(store: Store, owed: Job) -> None:
+    silent = replace(RIS, line=Line(answers="none"))
+    await run(store, SendJobs(store, Wire([lambda raw: b""]), (silent,)), owed)
+    row = await stands(store, owed)
+    assert (row.state, row.ack_code, row.ack) == ("sent", None, None)
 
 
 async def test_a_message_for_nobody_is_buried(store: Store, owed: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from interop.hl7.line import Line
 from interop.mapping.peers import Receiver, load_receivers
 from interop.mapping.rows import TableError
 from interop.shipped import shipped
@@ -30,6 +31,17 @@ def test_what_is_not_said_has_a_default() -> None:
     assert load_receivers("") == ()
 
 
+def test_a_line_of_its_own() -> None:
+    (one,) = load_receivers(
+        ONE
+        + 'connect_seconds = 2\nanswer_seconds = 90\npause_seconds = 0.5\nretry_seconds = 3600\nanswers = "unframed"\n'
+        + 'one_message_per_connection = true\ntls = true\nca = "ca.pem"\ncert = "c.pem"\nserver_name = "ris.example"\n'
+    )
+    assert one.line == Line(2.0, 90.0, 0.5, True, "unframed", True, "ca.pem", "c.pem", "", "ris.example")
+    assert one.retry_seconds == 3600.0
+    assert load_receivers(ONE)[0].line == Line()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -41,6 +53,13 @@ def test_what_is_not_said_has_a_default() -> None:
         (ONE.replace('"h"', "7"), ["receiver 1", "host has to be text"]),
         (ONE.replace("ORM^O01", "ORM"), ["receiver 1", "types"]),
         (ONE + 'charset = "KLINGON"\n', ["receiver 1", "KLINGON"]),
+        (ONE + "answer_seconds = 0\n", ["receiver 1", "answer_seconds", "more than 0"]),
+        (ONE + 'retry_seconds = "long"\n', ["receiver 1", "retry_seconds", "seconds"]),
+        (ONE + "pause_seconds = -1\n", ["receiver 1", "pause_seconds"]),
+        (ONE + 'tls = "yes"\n', ["receiver 1", "tls has to be true or false"]),
+        (ONE + 'ca = "ca.pem"\n', ["receiver 1", "ca", "without tls"]),
+        (ONE + 'tls = true\nkey = "k.pem"\n', ["receiver 1", "key", "without cert"]),
+        (ONE + 'answers = "sometimes"\n', ["receiver 1", "answers", "framed, unframed, none"]),
         (ONE + ONE, ["two receivers are called 'A'"]),
         ("receiver = 1\n", ["[[receiver]]"]),
         ("peers = 1\n", ["peers"]),

@@ -84,6 +84,29 @@ async def test_an_older_schema_is_refused_where_migration_is_not_wanted(tmp_path
     await (await open_store(f"sqlite:///{tmp_path}/new.db", migrate=False)).close()
 
 
+async def test_messages_of_the_first_schema_are_kept_as_they_were(
+    backend: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    if backend == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgres_cluster")
+        url = cluster.url(cluster.create_database())
+    with monkeypatch.context() as old:
+        old.setattr(migrating, "HEAD", "0001")
+        await (await open_store(url)).close()
+    raw = "X'4D5348'" if backend == "sqlite" else "'MSH'"
+    execute(
+        url,
+        "INSERT INTO message"
+        " (direction, peer, application, facility, control_id, type, raw, body_hash, state, issues, at)"
+        f" VALUES ('out', 'RIS', 'INTEROP', 'IMG', 'C1', 'ORM^O01', {raw}, 'h', 'sent', '[]', 1)",
+    )
+    store = await open_store(url)
+    (row,) = await store.view(lambda tx: tx.find_messages(control_id="C1"))
+    await store.close()
+    assert (row.raw, row.attempts, row.took, row.touched) == (b"MSH", 0, None, ())
+
+
 async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "half.db"
     execute(f"sqlite:///{path}", "CREATE TABLE message (mine)")  # in the way of the migration

@@ -20,6 +20,7 @@ from interop.auth import Keys
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
 from interop.fhir_api import fhir_routes
+from interop.hl7_api import hl7_routes
 from interop.http_app import HttpApp, http_app
 from interop.parts import site
 from interop.settings import Settings
@@ -202,6 +203,7 @@ async def web(store: Store, dist: Path, tmp_path: Path, rules: Site) -> Web:
         assets=Assets(dist, b"window.config = {}"),
         checks={"database": database},
         fhir=fhir_routes(store, rules, writer=resources, base_url="http://testserver/fhir"),
+        hl7=hl7_routes(store, rules),
     )
     patients = await store.unit(system_agent("test"), _register)
     return Web(http, store, archive, patients)

@@ -1,0 +1,128 @@
+"""``interop hl7 validate``: what a feed's messages have that the standard has not, and the other way round."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from interop.cli.hl7 import commands
+from interop.errors import MalformedError
+from interop.hl7.batches import messages_in
+from interop.hl7.conformance import Report, examine
+from interop.hl7.framing import Frame, FrameDecoder
+from interop.hl7.message import parse
+
+_LARGEST = 500_000_000
+_ORDER = {"error": 0, "warning": 1, "information": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One message of a file: its report, or why there is none."""
+
+    file: str
+    number: int
+    report: Report | None
+    unreadable: str = ""
+
+
+@commands.command("validate")
+def validate(
+    files: Annotated[list[str], typer.Argument(help="HL7 v2 messages, one or many in a file; - for standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each message, one a line.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Status 1 for warnings too.")] = False,
+) -> None:
+    """Hold messages against the standard of their version: structure, cardinality, type, length, table.
+
+    Every segment is in the report; what recurs is gathered by place. Status 1 if there is an error. Nothing is stored,
+    and no server is needed.
+    """
+    pieces = [(file, number, raw) for file in files for number, raw in enumerate(_messages(file), 1)]
+    shown = track(pieces, "validate", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    examined = [_examined(*piece) for piece in shown]
+    if as_json:
+        for one in examined:
+            typer.echo(json.dumps(_as_json(one), ensure_ascii=False))
+    else:
+        _print(examined)
+    severities = {found.severity for one in examined if one.report for found in one.report.found}
+    bad = {"error", "warning"} if strict else {"error"}
+    sys.exit(1 if severities & bad or any(one.report is None for one in examined) else 0)
+
+
+def _messages(file: str) -> Iterator[bytes]:
+    """The messages of a file: in MLLP frames, in a batch, or one after the other."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if b"\x0b" in data:
+        decoder = FrameDecoder(_LARGEST)
+        parts = [*decoder.feed(data), *decoder.eof()]
+        pieces = [part.data if isinstance(part, Frame) else part.head for part in parts]
+    else:
+        pieces = [data.strip(b"\r\n\x1c \x00\t")]
+    found = [message for piece in pieces for message in messages_in(piece) if message.strip()]
+    if not found:
+        raise MalformedError(f"there is no message in {file}")
+    yield from found
+
+
+def _examined(file: str, number: int, raw: bytes) -> Examined:
+    try:
+        return Examined(file, number, examine(parse(raw)))
+    except MalformedError as error:
+        return Examined(file, number, None, error.text)
+
+
+def _as_json(one: Examined) -> dict[str, Any]:
+    place = {"file": one.file, "number": one.number}
+    if one.report is None:
+        return {**place, "unreadable": one.unreadable}
+    return {**place, **asdict(one.report)}
+
+
+def _print(examined: Sequence[Examined]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    reports = [one.report for one in examined if one.report is not None]
+    kinds = Counter(f"{one.type} {one.version} ({one.structure or 'no structure'})" for one in reports)
+    summary = Table("messages", "type, version, structure", box=None, pad_edge=False)
+    for kind, count in kinds.most_common():
+        summary.add_row(str(count), Text(kind))
+    console.print(summary)
+    standings = Counter((_name(line.location), line.standing) for one in reports for line in one.segments)
+    segments = Table("segment", "count", "standing", box=None, pad_edge=False)
+    for (name, standing), count in sorted(standings.items()):
+        segments.add_row(Text(name), str(count), standing)
+    console.print(segments)
+    gathered: dict[tuple[int, str, str, str], list[str]] = {}
+    for one in examined:
+        for found in one.report.found if one.report else ():
+            key = (_ORDER[found.severity], found.place, found.rule, found.text)
+            gathered.setdefault(key, []).append(f"{one.file}:{one.number} {found.location}")
+    table = Table("", "place", "rule", "what", "count", "first", box=None, pad_edge=False)
+    for (severity, place, rule, text), places in sorted(gathered.items()):
+        row = (list(_ORDER)[severity], place, rule, text, str(len(places)), places[0])
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    for one in examined:
+        if one.report is None:
+            console.print(Text(f"error  {one.file}:{one.number} cannot be read: {one.unreadable}"))
+    counted = Counter(found.severity for one in reports for found in one.found)
+    unread = len(examined) - len(reports)
+    console.print(
+        f"{len(examined)} messages, {counted['error']} errors, {counted['warning']} warnings"
+        + (f", {unread} unreadable" if unread else "")
+    )
+
+
+def _name(location: str) -> str:
+    return location.partition("[")[0]

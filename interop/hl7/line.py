@@ -1,0 +1,25 @@
+"""How one receiver is to be spoken to over MLLP: times, TLS, and what it does otherwise than the standard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Answers = Literal["framed", "unframed", "none"]
+ANSWERS: tuple[Answers, ...] = ("framed", "unframed", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The wire to one receiver; the defaults are MLLP release 1 over one connection that is kept open."""
+
+    connect_seconds: float = 5.0
+    answer_seconds: float = 30.0  # past that the connection is closed: a late answer is nobody's
+    pause_seconds: float = 0.0  # between two messages
+    one_message_per_connection: bool = False
+    answers: Answers = "framed"  # unframed: without VT or FS, ended by silence; none: written is sent
+    tls: bool = False
+    ca: str = ""  # PEM authorities; the system's unless set
+    cert: str = ""  # PEM client certificate, for receivers that want one
+    key: str = ""  # its key, unless in the same file
+    server_name: str = ""  # the name in the receiver's certificate, unless it is the host
