@@ -33,7 +33,7 @@ CASES = [
         "required",
     ),
     ("POST", "Nothing", b"{}", 404, "not-supported"),
-    ("POST", "Appointment", b"{}", 404, "not-supported"),
+    ("POST", "Coverage", b"{}", 404, "not-supported"),
     ("GET", "Patient/$everything", b"", 404, "not-supported"),
     ("GET", "Patient/a/b", b"", 404, "not-found"),
     ("GET", "Patient/spaces are no id", b"", 400, "value"),
