@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from interop.cli import hl7, simulate
+from interop.cli import hl7, mappings, simulate
 from interop.cli import steering as steering  # these two add their commands to those of hl7
 from interop.cli import validate as validate
 from interop.errors import InteropError
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(hl7.commands, name="hl7")
+app.add_typer(mappings.commands, name="mappings")
 app.add_typer(simulate.commands, name="simulate")
 
 RoleOption = Annotated[

@@ -71,13 +71,24 @@ def show(
 
 
 @commands.command("preview")
-def preview(file: FileArgument) -> None:
+def preview(
+    file: FileArgument,
+    site: Annotated[
+        str | None, typer.Option(help="Read it as this site file's sender (mappings/sites), whoever MSH-3/4 names.")
+    ] = None,
+) -> None:
     """Print the FHIR Bundle that a message would become, and what could not be mapped. Nothing is stored."""
+    from interop.mapping.messages import read_message
     from interop.mapping.preview import preview as previewed
     from interop.parts import mapping_tables
 
-    settings = Settings()
-    result = previewed(parse(read(file)), mapping_tables(), zone=settings.zone, facility=settings.facility)
+    settings, tables, raw = Settings(), mapping_tables(), read(file)
+    rules = next((one for one in tables.sites if one.name == site), None)
+    if site is not None and rules is None:
+        known = ", ".join(sorted(one.name for one in tables.sites)) or "none"
+        raise NotFoundError(f"there is no site file named {site}; there are: {known}")
+    message = read_message(raw, tables) if rules is None else parse(raw, default_charset=rules.charset)
+    result = previewed(message, tables, zone=settings.zone, facility=settings.facility, site=rules)
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from interop.cli import main
+from interop.shipped import shipped
 
 GREEK = (
     "MSH|^~\\&|RIS|HOSP|INTEROP|IMG|20261201080000||ORM^O01|MSG-1|P|2.5.1|||||CYP|8859/7\n"
@@ -74,6 +76,35 @@ def test_preview_reads_the_declared_character_set_and_stores_nothing(
     assert shown["answer"] == "AA"
     assert isinstance(shown["issues"], list)
     assert not data_dir.exists()
+
+
+def test_preview_by_a_site_file_reads_as_its_sender_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The site's own character set, codes and rows, though MSH-3 names somebody else."""
+    silent = GREEK.replace("8859/7", "").replace("|CT", "|CAT SCAN")
+    (tmp_path / "order.hl7").write_bytes(silent.encode("iso8859_7"))
+    assert run(monkeypatch, "hl7", "preview", "--site", "example", str(tmp_path / "order.hl7")) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["site"] == "example"
+    assert shown["bundle"]["entry"][0]["resource"]["name"] == [{"family": "Γεωργίου", "given": ["Άννα"]}]
+    assert run(monkeypatch, "hl7", "preview", "--site", "nobody", str(tmp_path / "order.hl7")) == 1
+    assert "there are: example" in capsys.readouterr().err
+
+
+def test_mappings_are_checked_where_they_are_edited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "mappings", "check") == 0
+    assert capsys.readouterr().out.endswith("all tables can be used\n")
+    mine = tmp_path / "mappings"
+    shutil.copytree(str(shipped("mappings")), mine)
+    site = mine / "sites" / "example.toml"
+    site.write_text(site.read_text().replace("ei_to_accession", "ei_to_acession"))
+    assert run(monkeypatch, "mappings", "check", str(mine)) == 1
+    told = capsys.readouterr()
+    assert "sites/example.toml" in told.err
+    assert "ei_to_acession" in told.err
 
 
 def test_orthanc_config_for_docker_is_private(

@@ -1,0 +1,46 @@
+"""``interop mappings``: the tables, held against what they may say before a server reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interop.errors import InvalidContentError
+
+commands = typer.Typer(help="Check the mapping tables.", no_args_is_help=True)
+
+
+@commands.callback()
+def _group() -> None:
+    """Check the mapping tables."""
+
+
+@commands.command("check")
+def check(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A folder like mappings/; the one of this installation unless given.", exists=True),
+    ] = None,
+) -> None:
+    """Compile every table and site file as a start would; status 1, with file and row, for what cannot be used."""
+    from interop.mapping.tables import compile_tables
+    from interop.shipped import shipped
+
+    try:
+        tables = compile_tables(shipped("mappings") if folder is None else folder)
+    except ValueError as error:
+        raise InvalidContentError(str(error)) from error
+    except OSError as error:
+        raise InvalidContentError(f"{error.filename}: {error.strerror}") from error
+    for table in tables.message_tables:
+        typer.echo(f"messages/{table.name}: {', '.join(table.types)}")
+    for segments in tables.segment_tables.values():
+        typer.echo(f"segments/{segments.name}: {len(segments.rows)} rows make a {segments.resource}")
+    for name, codes in sorted(tables.codes.items()):
+        typer.echo(f"codes/{name}: {len(codes.rows)} codes")
+    for site in tables.sites:
+        changed = sum(len(rows) for rows in site.changes.values())
+        typer.echo(f"sites/{site.name}: {site.application or '*'}|{site.facility or '*'}, {changed} rows of its own")
+    typer.echo("all tables can be used")
