@@ -31,3 +31,12 @@ def test_what_falls_over_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     fuzz.run(200, seconds=60)
     assert fuzz.findings
     assert "ZeroDivisionError" in fuzz.findings[0]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_hundred_thousand_mutated_frames() -> None:
+    fuzz = Fuzz(3)
+    fuzz.run(100_000, seconds=1500)
+    assert fuzz.findings == []
+    assert fuzz.counts["mapped"] > 1000
