@@ -27,10 +27,12 @@ async def test_what_is_older_goes_in_bites_and_the_trail_says_how_many(store: St
 
 async def test_it_goes_on_doing_so(store: Store) -> None:
     hospital = Hospital(store)
-    await hospital.send(orm())
     task = asyncio.create_task(keep_pruned(store, 0, every=0.01))
-    async with asyncio.timeout(10):
-        while await store.view(lambda tx: tx.find_messages()):
-            await asyncio.sleep(0.02)
+    for placer in ("P1", "P2"):  # the second is for a later round
+        await hospital.send(orm(placer=placer))
+        async with asyncio.timeout(10):
+            while await store.view(lambda tx: tx.find_messages()):
+                await asyncio.sleep(0.02)
+    assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
