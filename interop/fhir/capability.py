@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from interop.fhir.constraints import constraining
 from interop.fhir.parameters import parameters
-from interop.fhir.profile import AcceptedType, accepted_types
+from interop.fhir.profile import CONFORMANCE_TYPES, AcceptedType, accepted_types, definition_parameters
 
 FORMATS = ("application/fhir+json", "json")
+Operations = Sequence[tuple[str, str, frozenset[str]]]
 SYSTEM_INTERACTIONS = ("transaction", "batch")
 _ORDER = ("read", "vread", "create", "update", "delete", "history-instance", "history-type", "search-type")
 
 
-def capability(*, base_url: str, version: str, date: str) -> dict[str, Any]:
-    """What this server does, as it says itself at ``/fhir/metadata``."""
+def capability(*, base_url: str, version: str, date: str, operations: Operations = ()) -> dict[str, Any]:
+    """What this server does, as it says itself at ``/fhir/metadata``.
+
+    ``operations``: name and canonical URL of each, with the types it is offered for; "" stands for the whole system.
+    """
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -32,19 +38,43 @@ def capability(*, base_url: str, version: str, date: str) -> dict[str, Any]:
                     "description": "Every interaction but this one needs a bearer token with SMART scopes, such as "
                     "system/*.cruds, user/ServiceRequest.rs or patient/ImagingStudy.rs.",
                 },
-                "resource": [_resource(accepted) for accepted in accepted_types().values()],
+                "resource": [
+                    *(_resource(accepted, operations) for accepted in accepted_types().values()),
+                    *(_defined(type) for type in CONFORMANCE_TYPES),
+                ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                **_operations("", operations),
             }
         ],
     }
 
 
-def _resource(accepted: AcceptedType) -> dict[str, Any]:
+def _operations(type: str, operations: Operations) -> dict[str, Any]:
+    rows = [{"name": name, "definition": definition} for name, definition, types in operations if type in types]
+    return {"operation": rows} if rows else {}
+
+
+def _defined(type: str) -> dict[str, Any]:
+    """A type of our own definitions."""
+    searched = [
+        {"name": code, "definition": definition, "type": kind}
+        for code, (kind, definition) in definition_parameters(type).items()
+    ]
+    return {
+        "type": type,
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "versioning": "no-version",
+        "searchParam": searched,
+    }
+
+
+def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
     does = accepted.interactions
     writable = "create" in does
     return {
         "type": accepted.type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{accepted.type}",
+        **_profiles(accepted.type),
         "interaction": [{"code": code} for code in _ORDER if code in does],
         "versioning": "versioned" if "vread" in does else "no-version",
         "readHistory": "vread" in does,
@@ -55,7 +85,13 @@ def _resource(accepted: AcceptedType) -> dict[str, Any]:
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "enforced", "local"],
         "searchParam": _search_parameters(accepted.type),
+        **_operations(accepted.type, operations),
     }
+
+
+def _profiles(type: str) -> dict[str, Any]:
+    urls = [url for url, definition in constraining().items() if definition["type"] == type]
+    return {"supportedProfile": urls} if urls else {}
 
 
 def _search_parameters(type: str) -> list[dict[str, Any]]:

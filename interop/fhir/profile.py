@@ -16,6 +16,25 @@ import orjson
 
 from interop.shipped import shipped
 
+# What the files of the profiles folder can be; they are published at /fhir/<type>.
+CONFORMANCE_TYPES = ("StructureDefinition", "SearchParameter", "CodeSystem", "ValueSet", "OperationDefinition")
+
+
+def definition_parameters(type: str) -> dict[str, tuple[str, str]]:
+    """How a definition is searched for: type and canonical URL of each parameter, by code."""
+    common = {"url": "uri", "name": "string", "version": "token", "status": "token"}
+    own = {
+        "SearchParameter": {"base": "token", "code": "token"},
+        "StructureDefinition": {"type": "uri"},
+        "OperationDefinition": {"code": "token"},
+    }.get(type, {})
+    place = "http://hl7.org/fhir/SearchParameter"
+    return {
+        "_id": ("token", f"{place}/Resource-id"),
+        **{code: (kind, f"{place}/conformance-{code}") for code, kind in common.items()},
+        **{code: (kind, f"{place}/{type}-{code}") for code, kind in own.items()},
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptedType:
@@ -61,24 +80,44 @@ def own_search_parameters() -> list[dict[str, Any]]:
 
 
 @cache
-def extension_rules() -> dict[str, ExtensionRule]:
-    """Our extensions by URL."""
-    codes = {
+def own_code_systems() -> dict[str, frozenset[str]]:
+    """The codes of our CodeSystems, by system."""
+    return {
         resource["url"]: frozenset(concept["code"] for concept in resource["concept"])
         for resource in own_resources()
         if resource["resourceType"] == "CodeSystem"
     }
-    sets = {
-        resource["url"]: frozenset().union(*(codes[part["system"]] for part in resource["compose"]["include"]))
+
+
+@cache
+def own_value_sets() -> dict[str, dict[str, frozenset[str]]]:
+    """The codes of our ValueSets by system, by URL."""
+    return {
+        resource["url"]: {part["system"]: _included(part) for part in resource["compose"]["include"]}
         for resource in own_resources()
         if resource["resourceType"] == "ValueSet"
     }
+
+
+def _included(part: dict[str, Any]) -> frozenset[str]:
+    if "concept" in part:
+        return frozenset(concept["code"] for concept in part["concept"])
+    return own_code_systems()[part["system"]]
+
+
+@cache
+def extension_rules() -> dict[str, ExtensionRule]:
+    """Our extensions by URL."""
     rules = {}
     for resource in own_resources():
         if resource["resourceType"] == "StructureDefinition" and resource["type"] == "Extension":
             value = next(e for e in resource["differential"]["element"] if e["path"] == "Extension.value[x]")
             bound = value.get("binding", {}).get("valueSet")
             rules[resource["url"]] = ExtensionRule(
-                resource["url"], value["type"][0]["code"], sets[bound] if bound else None
+                resource["url"], value["type"][0]["code"], _codes(bound) if bound else None
             )
     return rules
+
+
+def _codes(value_set: str) -> frozenset[str]:
+    return frozenset().union(*own_value_sets()[value_set].values())

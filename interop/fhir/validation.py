@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from interop.errors import InvalidContentError, Issue, MalformedError
+from interop.fhir.constraints import check_of, claimed
 from interop.fhir.definitions import code_sets, resource_types, type_definitions
 from interop.fhir.findings import Check, Finding, fault
 from interop.fhir.invariants import INVARIANTS, Invariant
@@ -22,8 +23,12 @@ from interop.fhir.profile import ExtensionRule, extension_rules
 MAX_ISSUES = 50  # an answer names this many faults at most
 
 
-def validate(resource: Any, *, type: str | None = None) -> None:
-    """Refuse what is no correct R4 resource (of the given type): InvalidContentError (422) with an issue per fault."""
+def validate(resource: Any, *, type: str | None = None, profile: str | None = None) -> None:
+    """Refuse what is no correct R4 resource (of the given type): InvalidContentError (422) with an issue per fault.
+
+    A resource that claims a profile of ours in ``meta.profile`` is held to it, and to ``profile`` if one is named;
+    profiles that are not ours are carried unread.
+    """
     if not isinstance(resource, dict):
         raise MalformedError("a resource is a JSON object")
     name = resource.get("resourceType")
@@ -31,12 +36,25 @@ def validate(resource: Any, *, type: str | None = None) -> None:
         raise MalformedError("the resource has no resourceType", expression="resourceType")
     if type is not None and name != type:
         raise MalformedError(f"the resource is not a {type}", expression="resourceType", issue_code="invalid")
-    found = _resource(resource)
+    found = _resource(resource) or _profiled(resource, profile)
     if found:
         root = name if isinstance(name, str) and name in resource_types() else "Resource"
         raise InvalidContentError(
             f"the {root} breaks the rules of FHIR R4", issues=tuple(f.issue(root) for f in found[:MAX_ISSUES])
         )
+
+
+def _profiled(resource: dict[str, Any], profile: str | None) -> list[Finding]:
+    """What a correct resource lacks of the profiles that it claims, and of the one that is asked for."""
+    held = [] if "meta" not in resource else list(claimed(resource))
+    asked = check_of(profile) if profile is not None else None
+    found: list[Finding] = []
+    for type, check in [*held, *([asked] if asked else [])]:
+        if type != resource["resourceType"]:
+            found.append(Finding("value", f"a profile of {type} is claimed", "meta.profile"))
+        else:
+            found += check(resource) or ()
+    return found
 
 
 def issues_of(resource: dict[str, Any]) -> tuple[Issue, ...]:

@@ -20,6 +20,7 @@ class Call:
     version: str = ""
     params: tuple[tuple[str, str], ...] = ()
     query: str = ""  # as it was sent, for the audit trail
+    operation: str = ""  # its name without the $, where the interaction is one
     resource: dict[str, Any] | None = None
     problem: InteropError | None = None
     if_match: int | None = None

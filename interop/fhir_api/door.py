@@ -19,9 +19,9 @@ from interop.fhir_api import trail
 from interop.fhir_api.answers import http_answer, http_error
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.incoming import FORM_TYPE, JSON_TYPES, Wanted, body_of, query_params, version_of, wanted
-from interop.fhir_api.interactions import INTERACTIONS
+from interop.fhir_api.interactions import perform
 from interop.fhir_api.metadata import statement
-from interop.fhir_api.preparing import Plan, aside, plan_of, with_resource
+from interop.fhir_api.preparing import Plan, aside, plan_of, with_parsed, with_resource
 from interop.fhir_api.routing import resolve, segments_of
 from interop.fhir_api.transaction import response_bundle, transaction
 from interop.store import Store, Tx
@@ -73,7 +73,7 @@ class FhirDoor:
                 "transaction" if target.interaction == "bundle" else target.interaction
             )  # until it says it is a batch
             params = query_params(query)
-            call = Call(name, target.type, target.id, target.version, params, query)
+            call = Call(name, target.type, target.id, target.version, params, query, target.operation)
             asked = wanted(request, params)
             if target.interaction == "bundle":
                 plan = await self._plan(request)
@@ -93,6 +93,8 @@ class FhirDoor:
             form = await body_of(request, self._max_bytes, (FORM_TYPE,))
             query = "&".join(part for part in (call.query, form.decode("utf-8", "replace")) if part)
             return replace(call, query=query, params=query_params(query))
+        if call.interaction == "operation" and request.method == "POST":
+            return await self._with_input(request, call)
         if call.interaction in ("create", "update", "delete"):
             call = replace(call, if_match=version_of(request.headers.get("if-match")))
         if call.interaction not in ("create", "update"):
@@ -102,8 +104,13 @@ class FhirDoor:
             call = replace(call, if_none_exist=request.headers.get("if-none-exist"))
         return await aside(len(body), lambda: with_resource(call, body, self._around.base_url))
 
+    async def _with_input(self, request: Request, call: Call) -> Call:
+        """An operation's body: Parameters or a resource, read and not yet validated."""
+        body = await body_of(request, self._max_bytes, JSON_TYPES)
+        return await aside(len(body), lambda: with_parsed(call, body)) if body else call
+
     async def _perform(self, agent: Agent, call: Call) -> Answer:
-        return await self._unit(agent, call, lambda tx: INTERACTIONS[call.interaction](tx, self._around, call))
+        return await self._unit(agent, call, lambda tx: perform(tx, self._around, call))
 
     async def _unit(self, agent: Agent, call: Call, work: Callable[[Tx], Answer]) -> Answer:
         """One unit of work; a refusal leaves its event in the same commit and is then raised."""
@@ -152,7 +159,7 @@ class FhirDoor:
         async def one(call: Call) -> Answer | InteropError:
             async with gate:
                 try:
-                    if call.interaction not in INTERACTIONS:
+                    if call.interaction == "unknown":
                         assert call.problem is not None
                         await self._refuse(agent, call, call.problem)
                     return await self._perform(agent, call)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interop.fhir.profile import CONFORMANCE_TYPES
 from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.conformance import defined
 from interop.fhir_api.create import create
 from interop.fhir_api.delete import delete
 from interop.fhir_api.history import history_instance, history_type
+from interop.fhir_api.operations import OPERATIONS
 from interop.fhir_api.read import read
 from interop.fhir_api.search import search
 from interop.fhir_api.update import update
@@ -24,3 +27,12 @@ INTERACTIONS: dict[str, Callable[[Tx, Surroundings, Call], Answer]] = {
     "history-instance": history_instance,
     "history-type": history_type,
 }
+
+
+def perform(tx: Tx, around: Surroundings, call: Call) -> Answer:
+    """Carry out a call: an operation, a look at our definitions, or an interaction with what is stored."""
+    if call.interaction == "operation":
+        return OPERATIONS[call.operation].perform(tx, around, call)
+    if call.type in CONFORMANCE_TYPES:
+        return defined(tx, around, call)
+    return INTERACTIONS[call.interaction](tx, around, call)

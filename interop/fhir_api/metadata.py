@@ -5,15 +5,38 @@ Open to anyone, without a token.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 
 from interop import __version__
 from interop.fhir.capability import capability
 from interop.fhir.json import dumps
+from interop.fhir.profile import accepted_types
+from interop.fhir_api.operations import OPERATIONS, Operation
 
 
 @cache
 def statement(base_url: str) -> bytes:
     """The CapabilityStatement as bytes; its date is that of the first request after the start."""
-    return dumps(capability(base_url=base_url, version=__version__, date=datetime.now(UTC).date().isoformat()))
+    today = datetime.now(UTC).date().isoformat()
+    return dumps(capability(base_url=base_url, version=__version__, date=today, operations=_offered()))
+
+
+def _offered() -> list[tuple[str, str, frozenset[str]]]:
+    """Each operation with the types it is offered for; "" is the system."""
+    return [
+        (
+            operation.name,
+            operation.definition,
+            frozenset(_places(operation)),
+        )
+        for operation in OPERATIONS.values()
+    ]
+
+
+def _places(operation: Operation) -> Iterator[str]:
+    if "system" in operation.levels:
+        yield ""
+    if {"type", "instance"} & operation.levels:
+        yield from filter(operation.of, accepted_types())

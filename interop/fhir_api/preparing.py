@@ -40,13 +40,19 @@ async def aside(size: int, work: Callable[[], T]) -> T:
 
 def with_resource(call: Call, body: bytes, base_url: str) -> Call:
     """The call with the resource of its body, or with what is wrong with it."""
+    parsed = with_parsed(call, body)
+    return parsed if parsed.problem is not None else checked(parsed, base_url)
+
+
+def with_parsed(call: Call, body: bytes) -> Call:
+    """The call with the JSON object of its body as it stands, or with what is wrong with it."""
     try:
         resource = loads(body)
     except MalformedError as error:
         return replace(call, problem=error)
     if not isinstance(resource, dict):
         return replace(call, problem=MalformedError("a resource is a JSON object"))
-    return checked(replace(call, resource=resource), base_url)
+    return replace(call, resource=resource)
 
 
 def checked(call: Call, base_url: str) -> Call:
@@ -108,11 +114,12 @@ def _call(entry: Entry, names: Mapping[str, str], base_url: str) -> Call:
             target.version,
             entry.params,
             entry.query,
+            target.operation,
             entry.resource,
             if_match=version_of(entry.if_match),
             if_none_exist=entry.if_none_exist if target.interaction == "create" else None,
         )
-        if entry.resource is None:
+        if entry.resource is None or target.interaction == "operation":
             return call
         seen = checked(replace(call, resource=_as_linked(entry.resource, names)), base_url)
         problem = None if seen.problem is None else located(seen.problem, entry.index)

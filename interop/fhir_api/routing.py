@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from interop.errors import ForbiddenError, InvalidContentError, NotFoundError, UnsupportedError
 from interop.fhir.definitions import resource_types
 from interop.fhir.primitives import valid_id
-from interop.fhir.profile import accepted_types
+from interop.fhir.profile import CONFORMANCE_TYPES, accepted_types
+from interop.fhir_api.operations import OPERATIONS
 
 # Form of the path below the base, then method -> interaction.
 FORMS: dict[str, dict[str, str]] = {
@@ -24,6 +25,7 @@ FORMS: dict[str, dict[str, str]] = {
     "type/id/_history": {"GET": "history-instance"},
     "type/id/_history/version": {"GET": "vread"},
 }
+_DEFINED = frozenset(("read", "search-type"))  # of a conformance resource: it is part of the software
 _WRITES = ("create", "update", "delete")
 
 
@@ -45,6 +47,7 @@ class Target:
     type: str = ""
     id: str = ""
     version: str = ""
+    operation: str = ""
 
 
 def segments_of(path: str) -> tuple[str, ...]:
@@ -54,12 +57,13 @@ def segments_of(path: str) -> tuple[str, ...]:
 
 def resolve(method: str, segments: tuple[str, ...]) -> Target:
     """The interaction; NotFoundError, MethodNotOfferedError or ForbiddenError where there is none."""
+    if segments and segments[-1].startswith("$"):
+        return _operation(method, segments)
     form = _form(segments)
     offered = FORMS[form]
     interaction = offered.get("GET" if method == "HEAD" else method)
     type = segments[0] if form not in ("", "metadata") else ""
-    accepted = accepted_types().get(type)
-    does = {m: i for m, i in offered.items() if accepted is None or i in accepted.interactions}
+    does = {m: i for m, i in offered.items() if not type or i in _interactions(type)}
     if interaction is None or interaction not in does.values():
         if interaction in _WRITES:
             raise ForbiddenError(f"{type} resources are made by this server; clients only read them")
@@ -71,15 +75,38 @@ def resolve(method: str, segments: tuple[str, ...]) -> Target:
     return Target(interaction, type, id, segments[3] if len(segments) == 4 else "")
 
 
+def _interactions(type: str) -> frozenset[str]:
+    return _DEFINED if type in CONFORMANCE_TYPES else accepted_types()[type].interactions
+
+
+def _operation(method: str, segments: tuple[str, ...]) -> Target:
+    """The operation at the end of a path; NotFoundError where it is not offered, 405 for a method it does not take."""
+    *place, last = segments
+    if place:
+        _require_type(place[0])
+    type = place[0] if place else ""
+    operation = OPERATIONS.get(last[1:])
+    level = ("system", "type", "instance")[len(place)] if len(place) < 3 else ""
+    if operation is None or type in CONFORMANCE_TYPES or not operation.offered(level, type):
+        offered = ", ".join(f"${name}" for name, one in OPERATIONS.items() if one.offered(level, type))
+        raise NotFoundError(
+            f"{last[:40]} is not offered here; offered {'are ' + offered if offered else 'is none'}",
+            issue_code="not-supported",
+        )
+    if method not in operation.methods:
+        raise MethodNotOfferedError(f"{method[:20]} is not offered for {last}", tuple(sorted(operation.methods)))
+    id = place[1] if level == "instance" else ""
+    if id and not valid_id(id):
+        raise InvalidContentError("an id has 1 to 64 letters, digits, - and .", status=400, issue_code="value")
+    return Target("operation", type, id, operation=operation.name)
+
+
 def _form(segments: tuple[str, ...]) -> str:
     if not segments:
         return ""
     if segments == ("metadata",):
         return "metadata"
     _require_type(segments[0])
-    operation = next((segment for segment in segments if segment.startswith("$")), None)
-    if operation is not None:
-        raise NotFoundError(f"the operation {operation[:40]} is not offered", issue_code="not-supported")
     match segments[1:]:
         case ():
             return "type"
@@ -97,7 +124,7 @@ def _form(segments: tuple[str, ...]) -> str:
 
 
 def _require_type(type: str) -> None:
-    if type in accepted_types():
+    if type in accepted_types() or type in CONFORMANCE_TYPES:
         return
     if type in resource_types():
         served = ", ".join(accepted_types())

@@ -68,6 +68,8 @@ def _event(
 
 def _query(call: Call) -> str | None:
     """What a search asked, as BALP has it: the request line below the base."""
+    if call.interaction == "operation":
+        return "/".join(part for part in (call.type, call.id, f"${call.operation}") if part)
     if call.interaction != "search-type":
         return None
     return f"{call.type}?{call.query}" if call.query else call.type

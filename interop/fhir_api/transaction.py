@@ -24,7 +24,7 @@ from interop.fhir_api.bundles import instant_text
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.create import criteria, criteria_key, permitted, the_one
 from interop.fhir_api.incoming import Wanted
-from interop.fhir_api.interactions import INTERACTIONS
+from interop.fhir_api.interactions import perform
 from interop.fhir_api.preparing import Plan
 from interop.store import Tx
 
@@ -84,7 +84,7 @@ def _carry_out(tx: Tx, around: Surroundings, entry: Entry, call: Call) -> Answer
     try:
         if call.resource is not None:
             call = replace(call, resource=_resolved(tx, around, call.resource))
-        return INTERACTIONS[call.interaction](tx, around, call)
+        return perform(tx, around, call)
     except InteropError as error:
         raise located(error, entry.index) from error
 

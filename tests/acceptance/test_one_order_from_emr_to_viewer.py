@@ -43,6 +43,31 @@ def test_step(story: Story, number: int) -> None:
     assert deed(), sentence
 
 
+PROFILES = {
+    "ServiceRequest": "imaging-order-placed",
+    "ImagingStudy": "imaging-study",
+    "DiagnosticReport": "imaging-report",
+    "Patient": "imaging-patient",
+    "AuditEvent": "audit",
+}
+
+
+@pytest.mark.parametrize("type", PROFILES)
+def test_what_came_of_it_keeps_our_profiles(story: Story, type: str) -> None:
+    http = story.world.client("auditor", "system/*.rs")
+    entries = http.get(f"/fhir/{type}", params={"_count": "500"}).json()["entry"]
+    assert entries
+    for entry in entries:
+        answer = http.post(
+            f"/fhir/{type}/$validate",
+            params={"profile": f"urn:interop:StructureDefinition:{PROFILES[type]}"},
+            json=entry["resource"],
+            headers={"Content-Type": "application/fhir+json"},
+        )
+        told = [issue.get("details", {}).get("text") for issue in answer.json()["issue"]]
+        assert [issue["severity"] for issue in answer.json()["issue"]] == ["information"], told
+
+
 def test_the_world_was_real(story: Story) -> None:
     """The story ran against the server's own process."""
     world: World = story.world

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from interop.fhir.capability import capability
+from interop.fhir.json import loads
 from interop.fhir.validation import validate
+from interop.fhir_api.metadata import statement as statement_of
 from interop.store import Store
 from tests.fhir_door import BASE, client
 
@@ -25,7 +26,7 @@ REQUESTS = {
 
 
 def rest() -> dict[str, Any]:
-    statement: dict[str, Any] = capability(base_url=BASE, version="1", date="2026-01-01")["rest"][0]
+    statement: dict[str, Any] = loads(statement_of(BASE))["rest"][0]
     return statement
 
 
@@ -67,6 +68,15 @@ async def test_every_parameter_it_lists_is_searched_and_no_other(store: Store) -
             assert refused.status_code == 400
             text = refused.json()["issue"][0]["details"]["text"]
             assert all(f" {name}" in text for name in listed)
+
+
+async def test_the_operations_it_lists_are_answered_and_others_are_not(store: Store) -> None:
+    async with client(store) as http:
+        for resource in rest()["resource"]:
+            for row in resource.get("operation", ()):
+                answer = await http.post(f"{resource['type']}/${row['name']}")
+                assert answer.status_code != 404, (resource["type"], row)
+            assert (await http.post(f"{resource['type']}/$surely-unknown")).status_code == 404
 
 
 @pytest.mark.parametrize("code", ["transaction", "batch"])

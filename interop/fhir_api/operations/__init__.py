@@ -1,0 +1,10 @@
+"""Every operation (R4 operations.html), by its name without the $; the same table makes routes and /fhir/metadata."""
+
+from __future__ import annotations
+
+from interop.fhir_api.operations.operation import Operation
+from interop.fhir_api.operations.validate import VALIDATE
+
+__all__ = ["OPERATIONS", "Operation"]
+
+OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in (VALIDATE,)}
