@@ -106,6 +106,8 @@ class FhirDoor:
 
     async def _with_input(self, request: Request, call: Call) -> Call:
         """An operation's body: Parameters or a resource, read and not yet validated."""
+        if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+            return call
         body = await body_of(request, self._max_bytes, JSON_TYPES)
         return await aside(len(body), lambda: with_parsed(call, body)) if body else call
 

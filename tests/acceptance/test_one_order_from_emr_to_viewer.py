@@ -68,6 +68,13 @@ def test_what_came_of_it_keeps_our_profiles(story: Story, type: str) -> None:
         assert [issue["severity"] for issue in answer.json()["issue"]] == ["information"], told
 
 
+def test_the_timeline_of_the_echo_tells_the_story(story: Story) -> None:
+    order = story.world.client("auditor", "system/*.rs").get(f"/fhir/{story.facts['echo']}/$timeline").json()
+    kinds = [part["valueCode"] for event in order["parameter"] for part in event["part"] if part["name"] == "kind"]
+    assert kinds[0] == "order"
+    assert {"order", "message-out", "study", "report", "access"} <= set(kinds)
+
+
 def test_the_world_was_real(story: Story) -> None:
     """The story ran against the server's own process."""
     world: World = story.world

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from interop.fhir_api.operations.everything import EVERYTHING
+from interop.fhir_api.operations.lastn import LASTN
+from interop.fhir_api.operations.match import MATCH
 from interop.fhir_api.operations.operation import Operation
+from interop.fhir_api.operations.timeline import TIMELINE
 from interop.fhir_api.operations.validate import VALIDATE
 
 __all__ = ["OPERATIONS", "Operation"]
 
-OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in (VALIDATE,)}
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation for operation in (VALIDATE, EVERYTHING, MATCH, LASTN, TIMELINE)
+}
