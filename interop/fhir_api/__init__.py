@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
+from interop.fhir_api.bulk import BulkExport
 from interop.fhir_api.calls import HasZone, Surroundings, Writer
 from interop.fhir_api.door import FhirDoor
 from interop.store import Store
@@ -15,5 +16,6 @@ def fhir_routes(
     store: Store, site: HasZone, *, writer: Writer, base_url: str, max_bytes: int = 20_000_000
 ) -> list[BaseRoute]:
     """The routes of the door, ``/fhir`` and all below. ``base_url`` is how clients reach it, e.g. https://x/fhir."""
-    door = FhirDoor(store, Surroundings(site, writer, base_url.rstrip("/")), max_bytes)
-    return [Route("/fhir", door), Route("/fhir/{path:path}", door)]
+    around = Surroundings(site, writer, base_url.rstrip("/"))
+    door = FhirDoor(store, around, max_bytes)
+    return [*BulkExport(store, around).routes(), Route("/fhir", door), Route("/fhir/{path:path}", door)]

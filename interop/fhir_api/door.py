@@ -21,7 +21,7 @@ from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.incoming import FORM_TYPE, JSON_TYPES, Wanted, body_of, query_params, version_of, wanted
 from interop.fhir_api.interactions import perform
 from interop.fhir_api.metadata import statement
-from interop.fhir_api.preparing import Plan, aside, plan_of, with_parsed, with_resource
+from interop.fhir_api.preparing import Plan, aside, plan_of, with_input, with_resource
 from interop.fhir_api.routing import resolve, segments_of
 from interop.fhir_api.transaction import response_bundle, transaction
 from interop.store import Store, Tx
@@ -94,7 +94,7 @@ class FhirDoor:
             query = "&".join(part for part in (call.query, form.decode("utf-8", "replace")) if part)
             return replace(call, query=query, params=query_params(query))
         if call.interaction == "operation" and request.method == "POST":
-            return await self._with_input(request, call)
+            return await with_input(request, call, self._max_bytes)
         if call.interaction in ("create", "update", "delete"):
             call = replace(call, if_match=version_of(request.headers.get("if-match")))
         if call.interaction not in ("create", "update"):
@@ -103,13 +103,6 @@ class FhirDoor:
         if call.interaction == "create":
             call = replace(call, if_none_exist=request.headers.get("if-none-exist"))
         return await aside(len(body), lambda: with_resource(call, body, self._around.base_url))
-
-    async def _with_input(self, request: Request, call: Call) -> Call:
-        """An operation's body: Parameters or a resource, read and not yet validated."""
-        if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-            return call
-        body = await body_of(request, self._max_bytes, JSON_TYPES)
-        return await aside(len(body), lambda: with_parsed(call, body)) if body else call
 
     async def _perform(self, agent: Agent, call: Call) -> Answer:
         return await self._unit(agent, call, lambda tx: perform(tx, self._around, call))

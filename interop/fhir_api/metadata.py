@@ -13,6 +13,7 @@ from interop import __version__
 from interop.fhir.capability import capability
 from interop.fhir.json import dumps
 from interop.fhir.profile import accepted_types
+from interop.fhir_api.bulk import EXPORT
 from interop.fhir_api.operations import OPERATIONS, Operation
 
 
@@ -26,13 +27,13 @@ def statement(base_url: str) -> bytes:
 def _offered() -> list[tuple[str, str, frozenset[str]]]:
     """Each operation with the types it is offered for; "" is the system."""
     return [
-        (
-            operation.name,
-            operation.definition,
-            frozenset(_places(operation)),
-        )
-        for operation in OPERATIONS.values()
+        ("export", EXPORT, frozenset(("", "Patient"))),
+        *(_one(operation) for operation in OPERATIONS.values()),
     ]
+
+
+def _one(operation: Operation) -> tuple[str, str, frozenset[str]]:
+    return operation.name, operation.definition, frozenset(_places(operation))
 
 
 def _places(operation: Operation) -> Iterator[str]:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+
 from interop.errors import InteropError, InvalidContentError, MalformedError, UnsupportedError
 from interop.fhir.bundle import Entry, conditional_reference, entries_of, links, located
 from interop.fhir.json import loads
 from interop.fhir.references import localised, references, rewrite
 from interop.fhir.validation import validate
 from interop.fhir_api.calls import Call
-from interop.fhir_api.incoming import version_of
+from interop.fhir_api.incoming import JSON_TYPES, body_of, version_of
 from interop.fhir_api.routing import resolve
 
 LARGE = 128 * 1024  # bytes from which a body is read aside from the event loop
@@ -42,6 +44,14 @@ def with_resource(call: Call, body: bytes, base_url: str) -> Call:
     """The call with the resource of its body, or with what is wrong with it."""
     parsed = with_parsed(call, body)
     return parsed if parsed.problem is not None else checked(parsed, base_url)
+
+
+async def with_input(request: Request, call: Call, max_bytes: int) -> Call:
+    """The call with an operation's body: Parameters or a resource, read and not yet validated; there may be none."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return call
+    body = await body_of(request, max_bytes, JSON_TYPES)
+    return await aside(len(body), lambda: with_parsed(call, body)) if body else call
 
 
 def with_parsed(call: Call, body: bytes) -> Call:

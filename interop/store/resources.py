@@ -96,6 +96,23 @@ class Resources(Unit):
         token = paging.write_token((page[-1][3], page[-1][1], page[-1][2])) if more else None
         return Page([self._stored(row) for row in page], next=token)
 
+    def as_of(
+        self, type: str, moment: datetime, *, since: datetime | None = None, after: str = "", limit: int = 500
+    ) -> tuple[list[Stored], str | None]:
+        """Some resources of the type as they were at that moment, by id, and the id behind which the next ones begin.
+
+        ``since``: only those whose version then was later than this. Fewer than ``limit`` may come where some were
+        deleted or not there yet; None ends the list.
+        """
+        at, least = instants.micros(moment), None if since is None else instants.micros(since)
+        rows = self.session.rows(sql.RESOURCES_BY_ID, (type, after, limit))
+        found = []
+        for row in rows:
+            then = row if row[3] <= at else self.session.row(sql.HISTORY_AS_OF, (type, row[1], at))
+            if then is not None and not then[4] and (least is None or then[3] > least):
+                found.append(self._stored(then))
+        return found, rows[-1][1] if len(rows) == limit else None
+
     def _versions(self, type: str, id: str | None, limit: int, before: paging.Position | None) -> list[Row]:
         conditions, values = "type = ?", [type, *(() if id is None else (id,)), *(before or ())]
         if id is not None:

@@ -13,6 +13,11 @@ RESOURCE_FOR_CHANGE = {"sqlite": RESOURCE, "postgresql": RESOURCE + " FOR UPDATE
 RESOURCE_INSERT = """
     INSERT INTO resource (type, id, version, last_updated, deleted, body) VALUES (?, ?, ?, ?, 0, ?) RETURNING pk"""
 RESOURCE_UPDATE = "UPDATE resource SET version = ?, last_updated = ?, deleted = ?, body = ? WHERE pk = ?"
+RESOURCES_BY_ID = """
+    SELECT type, id, version, last_updated, deleted, body FROM resource WHERE type = ? AND id > ? ORDER BY id LIMIT ?"""
+HISTORY_AS_OF = """
+    SELECT type, id, version, last_updated, deleted, body FROM history
+    WHERE type = ? AND id = ? AND last_updated <= ? ORDER BY version DESC LIMIT 1"""
 RESOURCE_COUNTS = "SELECT type, count(*) FROM resource WHERE deleted = 0 GROUP BY type ORDER BY type"
 RESOURCE_TYPES = """
     WITH RECURSIVE t (type) AS (
@@ -224,6 +229,7 @@ AUDIT_BY_PK = f"SELECT pk, {_AUDIT_FIELDS} FROM audit a WHERE pk = ? AND recorde
 # state and counters
 STATE = "SELECT value FROM state WHERE name = ?"
 STATE_PUT = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+STATES_BETWEEN = "SELECT name, value FROM state WHERE name > ? AND name < ? ORDER BY name"
 STATE_CLEAR = "DELETE FROM state WHERE name = ?"
 COUNTER_TAKE = """
     INSERT INTO counter (name, value) VALUES (?, ?)

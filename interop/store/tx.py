@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from interop.errors import UnsupportedError
-from interop.fhir.query import Query
+from interop.fhir.query import Clause, DateValue, Query
+from interop.store import instants
 from interop.store import statements as sql
 from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
@@ -12,6 +15,8 @@ from interop.store.rows import Page, Stats, Stored
 from interop.store.searching import Search
 from interop.store.studies import Studies
 from interop.store.trail import AUDIT_EVENT, Trail
+
+_MILLISECOND = 1000
 
 
 class Tx(Studies, Search, Orders, MessageLists, Queue, Trail):
@@ -35,6 +40,19 @@ class Tx(Studies, Search, Orders, MessageLists, Queue, Trail):
             raise UnsupportedError("an AuditEvent has no history: it is never changed")
         return super().history(type, id, count=count, after=after)
 
+    def as_of(
+        self, type: str, moment: datetime, *, since: datetime | None = None, after: str = "", limit: int = 500
+    ) -> tuple[list[Stored], str | None]:
+        """Some resources of the type as they were at that moment, and where the next ones begin."""
+        if type != AUDIT_EVENT:
+            return super().as_of(type, moment, since=since, after=after, limit=limit)
+        bounds = [("le", instants.micros(moment)), *([("gt", instants.micros(since))] if since else [])]
+        clauses = tuple(
+            Clause("_lastUpdated", "last-updated", (DateValue(prefix, at, at + _MILLISECOND),)) for prefix, at in bounds
+        )
+        page = self._search_audit(Query(type, clauses, count=limit, after=after or None))
+        return page.rows, page.next
+
     def get_state(self, name: str) -> str | None:
         """What was kept under this name."""
         found = self.session.row(sql.STATE, (name,))
@@ -46,6 +64,10 @@ class Tx(Studies, Search, Orders, MessageLists, Queue, Trail):
             self.session.put(sql.STATE_CLEAR, (name,))
         else:
             self.session.put(sql.STATE_PUT, (name, value))
+
+    def states(self, prefix: str) -> list[tuple[str, str]]:
+        """Name and value of everything whose name begins so."""
+        return [(row[0], row[1]) for row in self.session.rows(sql.STATES_BETWEEN, (prefix, prefix + "~"))]
 
     def stats(self) -> Stats:
         """How much there is."""
