@@ -176,33 +176,42 @@ class ClientSink:
         """Whether the client has closed the connection."""
         return self._cycle.disconnected or self._transport.is_closing()
 
-    def write(self, data: bytes | memoryview) -> bool:
-        """Writes to the client; whether the memory of the data may be used again."""
+    def write(self, *pieces: bytes | memoryview) -> bool:
+        """Writes to the client; whether the memory of the pieces may be used again."""
         cycle = self._cycle
         if self.gone:
             return True
-        if not cycle.response_started or cycle.chunked_encoding or len(data) > cycle.expected_content_length:
+        size = sum(map(len, pieces))
+        if not cycle.response_started or cycle.chunked_encoding or size > cycle.expected_content_length:
             raise RuntimeError("a sink takes the announced length of a started answer")
-        cycle.expected_content_length -= len(data)
+        cycle.expected_content_length -= size
         if cycle.head:
-            data, cycle.head = self._begun(cycle.head, data), b""
-            if not data:
-                return True
-        if len(data) <= _SMALL:
-            self._transport.write(bytes(data))
+            rest, cycle.head = self._begun((cycle.head, *pieces)), b""
+            size = sum(map(len, rest))
+        else:
+            rest = list(pieces)
+        if size <= _SMALL:
+            if size:
+                self._transport.write(b"".join(rest))
             return True
-        self._transport.write(data)
+        if len(rest) == 1:
+            self._transport.write(rest[0])
+        else:
+            self._transport.writelines(rest)
         return self._transport.get_write_buffer_size() == 0
 
-    def _begun(self, head: bytes, data: bytes | memoryview) -> bytes | memoryview:
-        """Writes the head and what the socket takes with it; the rest of the data."""
+    def _begun(self, pieces: tuple[bytes | memoryview, ...]) -> list[bytes | memoryview]:
+        """Writes what the socket takes of the pieces; the rest of them."""
         sent = 0
         if self._protocol.descriptor >= 0 and self._transport.get_write_buffer_size() == 0:
             with contextlib.suppress(OSError):  # would block, or is broken: the transport will find out
-                sent = os.writev(self._protocol.descriptor, (head, data))
-        if sent < len(head):
-            self._transport.write(head[sent:])
-        return data[max(0, sent - len(head)) :]
+                sent = os.writev(self._protocol.descriptor, pieces)
+        rest: list[bytes | memoryview] = []
+        for piece in pieces:
+            if sent < len(piece):
+                rest.append(piece[sent:])
+            sent = max(0, sent - len(piece))
+        return rest
 
     def tell(self, changed: Callable[[], None] | None) -> None:
         """Calls back when the client has taken what was written, or is gone."""

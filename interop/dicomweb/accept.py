@@ -34,6 +34,7 @@ class Wish:
     otherwise: str | None = None  # asked for if the archive fails on the first
     unwrap: bool = False  # give the single part, not the multipart around it
     pdf: bool = False  # the part may be shown as a PDF if it is one
+    syntax: str | None = None  # of a frame as octets: the transfer syntax, "*" for that of the file, "" for the default
 
 
 def media_ranges(header: str) -> list[MediaRange]:
@@ -106,13 +107,15 @@ def _frames(ranges: list[MediaRange], *, several: bool) -> Wish | None:
     asked = _multipart(ranges, octets)
     if asked is not None:
         # Orthanc 1.7 fails on "*" for big-endian and deflated files (its bug 219): then let it convert.
-        return Wish(asked, _related(octets) if asked.endswith("transfer-syntax=*") else None)
+        syntax = asked.partition("; transfer-syntax=")[2]
+        otherwise = _related(octets) if syntax == "*" else None
+        return Wish(asked, otherwise, syntax=syntax if asked == _related(octets, syntax) else None)
     single = any(each.type == octets for each in ranges)
     if single or _anything(ranges):
         if single and several:
             return None
         # Explicit VR Little Endian is the default; where the archive cannot decode, the stored form beats none.
-        return Wish(_related(octets), _related(octets, "*"), unwrap=single)
+        return Wish(_related(octets), _related(octets, "*"), unwrap=single, syntax="")
     return None
 
 

@@ -13,11 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from interop.access import Agent
 from interop.dicomweb import retrieve, search
-from interop.dicomweb.accept import wish
+from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.paths import ROOT, Target, parse
+from interop.dicomweb.stored_frames import Question, StoredFrames
 from interop.errors import ForbiddenError, UnsupportedError
 from interop.store import Store
 
@@ -29,6 +30,7 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
     "quality": re.compile(r"[0-9]{1,3}"),
 }
 _THUMBNAIL = "128,128"
+_AS_IT_IS = Wish("")
 
 
 class DicomWeb:
@@ -36,6 +38,7 @@ class DicomWeb:
 
     def __init__(self, archive: Archive, store: Store, *, public_url: str = "") -> None:
         self._archive = archive
+        self._stored = StoredFrames(archive)
         self._guard = Guard(store)
         self._access_log = AccessLog(store)
         self._public = urlsplit(public_url)
@@ -70,8 +73,16 @@ class DicomWeb:
                 query += f"&limit={question.limit}&offset={offset}"
         else:
             query = ""
-        headers = [self._forwarded(scope), *retrieve.caller_headers(scope, _PASSED_ON)]
-        answer = await retrieve.ask(self._archive, target, query, wanted, headers)
+        passed_on = retrieve.caller_headers(scope, _PASSED_ON)
+        answer = None
+        if target.frames == 1 and wanted.syntax is not None and not passed_on:
+            proto, host = self._address(scope)
+            answer = await self._stored.get(Question(target, wanted.syntax, wanted.unwrap, f"{proto}://{host}"))
+        if answer is not None:
+            wanted = _AS_IT_IS
+        else:
+            headers = [self._forwarded(scope), *passed_on]
+            answer = await retrieve.ask(self._archive, target, query, wanted, headers)
         try:
             await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
@@ -96,11 +107,15 @@ class DicomWeb:
 
     def _forwarded(self, scope: Scope) -> tuple[bytes, bytes]:
         """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it."""
-        host, proto = self._public.netloc, self._public.scheme
-        if not host:
-            named = next((value for name, value in scope["headers"] if name == b"host"), b"")
-            host, proto = _host(named), scope.get("scheme", "http")
+        proto, host = self._address(scope)
         return b"Forwarded", f"host={host};proto={proto}".encode("ascii")
+
+    def _address(self, scope: Scope) -> tuple[str, str]:
+        """Scheme and host of the URLs that lead here."""
+        if self._public.netloc:
+            return self._public.scheme, self._public.netloc
+        named = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        return scope.get("scheme", "http"), _host(named)
 
 
 class _NotOfferedError(UnsupportedError):

@@ -34,6 +34,9 @@ class Target:
     study: str | None  # StudyInstanceUID; None for a search over all
     path: str  # as the archive has it
     frames: int = 0  # how many are asked for
+    series: str = ""
+    instance: str = ""
+    frame: int = 0  # the number of the first one
 
     @property
     def verb(self) -> str:
@@ -56,7 +59,9 @@ def parse(path: str) -> Target:
         raise NotFoundError("a UID has at most 64 characters")
     if what == "thumbnail":  # Orthanc has it from plugin 1.19 only; a small rendering serves
         path = path.removesuffix("thumbnail") + "rendered"
-    return Target(_kind(level, what), level, study, path, frames.count(",") + 1 if frames else 0)
+    count = frames.count(",") + 1 if frames else 0
+    first = int(frames.partition(",")[0]) if frames else 0
+    return Target(_kind(level, what), level, study, path, count, series, instance, first)
 
 
 def _kind(level: str, what: str) -> str:

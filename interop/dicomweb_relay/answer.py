@@ -33,6 +33,13 @@ class Answer:
             data = connection.take()
         return data
 
+    async def ahead(self, size: int) -> bytes | memoryview:
+        """The beginning of a body of which nothing was taken yet: so many bytes (512 kB at most) or the whole of it.
+
+        They stay to be taken, and are good until then. UnavailableError if the archive falls silent or breaks off.
+        """
+        return b"" if self._connection is None else await self._connection.ahead(size, self._idle)
+
     async def pour(self, sink: Sink, patience: float) -> bool:
         """Passes the rest of the body to the sink as it arrives; False if the sink was gone before its end.
 

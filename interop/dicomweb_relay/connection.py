@@ -31,7 +31,7 @@ class Sink(Protocol):
     def full(self) -> bool: ...  # leave the archive to wait until told otherwise
     @property
     def gone(self) -> bool: ...
-    def write(self, data: bytes | memoryview) -> bool: ...  # whether the memory may be used again
+    def write(self, *pieces: bytes | memoryview) -> bool: ...  # whether their memory may be used again
     def tell(self, changed: Callable[[], None] | None) -> None: ...  # call when no longer full, or gone
     def abort(self) -> None: ...
 
@@ -238,6 +238,12 @@ class Connection(asyncio.BufferedProtocol):
         """Returns when a piece of the body is there, or its end; UnavailableError if that takes longer."""
         while not self._chunks and not self.complete:
             await self._moved(seconds, "the archive fell silent in its answer")
+
+    async def ahead(self, size: int, seconds: float) -> bytes | memoryview:
+        """So many bytes of the body or more, which stay to be taken; fewer where it ends. 512 kB is the most."""
+        while self._buffered < min(size, HIGH_WATER) and not self.complete:
+            await self._moved(seconds, "the archive fell silent in its answer")
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def take(self) -> bytes | memoryview:
         """The next piece of the body as it arrived; empty if none is there."""

@@ -72,7 +72,10 @@ async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
 
     async def archive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                if FRAME.encode() not in request:  # it knows only the frame
+                    writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 assert found[0].script is not None
                 await found[0].script(writer)
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -115,7 +115,7 @@ async def test_a_failure_on_any_transfer_syntax_is_asked_again_without(web: Any)
         fake(500, [], []) if "transfer-syntax" in headers["accept"] else fake(200, [(b"content-length", b"2")], [b"ok"])
     )
     assert (await get(web, f"{INSTANCE}/frames/1", Accept=FRAMES)).content == b"ok"
-    assert len(web.archive.asked) == 2
+    assert len([path for path, _ in web.archive.asked if "/frames/" in path]) == 2
 
 
 async def test_thumbnails_and_viewports_are_put_as_the_archive_reads_them(web: Any) -> None:

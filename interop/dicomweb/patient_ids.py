@@ -1,0 +1,93 @@
+"""Under which PatientID the archive keeps a study: with it, the archive's own name of an instance can be computed.
+
+Orthanc names an instance by the SHA-1 of PatientID, StudyInstanceUID, SeriesInstanceUID and SOPInstanceUID with bars
+between them. The UIDs are those that the request was authorised for, so a PatientID that is wrong or out of date names
+an instance that does not exist, never one of another study.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+
+import orjson
+
+from interop.dicomweb.archive import Archive
+from interop.dicomweb.paths import ROOT, Target
+
+_KNOWN_SECONDS = 60.0
+_UNKNOWN_SECONDS = 5.0  # a study may be about to arrive
+_KEPT = 4096
+_MAX_ANSWER = 64 * 1024
+
+
+class PatientIds:
+    """Asks the archive once for each study, and again after a minute."""
+
+    def __init__(self, archive: Archive, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._known: dict[str, tuple[float, str | None]] = {}
+        self._asking: dict[str, asyncio.Future[None]] = {}
+
+    async def instance(self, target: Target) -> str | None:
+        """The archive's name of the instance, if it exists; None where that is not certain."""
+        study = str(target.study)
+        until, patient = self._known.get(study, (0.0, None))
+        if until <= self._clock():
+            patient = await self._ask_once(study)
+        return None if patient is None else orthanc_id(patient, study, target.series, target.instance)
+
+    def forget(self, study: str) -> None:
+        """The instance was not there: perhaps the study got another PatientID."""
+        self._known.pop(study, None)
+
+    async def _ask_once(self, study: str) -> str | None:
+        other = self._asking.get(study)
+        if other is not None:
+            await asyncio.shield(other)
+            return self._known.get(study, (0.0, None))[1]
+        done = self._asking[study] = asyncio.get_running_loop().create_future()
+        try:
+            patient = await self._ask(study)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            seconds = _UNKNOWN_SECONDS if patient is None else _KNOWN_SECONDS
+            self._known[study] = (self._clock() + seconds, patient)
+        finally:
+            del self._asking[study]
+            done.set_result(None)
+        return patient
+
+    async def _ask(self, study: str) -> str | None:
+        path = f"{ROOT}/studies?StudyInstanceUID={study}".encode("ascii")
+        answer = await self._archive.get(path, [(b"Accept", b"application/dicom+json")])
+        try:
+            length = answer.header(b"content-length") or b""
+            if answer.status != 200 or not length.isdigit() or int(length) > _MAX_ANSWER:
+                return None
+            return _patient_id(await answer.body(_MAX_ANSWER), study)
+        finally:
+            answer.close()
+
+
+def _patient_id(body: bytes, study: str) -> str | None:
+    """The PatientID of the one row of a search; None where the study is kept under several."""
+    try:
+        [row] = orjson.loads(body)
+        [uid] = row["0020000D"]["Value"]
+        values = row["00100020"].get("Value", [""])
+        patient = "\\".join(values)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    # A bar could make the parts of the name mean something else.
+    return patient if uid == study and "|" not in patient else None
+
+
+def orthanc_id(patient: str, study: str, series: str, instance: str) -> str:
+    """Orthanc's name of an instance."""
+    text = f"{patient}|{study}|{series}|{instance}".encode()
+    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
