@@ -129,15 +129,16 @@ def _read(data: Bytes, total: int) -> StoredImage:
 def _meta(data: Bytes, position: int) -> tuple[str, int]:
     """Transfer syntax, and where the data set begins. The meta information is always Explicit VR (PS3.10 7.1)."""
     syntax = ""
-    while True:
-        key, vr, length, value = _explicit(data, position)
-        if key >> 16 != 2:
+    for _ in range(_MOST_ELEMENTS):
+        if data[position : position + 2] != b"\2\0":  # the group number ends it: what follows may be implicit
+            if position + 2 > len(data):
+                raise _ShortError(position + 12)
             return syntax, position
-        if length == _UNDEFINED:
-            raise _OddError
+        key, vr, length, value = _explicit(data, position)
         if key == _SYNTAX and vr == _UI:
             syntax = _text(data, value, length)
         position = value + length
+    raise _OddError
 
 
 def _explicit(data: Bytes, position: int) -> tuple[int, int, int, int]:
