@@ -33,6 +33,7 @@ _ITEM = struct.Struct("<II")  # tag, length; an element with implicit VR too
 _LENGTH = struct.Struct("<I")
 _ITEM_START, _ITEM_END, _SEQUENCE_END = 0xE000FFFE, 0xE00DFFFE, 0xE0DDFFFE  # as they lie in the file: (group, element)
 _PREAMBLE = 128
+_GROUP_LENGTH = b"\2\0\0\0UL\4\0"
 _MOST_ELEMENTS = 4096
 _DEEPEST = 16
 _PIXEL_DATA = 0x7FE00010
@@ -129,12 +130,20 @@ def _read(data: Bytes, total: int) -> StoredImage:
 def _meta(data: Bytes, position: int) -> tuple[str, int]:
     """Transfer syntax, and where the data set begins. The meta information is always Explicit VR (PS3.10 7.1)."""
     syntax = ""
+    if position + 12 > len(data):
+        raise _ShortError(position + 12)
+    if data[position : position + 8] != _GROUP_LENGTH:
+        raise _OddError
+    end = position + 12 + _LENGTH.unpack_from(data, position + 8)[0]
+    position += 12
     for _ in range(_MOST_ELEMENTS):
-        if data[position : position + 2] != b"\2\0":  # the group number ends it: what follows may be implicit
-            if position + 2 > len(data):
-                raise _ShortError(position + 12)
+        if position >= end:
+            if position > end:
+                raise _OddError
             return syntax, position
         key, vr, length, value = _explicit(data, position)
+        if key >> 16 != 2:
+            raise _OddError
         if key == _SYNTAX and vr == _UI:
             syntax = _text(data, value, length)
         position = value + length
@@ -271,7 +280,10 @@ def _native(numbers: dict[int, int], pixels: tuple[int, int, int], total: int) -
 
 
 def _encapsulated(data: Bytes, pixels: tuple[int, int, int], total: int) -> tuple[int, int]:
-    """Start and length of the only fragment (PS3.5 A.4); zeros if there may be more than one."""
+    """Start and length of the only fragment (PS3.5 A.4); zeros if there may be more than one.
+
+    Behind it there is room for the delimiter alone, which is looked at if it is there already.
+    """
     position, vr, length = pixels
     if vr != _OB or length != _UNDEFINED:
         return _NOT_PLAIN
@@ -280,8 +292,11 @@ def _encapsulated(data: Bytes, pixels: tuple[int, int, int], total: int) -> tupl
         return _NOT_PLAIN
     position += 8 + table
     tag, size = _item_head(data, position)
-    whole = position + 8 + size + 8 == total  # the delimiter follows, and nothing else
-    return (position + 8, size) if tag == _ITEM_START and whole and 0 < size < _UNDEFINED else _NOT_PLAIN
+    if tag != _ITEM_START or not 0 < size < _UNDEFINED or position + 8 + size + 8 != total:
+        return _NOT_PLAIN
+    if len(data) >= total and _item_head(data, total - 8) != (_SEQUENCE_END, 0):
+        return _NOT_PLAIN
+    return position + 8, size
 
 
 def _item_head(data: Bytes, position: int) -> tuple[int, int]:

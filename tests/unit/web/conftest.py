@@ -28,6 +28,9 @@ from interop.store import Store, open_store
 from interop.viewer import Assets
 from interop.workflow import resources
 from interop.workflow.site import Site
+from tests.scripted_archive import running
+
+__all__ = ["running"]
 
 STUDY_A, STUDY_B = "1.2.3.1", "1.2.3.2"
 
@@ -128,7 +131,7 @@ class Web:
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
     """Bodies past ASGI depend on the loop's transports: they run on the server's loop as well as on Python's own."""
-    both = item.path.stem == "test_body_to_socket"
+    both = item.path.stem in ("test_body_to_socket", "test_stored_frames")
     return {"asyncio": asyncio.new_event_loop} | ({"uvloop": uvloop.new_event_loop} if both else {})
 
 
