@@ -26,10 +26,6 @@ class FrameAnswer:
         """The header of that (lower case) name."""
         return next((value for key, value in self.headers if key == name), None)
 
-    async def ahead(self, size: int) -> bytes | memoryview:
-        """The beginning is nobody's business once the frame was found."""
-        raise NotImplementedError
-
     async def chunk(self) -> bytes | memoryview:
         """The next piece of the body; empty at its end. UnavailableError if the archive breaks off."""
         while not self._cut.done:
@@ -45,16 +41,6 @@ class FrameAnswer:
     async def pour(self, sink: Sink, patience: float) -> bool:
         """Passes the body to the sink as it arrives; False if the sink was gone before its end."""
         return await self._answer.pour(_CutSink(sink, self._cut), patience)
-
-    async def body(self, limit: int) -> bytes:
-        """The whole body, where it is known to be small; UnavailableError beyond the limit."""
-        pieces, size = [], 0
-        while data := await self.chunk():
-            pieces.append(bytes(data))
-            size += len(data)
-            if size > limit:
-                raise UnavailableError("the archive's answer is longer than this server keeps in memory")
-        return b"".join(pieces)
 
     def close(self) -> None:
         """Gives the archive's answer back."""

@@ -29,7 +29,7 @@ from interop.dicom.stored_image import (
     StoredImage,
     read_stored_image,
 )
-from interop.dicomweb.archive import Answer, Archive
+from interop.dicomweb.archive import Answer, Archive, ArchiveAnswer
 from interop.dicomweb.frame_answer import FrameAnswer
 from interop.dicomweb.paths import Target
 from interop.dicomweb.patient_ids import PatientIds
@@ -159,7 +159,7 @@ def _length(answer: Answer) -> int:
     return int(length) if length.isdigit() and not answer.ends_with_connection else 0
 
 
-async def _look(answer: Answer, total: int) -> StoredImage | None:
+async def _look(answer: ArchiveAnswer, total: int) -> StoredImage | None:
     """What the file's beginning says; None also if that is too long."""
     needed = _FIRST_LOOK
     while True:
