@@ -12,7 +12,7 @@ from typing import Any
 
 from interop.dicom.stations import Station, parse_stations
 from interop.errors import InteropError
-from interop.mapping.peers import Receiver, load_receivers
+from interop.mapping.peers import Receiver, check_receivers, load_receivers
 from interop.mapping.tables import Tables, compile_tables
 from interop.orthanc.child import PrivateOrthanc
 from interop.orthanc.configuration import (
@@ -52,14 +52,22 @@ def receivers(settings: Settings) -> tuple[Receiver, ...]:
     return load_receivers((shipped("mappings") / RECEIVERS).read_text(encoding="utf-8"))
 
 
+def checked_receivers(settings: Settings, tables: Tables) -> tuple[Receiver, ...]:
+    """The same, held against the messages that there are; ValueError names what is wrong with which."""
+    found = receivers(settings)
+    check_receivers(found, tables.segments_out, str(settings.peers_file or RECEIVERS))
+    return found
+
+
 def site(settings: Settings) -> Site:
     """What the rules need to know of this site."""
+    tables = mapping_tables()
     return Site(
         facility=settings.facility,
         zone=settings.zone,
         stations=stations(settings),
-        receivers=receivers(settings),
-        tables=mapping_tables(),
+        receivers=checked_receivers(settings, tables),
+        tables=tables,
         public_url=settings.base_url,
     )
 

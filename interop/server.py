@@ -33,7 +33,7 @@ from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpProtocol, HttpServer
-from interop.jobs import Backoff, BatchLane, Handler, JobRunner, Lane, SendJobs, WorklistJobs, keep_pruned, reconcile
+from interop.jobs import BatchLane, Handler, JobRunner, Lane, WorklistJobs, keep_pruned, reconcile, sending_lanes
 from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -215,7 +215,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     await writer.start()
     handlers: dict[str, Handler | Lane | BatchLane] = {
         "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
-        "send": _sending(rooms, sender),
+        **sending_lanes(rooms.store, sender, rooms.site.receivers),
     }
     await folder.sweep()
     await reconcile(rooms.store, rooms.site, folder)
@@ -234,15 +234,6 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.stop()
         await sender.close()
-
-
-def _sending(rooms: Rooms, sender: MllpSender) -> Lane:
-    """Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answer."""
-    receivers = rooms.site.receivers
-    lines = [receiver.line for receiver in receivers]
-    slowest = max((line.connect_seconds + line.answer_seconds + line.pause_seconds for line in lines), default=0.0)
-    jobs = SendJobs(rooms.store, sender, receivers)
-    return Lane(jobs, lease=max(60.0, 2 * slowest + 30), backoff=Backoff(most=86400.0))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from interop.access import decide
 from interop.errors import InvalidContentError, PreconditionError
+from interop.fhir.merges import new_merges
 from interop.fhir.query import Clause, Query
 from interop.fhir.references import patient_of
 from interop.fhir.search import parse_query
@@ -31,6 +32,7 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
         if present is not None:
             return found(tx, call, present)
     require_targets(tx, resource, coming=call.coming)
+    permitted_merges(tx, resource, {})
     new = {name: value for name, value in resource.items() if name != "id"}
     stored = around.writer.create(tx, around.site, new, id=call.new_id)
     trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
@@ -49,6 +51,13 @@ def permitted(tx: Tx, call: Call, verb: str) -> dict[str, Any]:
     if call.resource is None:
         raise InvalidContentError("a resource is needed", issue_code="required")
     return call.resource
+
+
+def permitted_merges(tx: Tx, resource: dict[str, Any], before: dict[str, Any]) -> None:
+    """ForbiddenError unless the agent may write the other patient, too, whom a new link makes the same person."""
+    if resource["resourceType"] == "Patient" and "link" in resource:
+        for _, other in new_merges(resource, before):
+            decide(tx.agent, "u", "Patient", patient=f"Patient/{other}")
 
 
 def found(tx: Tx, call: Call, present: Stored) -> Answer:

@@ -6,7 +6,7 @@ from interop.access import decide
 from interop.errors import PreconditionError
 from interop.fhir_api import trail
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.create import permitted
+from interop.fhir_api.create import permitted, permitted_merges
 from interop.fhir_api.linked import require_targets
 from interop.store import Stored, Tx
 
@@ -21,6 +21,7 @@ def update(tx: Tx, around: Surroundings, call: Call) -> Answer:
         decide(tx.agent, "u", call.type, patient=trail.patient_in(present))  # nor take it from somebody else's patient
     require_version(present, call.if_match)
     require_targets(tx, resource, coming=call.coming)
+    permitted_merges(tx, resource, {} if present is None or present.deleted else present.resource())
     stored = around.writer.update(tx, around.site, resource, call.if_match)
     trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
     return Answer(201 if is_new else 200, stored.body, stored, location=is_new, written=True)

@@ -23,3 +23,6 @@ class Line:
     cert: str = ""  # PEM client certificate, for receivers that want one
     key: str = ""  # its key, unless in the same file
     server_name: str = ""  # the name in the receiver's certificate, unless it is the host
+    connections: int = 1  # kept open at once, with one message on its way over each
+    mllp: int = 1  # release; 2: a commit block comes before the answer, and one goes back for it
+    keepalive_seconds: float = 120.0  # of silence after which TCP asks whether the receiver is still there

@@ -25,8 +25,10 @@ _CONTROL = re.compile("[\x80-\x9f]")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
-def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
+def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str = "\r") -> bytes:
     """The message: (name, fields by number) for each segment, MSH first; MSH-1, MSH-2, MSH-18 (and 20) are filled in.
+
+    ``end`` ends each segment: CR (v2.5.1 2.5.2), unless the reader is known to want something else.
 
     InvalidContentError if a character has no place in ``charset``.
     """
@@ -34,7 +36,7 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
     if known is None:
         raise ValueError(f"{charset!r} is not a character set of table 0211")
     lines = [segment(name, {**fields, **stated_as(known)} if name == "MSH" else fields) for name, fields in segments]
-    text = "\r".join(lines) + "\r"
+    text = end.join(lines) + end
     try:
         raw = text.encode(known.codec)
     except UnicodeEncodeError as error:
@@ -50,7 +52,7 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8) -> bytes:
 
 
 def _misplaced(text: str, at: int, charset: Charset) -> InvalidContentError:
-    name = text[text.rfind("\r", 0, at) + 1 :][:3]
+    name = text[max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1 :][:3]
     return InvalidContentError(f"U+{ord(text[at]):04X} has no place in {charset.name}", location=name, hl7_code="207")
 
 

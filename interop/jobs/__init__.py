@@ -2,7 +2,7 @@
 
 from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
-from interop.jobs.send import Sender, SendJobs
+from interop.jobs.send import Sender, SendJobs, sending_lanes
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
 
@@ -24,4 +24,5 @@ __all__ = [
     "keep_pruned",
     "prune",
     "reconcile",
+    "sending_lanes",
 ]

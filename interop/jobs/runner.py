@@ -1,4 +1,4 @@
-"""Claims jobs and runs them: a lane per kind, so that a silent receiver holds up no worklist.
+"""Claims jobs and runs them: a lane per kind, and one per receiver, so that a silent one holds up nothing else.
 
 A job is done when its handler returns; what the handler wants kept of it is written in the commit that ends the job.
 UndeliverableError buries it: whoever it was for has refused it, trying again would change nothing, and the next of its
@@ -16,7 +16,7 @@ from logging import getLogger
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import RefusedError, UnavailableError
-from interop.store import Job, Store, Tx
+from interop.store import EVERY_KEY, Job, KeyRange, Store, Tx
 
 logger = getLogger(__name__)
 
@@ -78,12 +78,14 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """How one kind is run."""
+    """How one kind is run, or those jobs of it whose keys the lane is for."""
 
     handler: Handler
     at_once: int = 8
     lease: float = 60.0
     backoff: Backoff = Backoff()
+    kind: str = ""  # the lane's own name unless said
+    keys: KeyRange = EVERY_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class JobRunner:
                 claimed: list[Job] = []
                 if free * 2 >= lane.at_once:  # several at once share a claim
                     await self._step_back()
-                    claimed = await self._claim(kind, free, lane.lease)
+                    claimed = await self._claim(lane.kind or kind, free, lane.lease, lane.keys)
                 for job in claimed:
                     task = asyncio.create_task(self._run_job(job, lane))
                     running.add(task)
@@ -245,9 +247,9 @@ class JobRunner:
         if late > BUSY:
             await asyncio.sleep(min(2 * late, self._poll))
 
-    async def _claim(self, kind: str, limit: int, lease: float) -> list[Job]:
+    async def _claim(self, kind: str, limit: int, lease: float, keys: KeyRange = EVERY_KEY) -> list[Job]:
         try:
-            return await self._store.claim([kind], limit, lease)
+            return await self._store.claim([kind], limit, lease, keys)
         except UnavailableError as error:
             logger.warning("no jobs claimed: %s", error.text)
             await asyncio.sleep(1.0)

@@ -1,13 +1,16 @@
 """send: one stored message to one receiver, until the receiver has said that it has it.
 
-Sent means: MSA-2 is our MSH-10 and MSA-1 is AA or CA; or, where the receiver is said never to answer, written. AE, CE,
-silence and an answer to something else are tried again with the same bytes; AR and CR are final, and the message is a
-dead letter (v2.5.1 2.9.2, tables 0008 and 0155).
+Sent means: MSA-2 is our MSH-10 and MSA-1 is AA or CA; or, where the receiver is said never to answer, written (in MLLP
+release 2: committed). AE, CE, silence and an answer to something else are tried again with the same bytes; AR and CR
+are final, and the message is a dead letter (v2.5.1 2.9.2, tables 0008 and 0155). So is one that the receiver has
+answered with anything but acceptance for so many days; of one that does not answer at all nothing is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from logging import getLogger
 from typing import Protocol
 
@@ -15,12 +18,14 @@ from interop.access.agent import system_agent
 from interop.audit.event import Event
 from interop.errors import InteropError, Issue, UnavailableError
 from interop.hl7.message import Message, parse
-from interop.jobs.runner import LaterError, Outcome, UndeliverableError
+from interop.jobs.runner import Backoff, Lane, LaterError, Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
-from interop.store import Job, MessageRow, Store, Tx
+from interop.store import Job, KeyRange, MessageRow, Store, Tx
 
 logger = getLogger(__name__)
 
+AHEAD = 8  # messages to a receiver that are claimed at once, in one commit, though they go one after the other
+WITHOUT_END = Backoff(most=86400.0)
 _TAKEN = ("AA", "CA")
 _REFUSED = ("AR", "CR")
 _AGENT = system_agent("sender")
@@ -30,13 +35,28 @@ _NOTHING = Outcome(_AGENT, lambda tx: None)
 class Sender(Protocol):
     """The wire to receivers."""
 
-    async def send(self, receiver: Receiver, raw: bytes) -> bytes:
-        """The reply to these bytes; UnavailableError when none came."""
+    async def send(self, receiver: Receiver, raw: bytes, answers: Callable[[bytes], bool]) -> bytes:
+        """The reply to these bytes, of which ``answers`` says that it is one; UnavailableError when none came."""
         ...
 
-    def drop(self, receiver: Receiver) -> None:
-        """Close the connection: what comes over it can no longer be told apart."""
-        ...
+
+def sending_lanes(
+    store: Store, sender: Sender, receivers: tuple[Receiver, ...], *, backoff: Backoff = WITHOUT_END
+) -> dict[str, Lane]:
+    """A lane for each receiver, so that one that hangs has no other wait, and one for messages to nobody.
+
+    Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answers.
+    """
+    jobs = SendJobs(store, sender, receivers)
+    lanes: dict[str, Lane] = {}
+    for receiver in receivers:
+        line = receiver.line
+        at_once = max(AHEAD, 2 * line.connections)
+        slowest = line.connect_seconds + line.answer_seconds + line.pause_seconds
+        lease = max(60.0, (at_once // line.connections + 1) * slowest + 30)
+        lanes[f"send {receiver.name}"] = Lane(jobs, at_once, lease, backoff, "send", KeyRange(f"{receiver.name}:"))
+    nobody = KeyRange(but=tuple(f"{receiver.name}:" for receiver in receivers))
+    return {**lanes, "send": Lane(jobs, backoff=backoff, keys=nobody)}
 
 
 class SendJobs:
@@ -48,10 +68,12 @@ class SendJobs:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._silence = silence  # seconds for which a receiver that did not answer is left alone
         self._silent_until: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
 
     async def __call__(self, job: Job) -> Outcome | None:
         """Deliver the message of the job."""
-        row = await self._store.view(lambda tx: tx.message(int(job.payload["message"])))
+        id = int(job.payload["message"])
+        row, since, now = await self._store.view(lambda tx: (tx.message(id), tx.get_state(_unaccepted(id)), tx.now))
         if row is None:
             raise UndeliverableError(f"there is no message {job.payload['message']}")
         if row.state != "queued":
@@ -59,54 +81,85 @@ class SendJobs:
         receiver = self._receivers.get(row.peer)
         if receiver is None:
             raise _dead(row, f"no receiver is called {row.peer!r} any more")
-        return await self._deliver(row, receiver)
+        patience = _Patience(datetime.fromisoformat(since) if since else None, now, receiver)
+        return await self._deliver(row, receiver, patience)
 
-    async def _deliver(self, row: MessageRow, receiver: Receiver) -> Outcome:
+    async def _deliver(self, row: MessageRow, receiver: Receiver, patience: _Patience) -> Outcome:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._silent_until.get(receiver.name, 0.0):
+        begun = loop.time()
+        if begun < self._silent_until.get(receiver.name, 0.0):
             raise LaterError(f"{receiver.name} does not answer").keeping(_NOTHING, receiver.retry_seconds)
+        answers = _Answers(row.control_id)
         try:
-            reply = await self._sender.send(receiver, row.raw)
+            reply = await self._sender.send(receiver, row.raw, answers)
         except UnavailableError as error:
-            self._silent_until[receiver.name] = loop.time() + self._silence
+            if answers.last is not None:  # it did answer: something that is no answer to this
+                why = f"{receiver.name} {answers.fault}"
+                raise patience.later(row, why, answers.last) from error
+            if self._answered.get(receiver.name, -1.0) <= begun:  # else it is this message that it is silent about
+                self._silent_until[receiver.name] = loop.time() + self._silence
             raise _later(row, error.text, most=receiver.retry_seconds) from error
+        self._answered[receiver.name] = loop.time()
+        recovered = self._silent_until.pop(receiver.name, None) is not None
         if receiver.line.answers == "none":
-            recovered = self._silent_until.pop(receiver.name, None) is not None
             return _kept(row, "sent", None, None, recovered=recovered)
-        try:
-            code, answer = self._judged(row, receiver, reply)
-        except UnavailableError as error:
-            raise _later(row, error.text, reply, most=receiver.retry_seconds) from error
+        answer = parse(reply)
+        code = answer.get("MSA-1").strip()
         if code in _TAKEN:
-            recovered = self._silent_until.pop(receiver.name, None) is not None
             return _kept(row, "sent", code, reply, recovered=recovered)
         if code in _REFUSED:
             raise _dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
-        why = f"{receiver.name} answered {code} {_reason(answer)}".strip()
-        raise _later(row, why, reply, most=receiver.retry_seconds)
+        raise patience.later(row, f"{receiver.name} answered {code} {_reason(answer)}".strip(), reply)
 
-    def _judged(self, row: MessageRow, receiver: Receiver, reply: bytes) -> tuple[str, Message]:
-        """MSA-1 of the reply, if it is one to this message."""
+
+class _Answers:
+    """Whether a reply is one to the message with this control id; ``fault`` says why the last one was none."""
+
+    def __init__(self, control_id: str) -> None:
+        self._control_id = control_id
+        self.last: bytes | None = None
+        self.fault = ""
+
+    def __call__(self, reply: bytes) -> bool:
         try:
-            answer = parse(reply)
-        except InteropError as error:
-            self._sender.drop(receiver)
-            raise UnavailableError(f"{receiver.name} answered with something unreadable") from error
-        code, echoed = answer.get("MSA-1").strip(), answer.get("MSA-2").strip()
-        if echoed != row.control_id:
-            self._sender.drop(receiver)
-            raise UnavailableError(f"{receiver.name} answered another message than {row.control_id}")
-        return code, answer
+            mine = parse(reply).get("MSA-2").strip() == self._control_id
+            self.fault = f"answered another message than {self._control_id}"
+        except InteropError:
+            mine, self.fault = False, "answered with something unreadable"
+        self.last = reply
+        return mine
+
+
+class _Patience:
+    """How long a receiver that answers, and does not accept, is asked for one message."""
+
+    def __init__(self, since: datetime | None, now: datetime, receiver: Receiver) -> None:
+        self._since = since
+        self._now = now
+        self._receiver = receiver
+
+    def later(self, row: MessageRow, why: str, reply: bytes) -> LaterError | UndeliverableError:
+        """To be tried again, unless the days are over."""
+        days = self._receiver.give_up_days
+        if days and self._since is not None and self._now - self._since >= timedelta(days=days):
+            return _dead(row, f"{why}; given up after {days:g} days", reply=reply)
+        return _later(row, why, reply, most=self._receiver.retry_seconds, begin=self._since is None)
+
+
+def _unaccepted(id: int) -> str:
+    return f"unaccepted:{id}"
 
 
 def _dead(row: MessageRow, why: str, code: str | None = None, reply: bytes | None = None) -> UndeliverableError:
     return UndeliverableError(why).keeping(_kept(row, "dead", code, reply, why))
 
 
-def _later(row: MessageRow, why: str, reply: bytes | None = None, *, most: float) -> LaterError:
+def _later(row: MessageRow, why: str, reply: bytes | None = None, *, most: float, begin: bool = False) -> LaterError:
     """Tried and not taken: the message says how often, and what came of the last attempt."""
 
     def keep(tx: Tx) -> None:
+        if begin:
+            tx.set_state(_unaccepted(row.id), tx.now.isoformat())
         tx.update_message(row.id, ack=reply, attempts=1, issues=[Issue("transient", why).row()])
 
     return LaterError(why).keeping(Outcome(_AGENT, keep), most)
@@ -130,6 +183,8 @@ def _kept(
         took = int((tx.now - row.at).total_seconds() * 1e6)
         issues = [] if why is None else [Issue("processing", why).row()]
         tx.update_message(row.id, state=state, ack_code=code, ack=reply, attempts=1, took=took, issues=issues)
+        if row.attempts:
+            tx.set_state(_unaccepted(row.id), None)
         if recovered:
             tx.hasten_jobs("send", f"{row.peer}:")
         order = tx.order(row.order_id) if row.order_id else None

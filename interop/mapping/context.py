@@ -16,7 +16,8 @@ class Context:
     """One message (or one order on its way out) in one site's terms."""
 
     __slots__ = (
-        "authorities", "cleared", "codes", "contained", "facility", "issues", "reading", "resolved", "sender", "zone",
+        "authorities", "cleared", "codes", "contained", "facility", "issues", "lines", "offsets", "reading", "resolved",
+        "sender", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +37,8 @@ class Context:
         # On the way out: resources by reference, and those contained in each source (two may have a #performer).
         self.resolved: Mapping[str, dict[str, Any]] = {}
         self.contained: Mapping[str, Mapping[str, dict[str, Any]]] = {}
+        self.lines = "repeat"  # how the receiver takes several lines of a text
+        self.offsets = True  # and whether it takes times with their offset
         self.reading = ""  # the source of the value at hand
         self.issues: list[Issue] = []
         self.cleared: list[str] = []  # elements that the sender asks to empty

@@ -23,7 +23,7 @@ Resources = Mapping[str, Any]  # by type, and the caller's facts
 OutConverter = Callable[[Any, Context], Any]
 Path = Callable[[Resources], list[Any]]
 
-ROOTS = ("Patient", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item")
+ROOTS = ("Patient", "Prior", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item")
 _STEP = re.compile(r"(\w+)(?:\[(\w+)\])?\Z")
 
 

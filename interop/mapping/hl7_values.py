@@ -13,7 +13,7 @@ from interop.fhir import names
 from interop.hl7.writing import Component, timestamp
 from interop.mapping.context import Context
 from interop.mapping.fhir_rows import OutConverter, is_modality
-from interop.mapping.times import fhir_to_dtm
+from interop.mapping.times import fhir_instant, fhir_to_dtm
 from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, local_code_name
 
 CONVERTERS: dict[str, OutConverter] = {}
@@ -96,18 +96,29 @@ def birth_to_dtm(value: Mapping[str, Any], context: Context) -> str | None:
     """Patient: the birth's hour where it is known, else its day."""
     for extension in value.get("_birthDate", {}).get("extension", []):
         if extension.get("url") == EXT_BIRTH_TIME:
-            return fhir_to_dtm(str(extension.get("valueDateTime", "")), context.zone) or None
-    return fhir_to_dtm(value.get("birthDate", ""), context.zone) or None
+            return dtm_of(str(extension.get("valueDateTime", "")), context) or None
+    return dtm_of(value.get("birthDate", ""), context) or None
 
 
 @converter
 def datetime_to_dtm(value: Any, context: Context) -> str | None:
-    """DTM with its offset."""
-    return timestamp(value.astimezone(context.zone)) if isinstance(value, datetime) else _dtm(value, context)
+    """DTM with its offset, or on the site's clocks without one, as the receiver has it."""
+    return stamp(value, context) if isinstance(value, datetime) else dtm_of(str(value), context) or None
 
 
-def _dtm(value: Any, context: Context) -> str | None:
-    return fhir_to_dtm(str(value), context.zone) or None
+def stamp(instant: datetime, context: Context) -> str:
+    """An instant as DTM."""
+    written = timestamp(instant.astimezone(context.zone))
+    return written if context.offsets else written[:14]
+
+
+def dtm_of(text: str, context: Context) -> str:
+    """A FHIR date, dateTime or instant as DTM; "" if it is none of them."""
+    if not context.offsets:
+        moment = fhir_instant(text, context.zone)
+        if isinstance(moment, datetime):
+            return stamp(moment, context)
+    return fhir_to_dtm(text, context.zone)
 
 
 @converter
@@ -247,6 +258,29 @@ def reference_to_pl(value: Any, context: Context) -> Field:
 
 
 @converter
-def annotation_to_lines(value: Mapping[str, Any], context: Context) -> list[str]:
-    """NTE-3: one repetition per line."""
-    return str(value.get("text", "")).split("\n")
+def annotation_to_lines(value: Mapping[str, Any], context: Context) -> str | list[str]:
+    """NTE-3: one repetition per line, unless the receiver takes them otherwise."""
+    spoken = str(value.get("text", ""))
+    return spoken if context.lines == "escape" else spoken.split("\n")
+
+
+@converter
+def former_to_cx(value: Mapping[str, Any], context: Context) -> Field:
+    """CX of a number that is no longer to be used, in the one place for it (MRG)."""
+    return identifier_to_cx({**value, "use": ""}, context)  # type: ignore[no-any-return]
+
+
+@converter
+def study_to_ei(value: Mapping[str, Any], context: Context) -> str:
+    """EI of IPC-3: the Study Instance UID."""
+    return str(value["value"]).removeprefix("urn:oid:")
+
+
+@converter
+def order_to_tq(value: Mapping[str, Any], context: Context) -> Field | None:
+    """TQ of versions before 2.5 (v2.3.1 2.8.44): begin in .4, end in .5, priority in .6."""
+    period = value.get("occurrencePeriod", {})
+    begin, end = value.get("occurrenceDateTime", "") or period.get("start", ""), period.get("end", "")
+    priority = _code("priority_out", value.get("priority", ""), context)
+    found = ("", "", "", dtm_of(begin, context), dtm_of(end, context), priority)
+    return found if any(found) else None

@@ -8,8 +8,7 @@ from typing import Any
 from interop.fhir import names
 from interop.hl7.writing import Component
 from interop.mapping.context import Context
-from interop.mapping.hl7_values import Field, concept_to_cwe, converter
-from interop.mapping.times import fhir_to_dtm
+from interop.mapping.hl7_values import Field, concept_to_cwe, converter, dtm_of
 
 IMPRESSION = {"coding": [{"system": names.LOINC, "code": "19005-8", "display": "Impression"}]}
 DIAGNOSIS = {"coding": [{"system": names.LOINC, "code": "29308-4", "display": "Diagnosis"}]}
@@ -39,6 +38,16 @@ def items_of(
     return items
 
 
+def line_by_line(items: Sequence[Mapping[str, Any]], element: str) -> list[Mapping[str, Any]]:
+    """The items with every line of their text as one of its own, numbered where there are several (OBX-4)."""
+    found: list[Mapping[str, Any]] = []
+    for item in items:
+        lines = str(item.get(element, "")).split("\n")
+        several = len(lines) > 1
+        found += [{**item, element: line, "sub": str(at)} for at, line in enumerate(lines, 1)] if several else [item]
+    return found
+
+
 def _list(resource: Mapping[str, Any], element: str) -> list[Any]:
     found = resource.get(element, [])
     return found if isinstance(found, list) else []
@@ -62,6 +71,8 @@ def _results(observation: Mapping[str, Any]) -> list[dict[str, Any]]:
 def item_to_type(value: Mapping[str, Any], context: Context) -> str | None:
     """OBX-2."""
     found = _first(value)
+    if found and found[1] == "valueString" and context.lines == "escape" and "\n" in value.get("valueString", ""):
+        return "FT"  # whose text may be broken by commands (v2.5.1 2.A.31)
     return found[0] if found else None
 
 
@@ -135,9 +146,9 @@ def _value(item: Mapping[str, Any], context: Context) -> Field | list[Field] | N
         number = _text(value.get("value"))
         return (value["comparator"], number) if kind == "SN" else number
     if element == "valueString":
-        return [*str(value).split("\n")]
+        return str(value) if context.lines == "escape" else [*str(value).split("\n")]
     if element in ("valueDateTime", "valueTime", "valueInteger"):
-        return fhir_to_dtm(str(value), context.zone) if kind == "DTM" else str(value).replace(":", "")
+        return dtm_of(str(value), context) if kind == "DTM" else str(value).replace(":", "")
     if element == "valueCodeableConcept":
         return concept_to_cwe(value, context)  # type: ignore[no-any-return]
     return _compound(element, value, context)
@@ -152,7 +163,7 @@ def _compound(element: str, value: Any, context: Context) -> Field:
     if element == "valueBoolean":
         return ("Y", "Yes", "HL70136") if value else ("N", "No", "HL70136")
     if element == "valuePeriod":
-        return tuple(fhir_to_dtm(value.get(end, ""), context.zone) for end in ("start", "end"))
+        return tuple(dtm_of(value.get(end, ""), context) for end in ("start", "end"))
     return _attachment(value)
 
 

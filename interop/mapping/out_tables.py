@@ -60,14 +60,34 @@ def compile_worklist(rows: tuple[Row, ...], codes: Mapping[str, CodeTable], trac
 def compile_outbound(
     files: Mapping[str, str], codes: Mapping[str, CodeTable], trace: Trace | None
 ) -> dict[str, OutboundTable]:
-    """The messages out by file name; segments that a file does not describe are those of ``shared.toml``."""
+    """The messages out by file name.
+
+    Segments that a file does not describe are those of the one that it is ``like``, or of ``shared.toml``.
+    """
     for table in _OWN_CODES:
         if table not in codes:
             raise TableError(f"codes/{table}.csv is missing")
     shared_file = f"outbound/{SHARED}.toml"
     document = read_toml(files.get(SHARED, ""), shared_file)
     shared = {segment: _rows(document, shared_file, segment) for segment in document}
-    return {name: _outbound(name, text, shared, codes, trace) for name, text in files.items() if name != SHARED}
+    return {
+        name: _outbound(name, text, shared | _like(name, files), codes, trace)
+        for name, text in files.items()
+        if name != SHARED
+    }
+
+
+def _like(name: str, files: Mapping[str, str]) -> dict[str, tuple[Row, ...]]:
+    """The segments of the message that this one is like: it describes those that differ."""
+    file = f"outbound/{name}.toml"
+    other = read_toml(files[name], file).get("like")
+    if other is None:
+        return {}
+    if other not in files:
+        raise TableError(f"{file}: like names {other!r}, for which there is no file")
+    model = f"outbound/{other}.toml"
+    document = read_toml(files[other], model)
+    return {segment: _rows(document, model, segment) for segment in document.get("segments", []) if segment in document}
 
 
 def _outbound(
@@ -76,7 +96,7 @@ def _outbound(
     file = f"outbound/{name}.toml"
     document = read_toml(text, file)
     type_, order = document.get("type", ""), document.get("segments", [])
-    check_keys(document, ("type", "segments", *order), file)
+    check_keys(document, ("type", "like", "segments", *order), file)
     if not _TYPE.match(type_):
         raise TableError(f"{file}: type has to be MSH-9, e.g. ORM^O01^ORM_O01")
     segments = []

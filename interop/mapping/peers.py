@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,10 +13,23 @@ from interop.mapping.rows import TableError, check_keys, read_toml
 
 _TEXTS = ("name", "host", "application", "facility", "sending_application", "sending_facility", "charset", "version")
 _FILES = ("ca", "cert", "key", "server_name")  # of TLS
-_SECONDS = ("connect_seconds", "answer_seconds", "pause_seconds", "retry_seconds")
-_SWITCHES = ("tls", "one_message_per_connection")
-_KEYS = (*_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, "port", "types", "answers")
+_SECONDS = ("connect_seconds", "answer_seconds", "pause_seconds", "retry_seconds", "keepalive_seconds")
+_SWITCHES = ("tls", "one_message_per_connection", "offsets")
+_COUNTS = {"connections": 16, "mllp": 2}  # and how many at most
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "answers": ANSWERS,
+    "orders": ("ORM^O01", "OMG^O19", "OMI^O23"),
+    "segment_end": ("CR", "LF", "CRLF"),
+    "lines": ("repeat", "escape", "segments"),
+}
+_KEYS = (
+    *_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, *_COUNTS, *_CHOICES, "port", "types", "omit", "msh", "give_up_days",
+)  # fmt: skip
 _TYPE = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}\Z")
+_ENDS = {"CR": "\r", "LF": "\n", "CRLF": "\r\n"}
+VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
+NEEDED = ("MSH", "PID", "ORC", "OBR", "EVN", "MRG")  # segments that no receiver can do without
+_SETTABLE = (8, 11, 13, 14, 15, 16, 17, 19, 21)  # of MSH: security, processing, acknowledgements, country, profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,23 @@ class Receiver:
     charset: str = UTF8  # MSH-18
     version: str = "2.5.1"  # MSH-12
     line: Line = field(default_factory=Line)
-    retry_seconds: float = 600.0  # to which the pause between two attempts grows; there is no last attempt
+    retry_seconds: float = 600.0  # to which the pause between two attempts grows
+    give_up_days: float = 7.0  # of answers that are no acceptance; 0: never
+    omit: frozenset[str] = frozenset()  # segments that it is not sent
+    msh: Mapping[int, str] = field(default_factory=dict)  # MSH fields by number, as they are written
+    segment_end: str = "\r"
+    lines: str = "repeat"  # lines of a text: repetitions of the field; one, with \\.br\\ (escape); a segment each
+    offsets: bool = True  # times with their offset from UTC
+
+    @property
+    def order_type(self) -> str | None:
+        """The message type that orders go out as; None where it takes none."""
+        return next((type_ for type_ in _CHOICES["orders"] if type_ in self.types), None)
+
+    @property
+    def quantity_timing(self) -> bool:
+        """Whether times and priorities stand in ORC-7: TQ1 came with version 2.5 (v2.5.1 4.5.4)."""
+        return VERSIONS.index(self.version) < VERSIONS.index("2.5")
 
 
 def load_receivers(text: str, file: str = "peers.toml") -> tuple[Receiver, ...]:
@@ -60,14 +89,19 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
     for key in (*_TEXTS, *_FILES):
         if not isinstance(table.get(key, ""), str):
             raise TableError(f"{where}: {key} has to be text")
-    port, types = table["port"], table["types"]
+    if ":" in table["name"]:
+        raise TableError(f"{where}: a name has no colon")
+    port = table["port"]
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         raise TableError(f"{where}: {port!r} is no port")
-    if not isinstance(types, list) or not all(isinstance(one, str) and _TYPE.match(one) for one in types):
-        raise TableError(f"{where}: types has to be a list of message types such as ORM^O01")
     charset = table.get("charset", UTF8)
     if charset_named(charset) is None:
         raise TableError(f"{where}: {charset!r} is not a character set of HL7 table 0211")
+    version = table.get("version", "2.5.1")
+    if version not in VERSIONS:
+        raise TableError(f"{where}: version has to be one of {', '.join(VERSIONS)}")
+    _check_counts(table, where)
+    _check_choices(table, where)
     return Receiver(
         name=table["name"],
         host=table["host"],
@@ -76,12 +110,86 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
         facility=table.get("facility", ""),
         sending_application=table.get("sending_application", "INTEROP"),
         sending_facility=table.get("sending_facility", ""),
-        types=frozenset(types),
+        types=_types(table, version, where),
         charset=charset,
-        version=table.get("version", "2.5.1"),
+        version=version,
         line=_line(table, where),
         retry_seconds=float(table.get("retry_seconds", 600.0)),
+        give_up_days=_days(table, where),
+        omit=_omitted(table, where),
+        msh=_header(table, where),
+        segment_end=_ENDS[table.get("segment_end", "CR")],
+        lines=table.get("lines", "repeat"),
+        offsets=table.get("offsets", True),
     )
+
+
+def _check_counts(table: Mapping[str, Any], where: str) -> None:
+    for key, most in _COUNTS.items():
+        value = table.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise TableError(f"{where}: {key} has to be a number from 1 to {most}")
+
+
+def _check_choices(table: Mapping[str, Any], where: str) -> None:
+    for key, allowed in _CHOICES.items():
+        if key in table and table[key] not in allowed:
+            raise TableError(f"{where}: {key} has to be one of {', '.join(allowed)}")
+
+
+def _types(table: Mapping[str, Any], version: str, where: str) -> frozenset[str]:
+    """What it takes; ``orders`` says which of the order messages, whichever of them ``types`` names."""
+    types = table["types"]
+    if not isinstance(types, list) or not all(isinstance(one, str) and _TYPE.match(one) for one in types):
+        raise TableError(f"{where}: types has to be a list of message types such as ORM^O01")
+    unknown = sorted(set(types) - {*_CHOICES["orders"], "ORU^R01", "ADT^A40"})
+    if unknown:
+        raise TableError(f"{where}: types has {unknown[0]}, which is not sent by this server")
+    named = [one for one in types if one in _CHOICES["orders"]]
+    if "orders" in table:
+        named = [table["orders"]]
+    if len(named) > 1:
+        raise TableError(f"{where}: types has {' and '.join(named)}; one message for each order is enough")
+    if named and named[0] != "ORM^O01" and VERSIONS.index(version) < VERSIONS.index("2.5"):
+        raise TableError(f"{where}: {named[0]} needs version 2.5 or later")
+    return frozenset({*(one for one in types if one not in _CHOICES["orders"]), *named})
+
+
+def _days(table: Mapping[str, Any], where: str) -> float:
+    value = table.get("give_up_days", 7.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 3650:
+        raise TableError(f"{where}: give_up_days has to be a number of days, or 0 for never")
+    return float(value)
+
+
+def _omitted(table: Mapping[str, Any], where: str) -> frozenset[str]:
+    value = table.get("omit", [])
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TableError(f"{where}: omit has to be a list of segments such as ZDS")
+    for name in value:
+        if name in NEEDED:
+            raise TableError(f"{where}: omit has {name}, without which a message says nothing")
+    return frozenset(value)
+
+
+def _header(table: Mapping[str, Any], where: str) -> dict[int, str]:
+    value = table.get("msh", {})
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise TableError(f'{where}: msh has to be a table of texts, e.g. msh = {{ 11 = "T" }}')
+    for key in value:
+        if not key.isdigit() or int(key) not in _SETTABLE:
+            allowed = ", ".join(str(number) for number in _SETTABLE)
+            raise TableError(f"{where}: msh sets MSH-{key}; it can set {allowed}")
+    return {int(key): text for key, text in value.items()}
+
+
+def check_receivers(receivers: tuple[Receiver, ...], segments: Collection[str], file: str = "peers.toml") -> None:
+    """TableError where a receiver is to be spared a segment that no message has: it would be a slip of the pen."""
+    for receiver in receivers:
+        for name in sorted(receiver.omit):
+            if name not in segments:
+                known = ", ".join(sorted(set(segments) - set(NEEDED)))
+                raise TableError(f"{file} receiver {receiver.name}: omit has {name}; there are {known}")
 
 
 def _line(table: Mapping[str, Any], where: str) -> Line:
@@ -91,11 +199,11 @@ def _line(table: Mapping[str, Any], where: str) -> Line:
             raise TableError(f"{where}: {key} has to be a number of seconds, a day at most")
         if value == 0 and key != "pause_seconds":
             raise TableError(f"{where}: {key} has to be more than 0")
+    if table.get("mllp") == 2 and table.get("answers") == "unframed":
+        raise TableError(f"{where}: MLLP release 2 has no answers without a frame")
     for key in _SWITCHES:
         if not isinstance(table.get(key, False), bool):
             raise TableError(f"{where}: {key} has to be true or false")
-    if table.get("answers", "framed") not in ANSWERS:
-        raise TableError(f"{where}: answers has to be one of {', '.join(ANSWERS)}")
     if not table.get("tls") and (odd := [key for key in _FILES if table.get(key)]):
         raise TableError(f"{where}: {odd[0]} is of no use without tls = true")
     if table.get("key") and not table.get("cert"):

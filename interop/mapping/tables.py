@@ -106,6 +106,11 @@ class Tables(Rules):
         by_sender = {(site.application, site.facility): site for site in reversed(self.sites)}  # the first counts
         object.__setattr__(self, "_sites", by_sender)
 
+    @property
+    def segments_out(self) -> frozenset[str]:
+        """The segments that messages out have."""
+        return frozenset(segment for table in self.outbound.values() for segment, _ in table.segments)
+
     def site(self, application: str, facility: str) -> SiteRules | None:
         """The rules for a sender (MSH-3, MSH-4); those that name both before those that name one."""
         sites = self._sites

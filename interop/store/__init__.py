@@ -4,8 +4,10 @@ from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
 from interop.store.reading import engine_version, open_reader
 from interop.store.rows import (
+    EVERY_KEY,
     DuplicateIdentityError,
     Job,
+    KeyRange,
     MessageLine,
     MessageQuery,
     MessageRow,
@@ -20,9 +22,11 @@ from interop.store.store import Store
 from interop.store.tx import Tx
 
 __all__ = [
+    "EVERY_KEY",
     "SCHEMA",
     "DuplicateIdentityError",
     "Job",
+    "KeyRange",
     "MessageLine",
     "MessageQuery",
     "MessageRow",

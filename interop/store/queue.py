@@ -15,7 +15,7 @@ from interop.fhir.json import dumps
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.messages import plain
-from interop.store.rows import Job
+from interop.store.rows import EVERY_KEY, Job, KeyRange
 from interop.store.unit import Unit
 
 _SECOND = 1_000_000
@@ -42,16 +42,21 @@ class Queue(Unit):
                 return int(waiting[0])
         return self.session.insert(sql.JOB_INSERT, (kind, key, written, due, self._now))
 
-    def claim_jobs(self, kinds: Sequence[str] | None, limit: int, lease: float) -> list[Job]:
+    def claim_jobs(
+        self, kinds: Sequence[str] | None, limit: int, lease: float, keys: KeyRange = EVERY_KEY
+    ) -> list[Job]:
         """Take up to this many due jobs for ``lease`` seconds, oldest first."""
         if kinds is not None and not kinds:
             return []
         dialect = self.session.dialect
         marks = ", ".join("?" for _ in kinds or ())
         chosen = "" if kinds is None else sql.JOB_OF_KINDS[dialect].format(marks=marks)
-        statement = sql.JOB_CLAIM[dialect].replace("{kinds}", chosen)
+        held = (sql.JOB_OF_KEYS if keys.begin else "") + sql.JOB_NOT_OF_KEYS * len(keys.but)
+        prefixes = [plain(prefix) for prefix in ((keys.begin, *keys.but) if keys.begin else keys.but)]
+        bounds = [part for prefix in prefixes for part in (len(prefix), prefix)]
+        statement = sql.JOB_CLAIM[dialect].replace("{kinds}", chosen).replace("{keys}", held)
         until = self._now + int(lease * _SECOND)
-        claimed = self.session.rows(statement, (until, self._now, self._now, *(kinds or ()), limit))
+        claimed = self.session.rows(statement, (until, self._now, self._now, *(kinds or ()), *bounds, limit))
         return [_job(row) for row in sorted(claimed)]
 
     def finish_job(self, job: Job) -> bool:

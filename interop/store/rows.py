@@ -126,6 +126,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Jobs whose key begins with ``begin``, and with nothing of ``but``."""
+
+    begin: str = ""
+    but: tuple[str, ...] = ()
+
+
+EVERY_KEY = KeyRange()
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRow:
     """The lean index of an order, written in the same commit as its ServiceRequest."""
 

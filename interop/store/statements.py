@@ -175,7 +175,7 @@ _WAITING = "SELECT id FROM job WHERE kind = ? AND key = ? AND state = 'ready' AN
 JOB_WAITING = {"sqlite": _WAITING, "postgresql": _WAITING + " FOR UPDATE"}  # nobody claims it before our commit
 JOB_RENEW = "UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END WHERE id = ?"
 _DUE = """
-    SELECT j.id FROM job j WHERE j.state = 'ready' AND j.run_at <= ? AND j.lease_until <= ?{kinds}
+    SELECT j.id FROM job j WHERE j.state = 'ready' AND j.run_at <= ? AND j.lease_until <= ?{kinds}{keys}
     AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)
     ORDER BY j.run_at, j.id LIMIT ?"""
 _CLAIM = "UPDATE job SET lease_until = ?, attempt = attempt + 1 WHERE id IN ({due}) RETURNING " + _JOB_FIELDS
@@ -183,6 +183,8 @@ JOB_OF_KINDS = {  # SQLite: +, so that the jobs are walked by when they are due 
     "sqlite": " AND +j.kind IN ({marks})",
     "postgresql": " AND j.kind IN ({marks})",
 }
+JOB_OF_KEYS = " AND substr(j.key, 1, ?) = ?"  # whatever the order of letters is in the database's language
+JOB_NOT_OF_KEYS = " AND substr(j.key, 1, ?) <> ?"
 JOB_CLAIM = {
     "sqlite": _CLAIM.replace("{due}", _DUE),
     "postgresql": _CLAIM.replace("{due}", _DUE + " FOR UPDATE OF j SKIP LOCKED"),

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import InteropError
-from interop.store.rows import Job, Stats
+from interop.store.rows import EVERY_KEY, Job, KeyRange, Stats
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
 
@@ -51,9 +51,11 @@ class Store(ABC):
     async def close(self) -> None:
         """Finish what was begun and let the database go."""
 
-    async def claim(self, kinds: Sequence[str] | None, limit: int, lease: float) -> list[Job]:
+    async def claim(
+        self, kinds: Sequence[str] | None, limit: int, lease: float, keys: KeyRange = EVERY_KEY
+    ) -> list[Job]:
         """Take up to this many due jobs for ``lease`` seconds, oldest first, never two of one kind and key."""
-        return await self.unit(_JOBS, lambda tx: tx.claim_jobs(kinds, limit, lease))
+        return await self.unit(_JOBS, lambda tx: tx.claim_jobs(kinds, limit, lease, keys))
 
     async def finish(self, job: Job) -> bool:
         """The effect has happened; False where the claim was lost meanwhile."""

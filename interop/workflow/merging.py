@@ -1,4 +1,4 @@
-"""Two numbers, one person: merges (A40) and corrected numbers (A47), each in one unit with all that follows.
+"""Two numbers, one person: merges (A40, FHIR links) and corrected numbers (A47), each in one unit with what follows.
 
 IHE PIX ITI-8 and FHIR R4 patient.html#link: the prior patient stays, inactive, and says who replaces it; everything
 that was about it is about the survivor from then on, as are messages that still come with its number.
@@ -16,8 +16,8 @@ from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.query import Identity
 from interop.fhir.references import rewrite
 from interop.store import Stored, Tx
-from interop.workflow import orders, patients
-from interop.workflow.former_numbers import arranged, key_of
+from interop.workflow import orders, outbox, patients
+from interop.workflow.former_numbers import OLD, arranged, key_of
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -51,14 +51,10 @@ def merge(tx: Tx, site: Site, pair: Pair, told_by: str) -> Merged:
     survivor = patients.register(tx, {**pair.survivor, "identifier": _staying(pair.survivor, gone)})
     holders = patients.holders(tx, {"identifier": [{"system": key.system, "value": key.value} for key in gone]})
     priors = [prior for id, prior in holders.items() if id != survivor.id]
-    after = _survivor(survivor.resource(), pair, [prior.resource() for prior in priors], gone)
-    stored = patients.changed(tx, survivor, after)
-    for prior in priors:
-        moved = _move(tx, site, prior, stored)
-        _end(tx, prior, stored)
-        words = ", ".join(f"{count} {type_}" for type_, count in sorted(moved.items())) or "nothing"
-        detail = f"merged into {stored.reference}; moved: {words}"
-        tx.audit(Event("hl7", told_by, "U", patient=prior.reference, entity=stored.reference, detail=detail))
+    stored = _join(tx, site, survivor, pair, priors, gone, told_by)
+    if priors or not holders:
+        name = next((prior.resource()["name"] for prior in priors if prior.resource().get("name")), None)
+        outbox.tell_merge(tx, site, stored.resource(), pair.prior | ({"name": name} if name else {}))
     if priors:
         return Merged(stored)
     if holders:
@@ -66,6 +62,43 @@ def merge(tx: Tx, site: Site, pair: Pair, told_by: str) -> Merged:
         return Merged(stored, (Issue("informational", text, ("Patient.identifier",), _at(pair), "information", "0"),))
     text = f"nobody has the prior number: it is kept as a former one of {stored.reference}"
     return Merged(stored, (Issue("not-found", text, ("Patient.identifier",), _at(pair), "warning", "204"),))
+
+
+def merge_linked(tx: Tx, site: Site, survivor: Stored, prior: Stored) -> Stored:
+    """The same for two patients who stand here, as a FHIR client links them (patient.html#link); the survivor."""
+    tx.lock(*sorted({survivor.reference, prior.reference}))
+    told = {name: prior.resource()[name] for name in ("name",) if name in prior.resource()}
+    told["identifier"] = _in_use(prior.resource())
+    pair = Pair({"identifier": _in_use(survivor.resource())}, told, "Patient.link")
+    stored = _join(tx, site, survivor, pair, [prior], patients.identities(prior.resource()), None)
+    outbox.tell_merge(tx, site, stored.resource(), told)
+    return stored
+
+
+def _in_use(patient: Resource) -> list[Resource]:
+    return [item for item in patient.get("identifier", ()) if item.get("use") != OLD]
+
+
+def _join(
+    tx: Tx,
+    site: Site,
+    survivor: Stored,
+    pair: Pair,
+    priors: list[Stored],
+    gone: list[Identity],
+    told_by: str | None,  # message type; None: a FHIR client
+) -> Stored:
+    """The survivor with all that was the priors'; these are at their end, and each is audited."""
+    after = _survivor(survivor.resource(), pair, [prior.resource() for prior in priors], gone)
+    stored = patients.changed(tx, survivor, after)
+    for prior in priors:
+        moved = _move(tx, site, prior, stored)
+        _end(tx, prior, stored)
+        words = ", ".join(f"{count} {type_}" for type_, count in sorted(moved.items())) or "nothing"
+        detail = f"merged into {stored.reference}; moved: {words}"
+        kind, subtype = ("hl7", told_by) if told_by else ("rest", "update")
+        tx.audit(Event(kind, subtype, "U", patient=prior.reference, entity=stored.reference, detail=detail))
+    return stored
 
 
 def renumber(tx: Tx, pair: Pair, told_by: str) -> Merged:
@@ -123,7 +156,7 @@ def _survivor(before: Resource, pair: Pair, priors: list[Resource], gone: list[I
     own = {key_of(item) for item in current}
     former = [key for key in gone if key not in own]
     others = [*before.get("identifier", ()), *(item for prior in priors for item in prior.get("identifier", ()))]
-    others += [item for item in pair.prior["identifier"] if key_of(item) in former]
+    others += [item for item in pair.prior.get("identifier", ()) if key_of(item) in former]
     links = list(before.get("link", ()))
     for prior in priors:
         links.append({"other": {"reference": f"Patient/{prior['id']}"}, "type": "replaces"})

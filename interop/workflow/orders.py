@@ -253,7 +253,7 @@ def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: s
     if row.scheduled or (before is not None and before.scheduled):
         tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
-        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row.patient_id, row.modality)
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row)
 
 
 def _put(tx: Tx, row: OrderRow, free: frozenset[str] = frozenset()) -> None:

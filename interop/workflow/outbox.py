@@ -11,24 +11,24 @@ from typing import Any
 from interop.errors import ConflictError, InvalidContentError
 from interop.fhir.references import references
 from interop.hl7.message import parse
-from interop.mapping.outbound import order_message, report_message
+from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.store import MessageRow, OrderRow, Tx
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
-ORDER, REPORT = "ORM^O01", "ORU^R01"
+REPORT, MERGE = "ORU^R01", "ADT^A40"
 STATUS_CHANGED = "SC"  # ORC-1 of every event that has no code of its own
 _NAMED = frozenset({"Practitioner", "PractitionerRole", "Organization"})
 
 
-def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: str, modality: str | None) -> None:
-    """The order, to everybody who takes orders."""
-    receivers = _receivers(tx, site, ORDER)
+def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow) -> None:
+    """The order, to everybody who takes orders, as each takes them."""
+    receivers = [one for one in _others(tx, site) if one.order_type]
     if not receivers:
         return
-    patient = tx.get("Patient", patient_id).resource()
+    patient = tx.get("Patient", row.patient_id).resource()
     resolved = named_in(tx, resource)
     for receiver in receivers:
         raw = order_message(
@@ -41,15 +41,35 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, patient_id: s
             zone=site.zone,
             facility=site.facility,
             tables=site.tables,
-            modality=modality,
+            modality=row.modality,
+            station=row.stations[0] if len(row.stations) == 1 else None,
             resolved=resolved,
         )
-        _owe(tx, receiver, ORDER, raw, resource["id"], f"ServiceRequest/{resource['id']}")
+        _owe(tx, receiver, raw, resource["id"], f"ServiceRequest/{resource['id']}")
+
+
+def tell_merge(tx: Tx, site: Site, survivor: Resource, prior: Resource) -> None:
+    """That two numbers are one person's, to everybody who takes merges; ``prior`` has the numbers that are gone."""
+    if not all(any(one.get("value") for one in patient.get("identifier", ())) for patient in (survivor, prior)):
+        return  # nobody else could tell who is meant
+    for receiver in _others(tx, site):
+        if MERGE in receiver.types:
+            raw = merge_message(
+                survivor,
+                prior,
+                receiver=receiver,
+                control_id=_control_id(tx, site),
+                now=tx.now,
+                zone=site.zone,
+                facility=site.facility,
+                tables=site.tables,
+            )
+            _owe(tx, receiver, raw, None, f"Patient/{survivor['id']}")
 
 
 def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> None:
     """The report, to everybody who takes reports."""
-    receivers = _receivers(tx, site, REPORT)
+    receivers = [one for one in _others(tx, site) if REPORT in one.types]
     subject = str(report.get("subject", {}).get("reference", ""))
     if not receivers or not subject.startswith("Patient/"):
         return
@@ -76,7 +96,7 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             tables=site.tables,
             resolved=resolved,
         )
-        _owe(tx, receiver, REPORT, raw, row.id if row else None, f"DiagnosticReport/{report['id']}")
+        _owe(tx, receiver, raw, row.id if row else None, f"DiagnosticReport/{report['id']}")
 
 
 def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
@@ -97,13 +117,10 @@ def _observation(tx: Tx, reference: str) -> Any:
     return None if found is None or found.deleted else found
 
 
-def _receivers(tx: Tx, site: Site, type_: str) -> list[Receiver]:
+def _others(tx: Tx, site: Site) -> list[Receiver]:
+    """The receivers, without the one from which this came."""
     origin = tx.agent.who if tx.agent.kind == "peer" else None
-    return [
-        receiver
-        for receiver in site.receivers
-        if type_ in receiver.types and f"{receiver.application}|{receiver.facility}" != origin
-    ]
+    return [one for one in site.receivers if f"{one.application}|{one.facility}" != origin]
 
 
 def _control_id(tx: Tx, site: Site) -> str:
@@ -149,7 +166,7 @@ def _job_of(row: MessageRow) -> tuple[str, dict[str, int]]:
     return f"{row.peer}:{about}", {"message": row.id}
 
 
-def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | None, about: str) -> None:
+def _owe(tx: Tx, receiver: Receiver, raw: bytes, order_id: str | None, about: str) -> None:
     message = parse(raw)
     application, facility = message.sender
     id = tx.add_message(
@@ -158,7 +175,7 @@ def _owe(tx: Tx, receiver: Receiver, type_: str, raw: bytes, order_id: str | Non
         application=application,
         facility=facility,
         control_id=message.control_id,
-        type=type_,
+        type=message.type,
         raw=raw,
         body_hash=hashlib.sha256(raw).hexdigest(),
         state="queued",

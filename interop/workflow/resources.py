@@ -6,7 +6,7 @@ from typing import Any
 
 from interop.errors import ForbiddenError, PreconditionError
 from interop.store import Stored, Tx
-from interop.workflow import orders, patients, reports, studies
+from interop.workflow import orders, patient_links, patients, reports, studies
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.site import Site
 
@@ -23,7 +23,7 @@ def create(tx: Tx, site: Site, resource: Resource, *, id: str | None = None) -> 
         case "ServiceRequest":
             return _place(tx, site, resource, id)
         case "Patient":
-            return patients.create(tx, resource, id=id)
+            return patient_links.create(tx, site, resource, id=id)
         case "DiagnosticReport":
             return reports.create(tx, site, resource, id=id)
         case _:
@@ -47,7 +47,7 @@ def update(tx: Tx, site: Site, resource: Resource, if_match: int | None = None) 
             _adopt(tx, site, outcome)
             return outcome.stored
         case "Patient":
-            return patients.update(tx, resource)
+            return patient_links.update(tx, site, present, resource)
         case "DiagnosticReport":
             return reports.update(tx, site, present, resource)
         case _:

@@ -37,17 +37,18 @@ class Wire:
 
     script: list[Answer | Exception] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
-    dropped: int = 0
+    strays: int = 0
 
-    async def send(self, receiver: Receiver, raw: bytes) -> bytes:
+    async def send(self, receiver: Receiver, raw: bytes, answers: Callable[[bytes], bool]) -> bytes:
         self.sent.append(raw)
         answer = self.script.pop(0) if self.script else answered("AA")
         if isinstance(answer, Exception):
             raise answer
-        return answer(raw)
-
-    def drop(self, receiver: Receiver) -> None:
-        self.dropped += 1
+        reply = answer(raw)
+        if receiver.line.answers != "none" and not answers(reply):
+            self.strays += 1
+            raise UnavailableError("the receiver answered another message")
+        return reply
 
 
 async def run(store: Store, jobs: SendJobs, job: Job) -> None:
@@ -86,7 +87,7 @@ async def test_a_message_is_sent_when_the_receiver_has_it(store: Store, owed: Jo
 
 
 @pytest.mark.parametrize(
-    ("answer", "drops"),
+    ("answer", "strays"),
     [
         (answered("AE"), 0),
         (answered("CE"), 0),
@@ -98,13 +99,13 @@ async def test_a_message_is_sent_when_the_receiver_has_it(store: Store, owed: Jo
     ids=["AE", "CE", "unknown", "wrong-msa-2", "garbage", "silence"],
 )
 async def test_everything_that_is_no_acceptance_is_tried_again(
-    store: Store, owed: Job, answer: Answer | Exception, drops: int
+    store: Store, owed: Job, answer: Answer | Exception, strays: int
 ) -> None:
     wire = Wire([answer])
     jobs = SendJobs(store, wire, (RIS,), silence=0)
     with pytest.raises(UnavailableError):
         await run(store, jobs, owed)
-    assert ((await stands(store, owed)).state, wire.dropped) == ("queued", drops)
+    assert ((await stands(store, owed)).state, wire.strays) == ("queued", strays)
     await run(store, jobs, owed)
     assert (await stands(store, owed)).state == "sent"
     assert wire.sent[0] == wire.sent[1]  # rendered once
