@@ -202,6 +202,15 @@ def concept_to_code(value: Mapping[str, Any], context: Context) -> str | None:
 
 
 @converter
+def section_to_code(value: Mapping[str, Any], context: Context) -> str | None:
+    """A diagnostic service section (table 0074), or a DICOM modality in its place."""
+    known = (f"{_V2}0074", names.DCM)
+    return next(
+        (one["code"] for one in value.get("coding", []) if one.get("system") in known and one.get("code")), None
+    )
+
+
+@converter
 def marital_status_to_cwe(value: Mapping[str, Any], context: Context) -> Field | None:
     """Table 0002."""
     code = _code("marital_status_out", _first_code(value), context)

@@ -60,16 +60,16 @@ def order_message(
     ``station`` (the only one there is for it) are said where the order itself names none; ``resolved`` are resources
     by reference, for names.
     """
-    timing = "ORC-7" if receiver.quantity_timing else "TQ1"
+    name = _ORDERS[receiver.order_type or "ORM^O01"]
+    timing = {"tq": "Y" if name == "ORM_O01" else "", "tq1": "" if receiver.before_tq1 else "Y"}
     order = {"control": control_of(control, tables), "now": now, "modality": modality, "station": station}
-    resources = {"ServiceRequest": service_request, "Patient": patient, "Order": {**order, "timing": timing}}
+    resources = {"ServiceRequest": service_request, "Patient": patient, "Order": order | timing}
     each: dict[str, Sequence[Mapping[str, Any]]] = {"NTE": list(service_request.get("note", []))}
     protocols = [one for one in service_request.get("orderDetail", []) if not is_modality(one)]
     each["IPC"] = [{"protocol": one} for one in protocols] or [{}]  # several of one step: its protocol codes (RAD-4)
     if receiver.lines == "segments":
         each["NTE"] = line_by_line(each["NTE"], "text")
     envelope = Envelope(control_id, now, zone, facility)
-    name = _ORDERS[receiver.order_type or "ORM^O01"]
     return _message(name, resources, each, receiver, envelope, tables, resolved)
 
 

@@ -61,8 +61,8 @@ class Receiver:
         return next((type_ for type_ in _CHOICES["orders"] if type_ in self.types), None)
 
     @property
-    def quantity_timing(self) -> bool:
-        """Whether times and priorities stand in ORC-7: TQ1 came with version 2.5 (v2.5.1 4.5.4)."""
+    def before_tq1(self) -> bool:
+        """Whether its version has no TQ1, which came with 2.5 (v2.5.1 4.5.4)."""
         return VERSIONS.index(self.version) < VERSIONS.index("2.5")
 
 

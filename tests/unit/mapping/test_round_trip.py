@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,12 +30,27 @@ RECEIVER = Receiver("RIS", "127.0.0.1", 1, "RIS", "HOSP", "INTEROP", "HOSP", fro
 Resource = dict[str, Any]
 
 
-def order_out(order: Resource = ORDER, patient: Resource = PATIENT, control: str = "new", **more: Any) -> Message:
+def to(type_: str) -> Receiver:
+    """A receiver of this type of message."""
+    return replace(RECEIVER, types=frozenset({type_}))
+
+
+ORDERS = ("ORM^O01", "OMG^O19", "OMI^O23")
+
+
+def order_out(
+    order: Resource = ORDER,
+    patient: Resource = PATIENT,
+    control: str = "new",
+    *,
+    receiver: Receiver = RECEIVER,
+    **more: Any,
+) -> Message:
     raw = order_message(
         order,
         patient,
         control=control,
-        receiver=RECEIVER,
+        receiver=receiver,
         control_id="X1",
         now=NOW,
         zone=ZONE,
@@ -46,15 +62,20 @@ def order_out(order: Resource = ORDER, patient: Resource = PATIENT, control: str
 
 
 def report_out(
-    report: Resource = REPORT, observations: list[Resource] = OBSERVATIONS, order: Resource | None = ORDER
+    report: Resource = REPORT,
+    observations: list[Resource] = OBSERVATIONS,
+    order: Resource | None = ORDER,
+    *,
+    receiver: Receiver = RECEIVER,
+    patient: Resource = PATIENT,
 ) -> Message:
     raw = report_message(
         report,
         observations,
-        PATIENT,
+        patient,
         order,
         "1.2.826.0.1.3680043.9.7.1" if order else None,
-        receiver=RECEIVER,
+        receiver=receiver,
         control_id="X2",
         now=NOW,
         zone=ZONE,
@@ -102,8 +123,11 @@ def test_a_patient_comes_back_whole() -> None:
     }
 
 
-def test_an_order_comes_back_whole() -> None:
-    mapped = back(order_out())
+@pytest.mark.parametrize("type_", ORDERS)
+def test_an_order_comes_back_whole(type_: str) -> None:
+    message = order_out(receiver=to(type_))
+    assert message.type == type_
+    mapped = back(message)
     assert [(order.control, order.event) for order in mapped.orders] == [("NW", "new")]
     found = mapped.orders[0].service_request
     expected = without(ORDER, "status")

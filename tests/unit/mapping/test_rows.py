@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from interop.errors import InteropError
+from interop.fhir.names import EXT_STATION
 from interop.mapping.messages import map_message, read_message
-from interop.mapping.outbound import order_message, report_message
+from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.mapping.rows import Row
 from interop.mapping.tables import Tables, compile_tables
@@ -38,6 +40,7 @@ BARE_PATIENT = {
 }
 OTHER_REPORT = {
     **REPORT,
+    "category": [{"coding": [{"system": "http://loinc.org", "code": "LP29684-5"}]}],
     "code": BARE_ORDER["code"],
     "effectiveDateTime": None,
     "effectivePeriod": {"start": "2026-11-22T10:15:00+02:00", "end": "2026-11-22T10:45:00+02:00"},
@@ -64,7 +67,9 @@ def fired() -> set[str]:
         "tables": tables,
     }
     for order, patient in ((ORDER, PATIENT), (BARE_ORDER, BARE_PATIENT)):
-        order_message(order, patient, control="new", modality="CT", **to)
+        for type_, version in (("ORM^O01", "2.5.1"), ("ORM^O01", "2.3.1"), ("OMG^O19", "2.5.1"), ("OMI^O23", "2.5.1")):
+            to["receiver"] = replace(RECEIVER, types=frozenset({type_}), version=version)
+            order_message(order, patient, control="new", modality="CT", station="CT1", **to)
         station: dict[str, Any] = {"station_aet": "CT1", "modality": "CT", "start": NOW, "location": "Room 2"}
         worklist_attributes(order, patient, **station, zone=ZONE, facility="IMG", tables=tables)
     accession = {**ORDER, "identifier": [{**ORDER["identifier"][2], "system": "urn:interop:ns:HOSP:RIS"}]}
@@ -72,6 +77,13 @@ def fired() -> set[str]:
     worklist_attributes(accession, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables)
     for report in (REPORT, OTHER_REPORT):
         report_message(report, OBSERVATIONS, PATIENT, ORDER, "1.2.3", **to)
+    merge_message(PATIENT, PATIENT, **to)
+    station_named = {**ORDER, "extension": [{"url": EXT_STATION, "valueString": "CT1"}]}
+    order_message(
+        station_named, PATIENT, control="new", **{**to, "receiver": replace(to["receiver"], lines="segments")}
+    )
+    to["receiver"] = replace(RECEIVER, lines="segments")
+    report_message({**REPORT, "conclusion": "one\ntwo"}, OBSERVATIONS, PATIENT, ORDER, "1.2.3", **to)
     return seen
 
 
