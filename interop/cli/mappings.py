@@ -24,12 +24,21 @@ def check(
         typer.Argument(help="A folder like mappings/; the one of this installation unless given.", exists=True),
     ] = None,
 ) -> None:
-    """Compile every table and site file as a start would; status 1, with file and row, for what cannot be used."""
+    """Compile every table, site file and receiver as a start would; status 1, with file and row, for what is wrong."""
+    from interop.mapping.peers import check_receivers, load_receivers
     from interop.mapping.tables import compile_tables
+    from interop.parts import RECEIVERS, checked_receivers
+    from interop.settings import Settings
     from interop.shipped import shipped
 
     try:
         tables = compile_tables(shipped("mappings") if folder is None else folder)
+        if folder is None:
+            receivers = checked_receivers(Settings(), tables)
+        else:
+            peers = folder / RECEIVERS
+            receivers = load_receivers(peers.read_text("utf-8"), str(peers)) if peers.exists() else ()
+            check_receivers(receivers, tables.segments_out, str(peers))
     except ValueError as error:
         raise InvalidContentError(str(error)) from error
     except OSError as error:
@@ -43,4 +52,10 @@ def check(
     for site in tables.sites:
         changed = sum(len(rows) for rows in site.changes.values())
         typer.echo(f"sites/{site.name}: {site.application or '*'}|{site.facility or '*'}, {changed} rows of its own")
+    for out in tables.outbound.values():
+        typer.echo(f"outbound/{out.name}: {out.type}, {' '.join(segment for segment, _ in out.segments)}")
+    for receiver in receivers:
+        line, types = receiver.line, ", ".join(sorted(receiver.types))
+        said = f"version {receiver.version}, MLLP release {line.mllp}, {line.connections} at once, {types}"
+        typer.echo(f"receiver {receiver.name}: {receiver.host}:{receiver.port}, {said}")
     typer.echo("all tables can be used")

@@ -52,8 +52,8 @@ class Queue(Unit):
         marks = ", ".join("?" for _ in kinds or ())
         chosen = "" if kinds is None else sql.JOB_OF_KINDS[dialect].format(marks=marks)
         held = (sql.JOB_OF_KEYS if keys.begin else "") + sql.JOB_NOT_OF_KEYS * len(keys.but)
-        prefixes = [plain(prefix) for prefix in ((keys.begin, *keys.but) if keys.begin else keys.but)]
-        bounds = [part for prefix in prefixes for part in (len(prefix), prefix)]
+        prefixes = (keys.begin, *keys.but) if keys.begin else keys.but
+        bounds = [edge for prefix in prefixes for edge in _edges(plain(prefix))]
         statement = sql.JOB_CLAIM[dialect].replace("{kinds}", chosen).replace("{keys}", held)
         until = self._now + int(lease * _SECOND)
         claimed = self.session.rows(statement, (until, self._now, self._now, *(kinds or ()), *bounds, limit))
@@ -99,8 +99,7 @@ class Queue(Unit):
     def hasten_jobs(self, kind: str, prefix: str) -> None:
         """Let all of a kind whose key begins so run now."""
         self.enqueued = True
-        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        self.session.put(sql.JOBS_HASTEN, (self._now, kind, prefix, after, self._now))
+        self.session.put(sql.JOBS_HASTEN, (self._now, kind, *_edges(prefix), self._now))
 
     def drop_job(self, id: int) -> bool:
         """Owe it no more; False while somebody is at it."""
@@ -120,6 +119,11 @@ class Queue(Unit):
         """How many jobs are ready, running, waiting for their time, and dead."""
         counted = dict(self.session.rows(sql.JOB_COUNTS, (self._now, self._now)))
         return {stand: counted.get(stand, 0) for stand in ("ready", "running", "waiting", "dead")}
+
+
+def _edges(prefix: str) -> tuple[str, str]:
+    """Keys that begin so lie from the first of these up to the second: they are compared letter by letter."""
+    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -183,8 +183,8 @@ JOB_OF_KINDS = {  # SQLite: +, so that the jobs are walked by when they are due 
     "sqlite": " AND +j.kind IN ({marks})",
     "postgresql": " AND j.kind IN ({marks})",
 }
-JOB_OF_KEYS = " AND substr(j.key, 1, ?) = ?"  # whatever the order of letters is in the database's language
-JOB_NOT_OF_KEYS = " AND substr(j.key, 1, ?) <> ?"
+JOB_OF_KEYS = " AND j.key >= ? AND j.key < ?"
+JOB_NOT_OF_KEYS = " AND NOT (j.key >= ? AND j.key < ?)"
 JOB_CLAIM = {
     "sqlite": _CLAIM.replace("{due}", _DUE),
     "postgresql": _CLAIM.replace("{due}", _DUE + " FOR UPDATE OF j SKIP LOCKED"),

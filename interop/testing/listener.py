@@ -6,19 +6,24 @@ import socketserver
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self
 
 from interop.errors import MalformedError
 from interop.hl7.acknowledgement import acknowledge
-from interop.hl7.framing import Frame, FrameDecoder, frame
+from interop.hl7.framing import Frame, FrameDecoder, commit_block, frame
 from interop.hl7.message import Message, parse
 
-Answer = Literal["AA", "AE", "AR", "CA", "CE", "CR", "silence", "wrong-control-id", "close", "garbage"]
+Answer = Literal[
+    "AA", "AE", "AR", "CA", "CE", "CR",
+    "silence", "wrong-control-id", "close", "garbage", "half", "late", "twice", "unframed", "NAK", "ACK",
+]  # fmt: skip
+Rule = Callable[[bytes], Answer | None]
 
 _LARGEST = 100_000_000
+_CODES = ("AA", "AE", "AR", "CA", "CE", "CR")
 
 
 class HL7Listener:
@@ -26,10 +31,34 @@ class HL7Listener:
 
     ``script`` says how the next messages are answered, one by one; after that, and without it, ``answer`` holds.
     silence: no answer, and the connection stays. close: the connection ends instead of an answer. wrong-control-id: AA
-    for another message. garbage: bytes that are no HL7.
+    for another message. garbage: bytes that are no HL7. half: the connection ends in the middle of an AA. late: AA
+    after ``late`` seconds, whatever comes meanwhile. twice: AA, and AA again. unframed: AA without VT and FS.
+
+    In MLLP release 2 (``release=2``) a commit block comes first. NAK: nothing but a negative one. ACK: nothing but a
+    positive one. ``rule`` may answer a message by its content, before script and ``answer`` are asked; ``seconds`` is
+    how long each answer takes. ``busiest`` is how many messages were at hand at once, ``connections`` how many
+    connections there were, ``commits`` what commit blocks came back.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, answer: Answer = "AA") -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        answer: Answer = "AA",
+        release: int = 1,
+        rule: Rule | None = None,
+        seconds: float = 0.0,
+        late: float = 0.5,
+    ) -> None:
+        self.release = release
+        self.rule = rule
+        self.seconds = seconds
+        self.late = late
+        self.connections = 0
+        self.busiest = 0
+        self.commits: list[bytes] = []
+        self._busy = 0
         self.messages: list[bytes] = []
         self.answered: list[Answer] = []
         self.answer: Answer = answer
@@ -82,30 +111,53 @@ class HL7Listener:
                 self._arrived.wait(left)
             return list(self.messages)
 
-    def received(self, raw: bytes) -> bytes | None:
-        """Keep a message; the bytes to answer with, None for silence. ConnectionAbortedError to close."""
+    def received(self, raw: bytes) -> Iterator[bytes]:
+        """Keep a message; the bytes to answer with, piece by piece. ConnectionAbortedError to close."""
         with self._arrived:
-            answer = self._script.popleft() if self._script else self.answer
+            answer = self.rule(raw) if self.rule is not None else None
+            if answer is None:
+                answer = self._script.popleft() if self._script else self.answer
             self.messages.append(raw)
             self.answered.append(answer)
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
             self._arrived.notify_all()
-        if answer == "silence":
-            return None
+        try:
+            time.sleep(self.seconds)
+            yield from self._answered(raw, answer)
+        finally:
+            with self._arrived:
+                self._busy -= 1
+
+    def _answered(self, raw: bytes, answer: Answer) -> Iterator[bytes]:
         if answer == "close":
             raise ConnectionAbortedError
+        if self.release == 2 and answer != "silence":
+            yield commit_block(answer != "NAK")
+        if answer in ("silence", "NAK", "ACK"):
+            return
         if answer == "garbage":
-            return frame(b"this is no HL7\r")
+            yield frame(b"this is no HL7\r")
+            return
         try:
-            message = parse(raw)
+            message: Message | None = parse(raw)
         except MalformedError:
-            return frame(self._acknowledgement(None, "AR"))
-        return frame(self._acknowledgement(message, answer))
+            message, answer = None, "AR"
+        said = self._acknowledgement(message, answer)
+        if answer == "late":
+            time.sleep(self.late)
+        if answer == "half":
+            yield frame(said)[: len(said) // 2]
+            raise ConnectionAbortedError
+        yield said if answer == "unframed" else frame(said)
+        if answer == "twice":
+            yield frame(said)
 
     def _acknowledgement(self, message: Message | None, answer: Answer) -> bytes:
         wrong = answer == "wrong-control-id"
         raw = acknowledge(
             message,
-            "AA" if wrong else answer,
+            answer if answer in _CODES else "AA",
             control_id=f"L{len(self.messages)}",
             now=datetime.now(UTC),
             facility="TEST",
@@ -134,6 +186,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def opened(self, connection: _Connection) -> None:
         with self._lock:
             self._open.add(connection)
+            self.listener.connections += 1
 
     def closed(self, connection: _Connection) -> None:
         with self._lock:
@@ -163,12 +216,13 @@ class _Connection(socketserver.BaseRequestHandler):
                 for event in decoder.feed(data):
                     if isinstance(event, Frame):
                         self._answer(event.data)
+                    elif event.reason == "commit-block":
+                        self.server.listener.commits.append(event.head)
         except (ConnectionError, TimeoutError):
             return  # the peer is gone, or the script says to hang up
         finally:
             self.server.closed(self)
 
     def _answer(self, raw: bytes) -> None:
-        answer = self.server.listener.received(raw)
-        if answer is not None:
-            self.request.sendall(answer)
+        for piece in self.server.listener.received(raw):
+            self.request.sendall(piece)

@@ -73,6 +73,17 @@ async def test_a_token_for_one_patient_cannot_write_into_another(store: Store) -
         assert (await http.delete("ServiceRequest/o-other")).status_code == 403
 
 
+@pytest.mark.parametrize("kind", ["replaces", "replaced-by"])
+async def test_a_token_for_one_patient_cannot_merge_it_with_another(store: Store, kind: str) -> None:
+    await prepared(store)
+    linked = patient(id="mine", link=[{"other": {"reference": "Patient/other"}, "type": kind}])
+    async with client(store, agent("patient/*.cruds", patient="mine")) as http:
+        assert (await http.put("Patient/mine", json=linked)).status_code == 403
+        assert (await http.get("Patient/mine")).json().get("link") is None
+    async with client(store, agent("system/*.cruds")) as http:
+        assert (await http.put("Patient/mine", json=linked)).status_code == 200
+
+
 async def test_a_conditional_create_needs_to_search(store: Store) -> None:
     criteria = {"If-None-Exist": "identifier=1"}
     async with client(store, agent("system/Patient.c")) as http:

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import hl7apy.mllp
 import hl7apy.parser
 import pytest
 
+from interop.hl7.line import Line
 from interop.jobs import Backoff, JobRunner, SendJobs
 from interop.jobs.runner import Lane
 from interop.mapping.peers import Receiver
@@ -203,13 +204,15 @@ async def node_server() -> AsyncIterator[Place]:
         await reading
 
 
-async def delivered(store: Store, place: Place) -> list[MessageRow]:
-    """An order placed, changed and cancelled, told to this receiver by the jobs: the messages once none is owed."""
-    receiver: Receiver = replace(RIS, host=place.host, port=place.port)
+async def delivered(store: Store, place: Place, orders: int = 1, connections: int = 1) -> list[MessageRow]:
+    """Orders placed, changed and cancelled, told to this receiver by the jobs: the messages once none is owed."""
+    receiver: Receiver = replace(RIS, host=place.host, port=place.port, line=Line(connections=connections))
     hospital = Hospital(store, a_site(receiver))
-    order = (await hospital.post(an_order(await hospital.patient(), "P1"))).resource()
-    order = (await hospital.put({**order, "occurrenceDateTime": "2026-11-22T08:00:00+02:00"})).resource()
-    await hospital.put({**order, "status": "revoked"})
+    subject = await hospital.patient()
+    for number in range(1, orders + 1):
+        order = (await hospital.post(an_order(subject, f"P{number}"))).resource()
+        order = (await hospital.put({**order, "occurrenceDateTime": "2026-11-22T08:00:00+02:00"})).resource()
+        await hospital.put({**order, "status": "revoked"})
     sender = MllpSender(reply_seconds=5, connect_seconds=5)
     jobs = SendJobs(store, sender, (receiver,), silence=0.0)
     runner = JobRunner(store, {"send": Lane(jobs, backoff=Backoff(first=0.02, most=0.1))}, poll=0.02)
@@ -230,6 +233,27 @@ async def test_orders_reach_python_hl7s_server(store: Store) -> None:
         rows = await delivered(store, place)
     assert [(row.state, row.ack_code) for row in rows] == [("sent", "AA")] * 3
     assert place.seen == [row.control_id for row in rows]
+
+
+def in_their_order(place: Place, rows: list[MessageRow]) -> bool:
+    """Whether all came, and each order's messages in the order they were rendered."""
+    came = list(dict.fromkeys(place.seen))
+    lives = {row.order_id: [one.control_id for one in rows if one.order_id == row.order_id] for row in rows}
+    return sorted(came) == sorted(row.control_id for row in rows) and all(
+        [id for id in came if id in life] == life for life in lives.values()
+    )
+
+
+@pytest.mark.parametrize("who", ["python-hl7", "hl7apy", "node"])
+async def test_several_orders_at_once_reach_each_of_them(store: Store, who: str) -> None:
+    async with AsyncExitStack() as stack:
+        if who == "hl7apy":
+            place = stack.enter_context(hl7apy_server())
+        else:
+            place = await stack.enter_async_context(node_server() if who == "node" else python_hl7_server())
+        rows = await delivered(store, place, orders=6, connections=3)
+    assert in_their_order(place, rows)
+    assert {(row.state, row.ack_code) for row in rows} == {("sent", "AA")}
 
 
 async def test_orders_reach_hl7apys_server_which_hangs_up_after_each(store: Store) -> None:

@@ -105,6 +105,12 @@ def test_mappings_are_checked_where_they_are_edited(
     told = capsys.readouterr()
     assert "sites/example.toml" in told.err
     assert "ei_to_acession" in told.err
+    site.write_text(site.read_text().replace("ei_to_acession", "ei_to_accession"))
+    peers = mine / "peers.toml"
+    for wrong, words in (('version = "3"', "version has to be one of"), ('omit = ["ZSD"]', "omit has ZSD")):
+        peers.write_text((shipped("mappings") / "peers.toml").read_text() + f"{wrong}\n")
+        assert run(monkeypatch, "mappings", "check", str(mine)) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_orthanc_config_for_docker_is_private(

@@ -12,7 +12,7 @@ import pytest
 
 from interop.access.agent import system_agent
 from interop.errors import RefusedError
-from interop.store import Job, Store, Tx
+from interop.store import Job, KeyRange, Store, Tx
 
 AGENT = system_agent("test")
 
@@ -194,3 +194,16 @@ async def test_eight_workers_keep_the_order_of_every_key(store: Store) -> None:
     await asyncio.gather(*(worker() for _ in range(8)))
     assert {key: sorted(numbers) for key, numbers in effects.items()} == effects
     assert sum(map(len, effects.values())) == total
+
+
+async def test_claims_may_be_for_some_keys_only(store: Store) -> None:
+    for key in ("RIS:1", "RIS2:1", "RIS:2", "EMR:1", "Ω:1"):
+        await enqueue(store, key)
+    emr = await store.claim(["send"], 9, 60, KeyRange("EMR:"))
+    nobody = await store.claim(["send"], 9, 60, KeyRange(but=("RIS:", "EMR:")))
+    ris = await store.claim(["send"], 9, 60, KeyRange("RIS:"))
+    assert [[job.key for job in found] for found in (emr, nobody, ris)] == [
+        ["EMR:1"],
+        ["RIS2:1", "Ω:1"],
+        ["RIS:1", "RIS:2"],
+    ]
