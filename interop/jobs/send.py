@@ -188,13 +188,14 @@ def _kept(
         if recovered:
             tx.hasten_jobs("send", f"{row.peer}:")
         order = tx.order(row.order_id) if row.order_id else None
+        about = next((one for one in row.touched if one.startswith("Patient/")), None)
         tx.audit(
             Event(
                 "hl7",
                 row.type,
                 "R",
                 outcome="0" if why is None else "8",
-                patient=f"Patient/{order.patient_id}" if order else None,
+                patient=f"Patient/{order.patient_id}" if order else about,
                 entity=f"ServiceRequest/{order.id}" if order else None,
                 detail=why or f"message {row.id} to {row.peer}",
             )

@@ -78,7 +78,7 @@ class MllpSender:
         """The seconds hold for receivers that have no line of their own, or for all where they are given."""
         self._connect_seconds = connect_seconds
         self._reply_seconds = reply_seconds
-        self._slots: dict[Place, _Slots] = {}
+        self._slots: dict[tuple[Place, Line], _Slots] = {}  # two may listen at one place, spoken to otherwise
         self._contexts: dict[TlsFiles, TlsContext] = {}
 
     async def send(self, receiver: Address, raw: bytes, answers: Answers = anything) -> bytes:
@@ -89,9 +89,7 @@ class MllpSender:
         """
         place, line = (receiver.host, receiver.port), _line_of(receiver)
         framed = frame(raw)
-        if place not in self._slots:
-            self._slots[place] = _Slots(line.connections)
-        slots = self._slots[place]
+        slots = self._slots.get((place, line)) or self._slots.setdefault((place, line), _Slots(line.connections))
         failures = slots.failures
         async with slots.turn:
             if slots.failures != failures and slots.down:  # it failed while this one waited its turn

@@ -138,3 +138,29 @@ async def test_a_deleted_order_is_out_of_the_way(store: Store) -> None:
         gone = await http.delete(f"ServiceRequest/{id}")
         assert gone.status_code in (200, 204), gone.text
         assert "entry" not in (await http.get("ServiceRequest?step=scheduled")).json()
+
+
+@pytest.mark.parametrize("first", ["prior", "survivor"])
+async def test_a_bundle_that_links_two_patients_merges_them(store: Store, first: str) -> None:
+    """Both records say so (R4 patient.html#link), in either order; the order goes over."""
+    async with by_the_rules(store) as http:
+        for id in ("prior", "stays"):
+            assert (await http.put(f"Patient/{id}", json=patient(id, id=id, name=[{"family": "P"}]))).status_code == 201
+        placed = (await http.post("ServiceRequest", json=ct("Patient/prior"))).json()
+        ended = patient("prior", id="prior", name=[{"family": "P"}], active=False)
+        ended["link"] = [{"other": {"reference": "Patient/stays"}, "type": "replaced-by"}]
+        stays = patient("stays", id="stays", name=[{"family": "P"}], birthDate="1970-01-01")
+        stays["link"] = [{"other": {"reference": "Patient/prior"}, "type": "replaces"}]
+        entries = [
+            {"resource": one, "request": {"method": "PUT", "url": f"Patient/{one['id']}"}}
+            for one in ((ended, stays) if first == "prior" else (stays, ended))
+        ]
+        answer = await http.post("", json=transaction(*entries))
+        assert answer.status_code == 200, answer.text
+        survivor = (await http.get("Patient/stays")).json()
+        assert [(one["value"], one.get("use")) for one in survivor["identifier"]] == [("stays", None), ("prior", "old")]
+        assert (survivor["link"], survivor["birthDate"]) == (stays["link"], "1970-01-01")
+        prior = (await http.get("Patient/prior")).json()
+        assert (prior["active"], prior["link"]) == (False, ended["link"])
+        order = (await http.get(f"ServiceRequest/{placed['id']}")).json()
+        assert order["subject"]["reference"] == "Patient/stays"
