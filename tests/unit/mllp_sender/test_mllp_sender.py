@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from interop.errors import UnavailableError
 from interop.hl7.framing import frame
+from interop.hl7.line import Line
 from interop.hl7.message import parse
 from interop.mllp_sender import MllpSender
+from interop.mllp_sender.wire import Wire
 from interop.testing.listener import HL7Listener
 from tests.hl7_messages import orm
 
@@ -79,6 +82,7 @@ class Place:
 
     host: str
     port: int
+    line: Line = field(default_factory=Line)
 
 
 @asynccontextmanager
@@ -113,11 +117,63 @@ async def test_a_reply_without_its_last_byte_is_a_reply() -> None:
         await sender.close()
 
 
-async def test_whose_answer_it_is_is_for_the_job_to_say() -> None:
-    stray = frame(b"MSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|STRAY\r")
-    mine = frame(b"MSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|C1\r")
-    async with saying(stray, mine) as place:
+def ack_of(id: str) -> bytes:
+    return frame(f"MSH|^~\\&|A|B|C|D|1||ACK|9|P|2.3\rMSA|AA|{id}\r".encode())
+
+
+def to(id: str) -> Callable[[bytes], bool]:
+    """Whether a reply is one to this message."""
+    return lambda reply: parse(reply).get("MSA-2") == id
+
+
+async def test_an_answer_to_something_else_ends_the_connection() -> None:
+    async with saying(b"", ack_of("STRAY") + ack_of("C1")) as place:
         sender = MllpSender(reply_seconds=5)
-        reply = await sender.send(place, orm(id="C1"))
-        assert parse(reply).get("MSA-2") in ("STRAY", "C1")
+        with pytest.raises(UnavailableError, match="another message"):
+            await sender.send(place, orm(id="C1"), to("C1"))
         await sender.close()
+
+
+async def test_what_comes_before_anything_was_sent_answers_nothing() -> None:
+    async with saying(ack_of("C1"), b"") as place:
+        sender = MllpSender(reply_seconds=0.3)
+        with pytest.raises(UnavailableError):  # it may come before or after the message is on its way
+            await sender.send(place, orm(id="C0"), to("C0"))
+        await sender.close()
+
+
+async def test_several_connections_are_used_when_several_messages_wait(receiver: HL7Listener) -> None:
+    receiver.seconds = 0.05
+    line = Line(connections=3)
+    sender = MllpSender()
+    place = Place(receiver.host, receiver.port, line)
+    ids = [f"C{number}" for number in range(9)]
+    replies = await asyncio.gather(*(sender.send(place, orm(id=id), to(id)) for id in ids))
+    assert [parse(reply).get("MSA-2") for reply in replies] == ids
+    assert (receiver.connections, receiver.busiest) == (3, 3)
+    await sender.send(place, orm(id="C9"), to("C9"))
+    assert receiver.connections == 3  # one that is open is taken again
+    await sender.close()
+
+
+async def test_one_that_fails_beside_others_that_are_answered_is_no_receiver_that_is_down(
+    receiver: HL7Listener,
+) -> None:
+    receiver.rule = lambda raw: "silence" if parse(raw).control_id == "BAD" else None
+    receiver.seconds = 0.02
+    sender = MllpSender(reply_seconds=0.3)
+    place = Place(receiver.host, receiver.port, Line(connections=2))
+    ids = ["BAD", *(f"C{number}" for number in range(30))]
+    results = await asyncio.gather(*(sender.send(place, orm(id=id), to(id)) for id in ids), return_exceptions=True)
+    assert [id for id, result in zip(ids, results, strict=True) if isinstance(result, BaseException)] == ["BAD"]
+    await sender.close()
+
+
+async def test_an_idle_connection_is_asked_after_as_the_line_says(receiver: HL7Listener) -> None:
+    wire = Wire(Line(keepalive_seconds=45))
+    await asyncio.get_running_loop().create_connection(lambda: wire, receiver.host, receiver.port)
+    assert wire._transport is not None
+    sock = wire._transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 45
+    wire.close()
