@@ -65,13 +65,19 @@ def merge(tx: Tx, site: Site, pair: Pair, told_by: str) -> Merged:
 
 
 def merge_linked(tx: Tx, site: Site, survivor: Stored, prior: Stored) -> Stored:
-    """The same for two patients who stand here, as a FHIR client links them (patient.html#link); the survivor."""
+    """The same for two patients who stand here, as a FHIR client links them (patient.html#link); the survivor.
+
+    One who has no number of its own takes the prior's over as they are: nobody's number has changed.
+    """
     tx.lock(*sorted({survivor.reference, prior.reference}))
     told = {name: prior.resource()[name] for name in ("name",) if name in prior.resource()}
     told["identifier"] = _in_use(prior.resource())
     pair = Pair({"identifier": _in_use(survivor.resource())}, told, "Patient.link")
-    stored = _join(tx, site, survivor, pair, [prior], patients.identities(prior.resource()), None)
-    outbox.tell_merge(tx, site, stored.resource(), told)
+    numbered = any(key_of(item) for item in pair.survivor["identifier"])
+    gone = patients.identities(prior.resource()) if numbered else []
+    stored = _join(tx, site, survivor, pair, [prior], gone, None)
+    if numbered:
+        outbox.tell_merge(tx, site, stored.resource(), told)
     return stored
 
 

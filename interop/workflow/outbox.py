@@ -14,6 +14,7 @@ from interop.hl7.message import parse
 from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.store import MessageRow, OrderRow, Tx
+from interop.workflow.former_numbers import OLD
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -50,7 +51,11 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow
 
 def tell_merge(tx: Tx, site: Site, survivor: Resource, prior: Resource) -> None:
     """That two numbers are one person's, to everybody who takes merges; ``prior`` has the numbers that are gone."""
-    if not all(any(one.get("value") for one in patient.get("identifier", ())) for patient in (survivor, prior)):
+    known = [
+        any(one.get("value") and one.get("use") != OLD for one in patient.get("identifier", ()))
+        for patient in (survivor, prior)
+    ]
+    if not all(known):
         return  # nobody else could tell who is meant
     for receiver in _others(tx, site):
         if MERGE in receiver.types:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from interop.errors import InvalidContentError
 from interop.hl7.framing import frame
 from interop.hl7.message import parse
-from interop.mapping.outbound import order_message, report_message
+from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.mapping.tables import compile_tables
 from interop.mapping.worklist import worklist_attributes
@@ -75,6 +76,18 @@ def test_an_order_with_any_texts_keeps_its_structure(
     request, person = changed(ORDER, order), changed(PATIENT, patient)
     found = names(order_message(request, person, control="new", **TO))
     assert re.fullmatch("MSH PID PV1 ORC (TQ1 )?OBR NTE NTE( ZDS)?", " ".join(found))
+
+
+@given(order=CHANGES, patient=CHANGES, lines=st.sampled_from(["repeat", "escape", "segments"]))
+@settings(max_examples=200, deadline=None)
+def test_an_imaging_order_and_a_merge_with_any_texts_keep_their_structure(
+    order: list[tuple[int, str]], patient: list[tuple[int, str]], lines: str
+) -> None:
+    to = {**TO, "receiver": replace(TO["receiver"], types=frozenset({"OMI^O23"}), lines=lines)}
+    request, person = changed(ORDER, order), changed(PATIENT, patient)
+    found = names(order_message(request, person, control="new", **to))
+    assert re.fullmatch("MSH PID PV1 ORC (TQ1 )?OBR (NTE )*IPC( IPC)?", " ".join(found))
+    assert re.fullmatch("MSH EVN PID MRG", " ".join(names(merge_message(PATIENT, person, **to))))
 
 
 @given(report=CHANGES, results=CHANGES)

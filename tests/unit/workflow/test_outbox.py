@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from interop.access.agent import system_agent
 from interop.hl7.conformance import examine
 from interop.hl7.message import Message, parse
 from interop.mapping.messages import map_message
 from interop.store import Store
+from interop.workflow import outbox
 from tests.hl7_messages import orm
-from tests.hospital import Hospital, an_order, images_of
+from tests.hospital import Hospital, a_patient, an_order, images_of
 from tests.sites import RIS, a_site
+
+SENDER = system_agent("sender")
 
 
 def taking(type_: str, **more: Any) -> Any:
@@ -80,3 +84,19 @@ async def test_the_peer_that_an_order_came_from_is_not_told_of_it(store: Store) 
     hospital = Hospital(store, a_site(origin, replace(taking("OMG^O19"), application="OTHER")))
     await hospital.send(orm())
     assert [each.peer for each in await hospital.outgoing()] == ["OMG^O19"]
+
+
+async def test_a_merge_that_was_refused_is_sent_again_by_hand(store: Store) -> None:
+    hospital = Hospital(store, a_site(taking("ADT^A40")))
+    prior = (await hospital.post(a_patient("100"))).resource()
+    stays = await hospital.patient("200")
+    await hospital.put({**prior, "link": [{"other": {"reference": stays}, "type": "replaced-by"}]})
+    (job,) = await store.claim(["send"], 9, 60)
+    assert job.key == f"ADT^A40:{stays.partition('/')[2]}"
+    await store.bury(job, "AR")
+    await store.unit(SENDER, lambda tx: tx.move_message(job.payload["message"], "dead", "queued"))
+    (row,) = await hospital.outgoing()
+    assert row.touched == (stays,)
+    await store.unit(SENDER, lambda tx: outbox.resend(tx, row))
+    (again,) = await store.claim(["send"], 9, 60)
+    assert again.payload == job.payload

@@ -14,7 +14,6 @@ from interop.mapping.messages import map_message
 from interop.store import Store
 from tests.hl7_messages import header, message, orm, oru
 from tests.hospital import MR, Hospital, a_patient, an_order, images_of
-from tests.sites import EMR as TOLD_EMR
 from tests.sites import RIS as TOLD_RIS
 from tests.sites import a_site
 
@@ -172,4 +171,10 @@ async def test_patients_without_numbers_are_merged_and_nobody_is_told(store: Sto
     await hospital.put({**unnumbered, "link": link("replaced-by", stays)})
     assert (await hospital.get("ServiceRequest", order["id"]))["subject"]["reference"] == stays
     assert await hospital.outgoing() == []
-    assert TOLD_EMR.order_type is None
+    bare = (await hospital.post({"resourceType": "Patient", "name": [{"family": "Bare"}]})).resource()
+    numbered = await hospital.get("Patient", stays.partition("/")[2])
+    await hospital.put({**numbered, "link": [*numbered["link"], *link("replaced-by", f"Patient/{bare['id']}")]})
+    survivor = await hospital.get("Patient", bare["id"])  # takes the number over as it is
+    assert [(one["value"], one.get("use")) for one in survivor["identifier"]] == [("200", None)]
+    told_of = {each.type for each in await hospital.outgoing()}
+    assert told_of <= {"ORM^O01"}
