@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from interop.errors import UnavailableError
+
 Answers = Literal["framed", "unframed", "none"]
 ANSWERS: tuple[Answers, ...] = ("framed", "unframed", "none")
+
+
+class NotTriedError(UnavailableError):
+    """Nothing was sent: another message to the same receiver had come to nothing just before."""
 
 
 @dataclass(frozen=True, slots=True)

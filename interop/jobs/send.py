@@ -17,6 +17,7 @@ from typing import Protocol
 from interop.access.agent import system_agent
 from interop.audit.event import Event
 from interop.errors import InteropError, Issue, UnavailableError
+from interop.hl7.line import NotTriedError
 from interop.hl7.message import Message, parse
 from interop.jobs.runner import Backoff, Lane, LaterError, Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
@@ -69,6 +70,7 @@ class SendJobs:
         self._silence = silence  # seconds for which a receiver that did not answer is left alone
         self._silent_until: dict[str, float] = {}
         self._answered: dict[str, float] = {}
+        self._unanswered: dict[int, float] = {}  # when a message met silence, by its number
 
     async def __call__(self, job: Job) -> Outcome | None:
         """Deliver the message of the job."""
@@ -92,14 +94,15 @@ class SendJobs:
         answers = _Answers(row.control_id)
         try:
             reply = await self._sender.send(receiver, row.raw, answers)
+        except NotTriedError as error:
+            raise LaterError(error.text).keeping(_NOTHING, receiver.retry_seconds) from error
         except UnavailableError as error:
             if answers.last is not None:  # it did answer: something that is no answer to this
-                why = f"{receiver.name} {answers.fault}"
-                raise patience.later(row, why, answers.last) from error
-            if self._answered.get(receiver.name, -1.0) <= begun:  # else it is this message that it is silent about
-                self._silent_until[receiver.name] = loop.time() + self._silence
+                raise patience.later(row, f"{receiver.name} {answers.fault}", answers.last) from error
+            self._met_silence(row.id, receiver.name, begun, loop.time())
             raise _later(row, error.text, most=receiver.retry_seconds) from error
         self._answered[receiver.name] = loop.time()
+        self._unanswered.pop(row.id, None)
         recovered = self._silent_until.pop(receiver.name, None) is not None
         if receiver.line.answers == "none":
             return _kept(row, "sent", None, None, recovered=recovered)
@@ -110,6 +113,16 @@ class SendJobs:
         if code in _REFUSED:
             raise _dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
         raise patience.later(row, f"{receiver.name} answered {code} {_reason(answer)}".strip(), reply)
+
+    def _met_silence(self, id: int, name: str, begun: float, now: float) -> None:
+        """Leave the receiver alone, unless it is this message that it is silent about: others were answered meanwhile.
+
+        Else one such message would hold up all others again and again, each time that one of them got through.
+        """
+        since = self._unanswered.get(id, begun)
+        if self._answered.get(name, -1.0) <= since:
+            self._silent_until[name] = now + self._silence
+        self._unanswered[id] = now
 
 
 class _Answers:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from interop.errors import UnavailableError
 from interop.hl7.framing import frame
-from interop.hl7.line import Line
+from interop.hl7.line import Line, NotTriedError
 from interop.mllp_sender.wire import Answers, Wire, anything
 from interop.tls import TlsContext, TlsFileError, TlsFiles
 
@@ -93,7 +93,7 @@ class MllpSender:
         failures = slots.failures
         async with slots.turn:
             if slots.failures != failures and slots.down:  # it failed while this one waited its turn
-                raise UnavailableError(f"{place[0]}:{place[1]} does not answer")
+                raise NotTriedError(f"{place[0]}:{place[1]} does not answer")
             slot = slots.take(_now())
             try:
                 await asyncio.sleep(max(0.0, slot.free_at - _now()))

@@ -39,10 +39,10 @@ def reached(listener: HL7Listener, name: str = "RIS", *, days: float = 7.0, **li
 
 
 @asynccontextmanager
-async def sending(store: Store, *receivers: Receiver) -> AsyncIterator[None]:
+async def sending(store: Store, *receivers: Receiver, backoff: Backoff = QUICK) -> AsyncIterator[None]:
     """A worker, with leases short enough that another takes over soon what it leaves behind."""
     sender = MllpSender()
-    lanes = sending_lanes(store, sender, receivers, backoff=QUICK)
+    lanes = sending_lanes(store, sender, receivers, backoff=backoff)
     for lane in lanes.values():
         lane.handler._silence = 0.0  # type: ignore[attr-defined]
     short: dict[str, Lane] = {name: replace(lane, lease=2.0) for name, lane in lanes.items()}
@@ -145,6 +145,19 @@ async def test_an_order_that_is_stuck_holds_up_no_other(store: Store, ris: HL7Li
         "XO",
         "CA",
     ]
+
+
+async def test_over_one_connection_a_silence_about_one_order_costs_the_others_little(
+    store: Store, ris: HL7Listener
+) -> None:
+    ris.rule = lambda raw: "silence" if order_of(raw) == "P0" else None
+    receiver = reached(ris, answer_seconds=0.5)
+    hospital = Hospital(store, a_site(receiver))
+    await lives(hospital, 10)
+    async with sending(store, receiver, backoff=Backoff(first=0.2, most=60.0)):
+        await until(hospital, "P0", within=30)
+    tries = sum(order_of(raw) == "P0" for raw in ris.messages)
+    assert 1 <= tries <= 6  # 27 messages of others went by; each silence is further from the last
 
 
 async def test_days_of_errors_end_in_a_dead_letter_and_the_next_goes_on(store: Store, ris: HL7Listener) -> None:

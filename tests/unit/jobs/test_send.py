@@ -10,7 +10,7 @@ import pytest
 
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
-from interop.hl7.line import Line
+from interop.hl7.line import Line, NotTriedError
 from interop.hl7.message import parse
 from interop.jobs import JobRunner, Lane, LaterError, SendJobs, UndeliverableError
 from interop.mapping.peers import Receiver
@@ -156,6 +156,38 @@ async def test_one_that_answers_again_gets_at_once_what_waits_for_it(store: Stor
     assert await store.claim(["send"], 10, 60) == []
     await run(store, jobs, owed)
     assert [job.id for job in await store.claim(["send"], 10, 60)] == [waiting.id]
+
+
+async def test_a_message_that_alone_meets_silence_does_not_hold_up_the_others(store: Store, owed: Job) -> None:
+    hospital = Hospital(store, a_site(RIS))
+    (subject,) = [f"Patient/{each['id']}" for each in await hospital.found("Patient", None, "100234")]
+    for placer in ("P2", "P3", "P4"):
+        await hospital.post(an_order(subject, placer))
+    second, third, fourth = await store.claim(["send"], 10, 60)
+    wire = Wire([UnavailableError("no answer"), answered("AA"), UnavailableError("no answer"), answered("AA")])
+    jobs = SendJobs(store, wire, (RIS,), silence=0.05)
+    with pytest.raises(LaterError):
+        await run(store, jobs, owed)
+    with pytest.raises(LaterError):  # for a moment it may be the receiver
+        await run(store, jobs, second)
+    await asyncio.sleep(0.06)
+    await run(store, jobs, second)
+    with pytest.raises(LaterError):
+        await run(store, jobs, owed)
+    await run(store, jobs, third)  # at once: it is the message
+    assert [(await stands(store, job)).state for job in (owed, second, third)] == ["queued", "sent", "sent"]
+    wire.script = [UnavailableError("no answer")]
+    with pytest.raises(LaterError):
+        await run(store, jobs, fourth)
+    assert len(wire.sent) == 5
+
+
+async def test_what_was_not_tried_is_no_attempt(store: Store, owed: Job) -> None:
+    wire = Wire([NotTriedError("it does not answer")])
+    with pytest.raises(LaterError) as caught:
+        await run(store, SendJobs(store, wire, (RIS,)), owed)
+    await store.unit(caught.value.outcome.agent, caught.value.outcome.keep)
+    assert (await stands(store, owed)).attempts == 0
 
 
 async def test_written_is_sent_where_nobody_answers(store: Store, owed: Job) -> None:
