@@ -46,7 +46,7 @@ def sending_lanes(
 ) -> dict[str, Lane]:
     """A lane for each receiver, so that one that hangs has no other wait, and one for messages to nobody.
 
-    Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answers.
+    Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answer.
     """
     jobs = SendJobs(store, sender, receivers)
     lanes: dict[str, Lane] = {}
@@ -54,7 +54,7 @@ def sending_lanes(
         line = receiver.line
         at_once = max(AHEAD, 2 * line.connections)
         slowest = line.connect_seconds + line.answer_seconds + line.pause_seconds
-        lease = max(60.0, (at_once // line.connections + 1) * slowest + 30)
+        lease = max(60.0, 2.5 * slowest + 30)  # a turn and an answer, within what the runner leaves of it
         lanes[f"send {receiver.name}"] = Lane(jobs, at_once, lease, backoff, "send", KeyRange(f"{receiver.name}:"))
     nobody = KeyRange(but=tuple(f"{receiver.name}:" for receiver in receivers))
     return {**lanes, "send": Lane(jobs, backoff=backoff, keys=nobody)}

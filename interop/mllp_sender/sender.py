@@ -84,22 +84,36 @@ class MllpSender:
     async def send(self, receiver: Address, raw: bytes, answers: Answers = anything) -> bytes:
         """The reply to the message, empty where the receiver gives none; UnavailableError when none came.
 
+        NotTriedError, which is one, where it had to wait for others so long that nothing was sent.
+
         ``answers`` says of a reply whether it is one to this message. One to an earlier message of the connection is
         passed over; one to anything else ends the connection, and is an UnavailableError.
         """
         place, line = (receiver.host, receiver.port), _line_of(receiver)
         framed = frame(raw)
         slots = self._slots.get((place, line)) or self._slots.setdefault((place, line), _Slots(line.connections))
-        failures = slots.failures
-        async with slots.turn:
-            if slots.failures != failures and slots.down:  # it failed while this one waited its turn
-                raise NotTriedError(f"{place[0]}:{place[1]} does not answer")
+        await self._turn(slots, place, self._reply_seconds or line.answer_seconds)
+        try:
             slot = slots.take(_now())
             try:
                 await asyncio.sleep(max(0.0, slot.free_at - _now()))
                 return await self._send(slots, slot, place, line, framed, answers)
             finally:
                 slots.give_back(slot)
+        finally:
+            slots.turn.release()
+
+    async def _turn(self, slots: _Slots, place: Place, seconds: float) -> None:
+        """Until a connection is free; NotTriedError where that takes longer than an answer may, or one just failed."""
+        failures = slots.failures
+        try:
+            async with asyncio.timeout(seconds):
+                await slots.turn.acquire()
+        except TimeoutError:
+            raise NotTriedError(f"{place[0]}:{place[1]} is busy with others") from None
+        if slots.failures != failures and slots.down:  # it failed while this one waited
+            slots.turn.release()
+            raise NotTriedError(f"{place[0]}:{place[1]} does not answer")
 
     async def _send(
         self, slots: _Slots, slot: _Slot, place: Place, line: Line, framed: bytes, answers: Answers

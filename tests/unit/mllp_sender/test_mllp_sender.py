@@ -12,7 +12,7 @@ import pytest
 
 from interop.errors import UnavailableError
 from interop.hl7.framing import frame
-from interop.hl7.line import Line
+from interop.hl7.line import Line, NotTriedError
 from interop.hl7.message import parse
 from interop.mllp_sender import MllpSender
 from interop.mllp_sender.wire import Wire
@@ -160,12 +160,27 @@ async def test_one_that_fails_beside_others_that_are_answered_is_no_receiver_tha
     receiver: HL7Listener,
 ) -> None:
     receiver.rule = lambda raw: "silence" if parse(raw).control_id == "BAD" else None
-    receiver.seconds = 0.02
-    sender = MllpSender(reply_seconds=0.3)
+    receiver.seconds = 0.05
+    sender = MllpSender(reply_seconds=1.0)
     place = Place(receiver.host, receiver.port, Line(connections=2))
-    ids = ["BAD", *(f"C{number}" for number in range(30))]
-    results = await asyncio.gather(*(sender.send(place, orm(id=id), to(id)) for id in ids), return_exceptions=True)
-    assert [id for id, result in zip(ids, results, strict=True) if isinstance(result, BaseException)] == ["BAD"]
+    bad = asyncio.create_task(sender.send(place, orm(id="BAD"), to("BAD")))
+    await asyncio.sleep(0.7)
+    results = await asyncio.gather(*(sender.send(place, orm(id=f"C{n}"), to(f"C{n}")) for n in range(12)))
+    assert len(results) == 12  # some of them waited while BAD came to nothing
+    with pytest.raises(UnavailableError, match="no answer"):
+        await bad
+    await sender.close()
+
+
+async def test_who_waits_too_long_for_its_turn_is_not_sent(receiver: HL7Listener) -> None:
+    receiver.seconds = 0.2
+    sender = MllpSender(reply_seconds=0.3)
+    ids = [f"C{number}" for number in range(5)]
+    results = await asyncio.gather(*(sender.send(receiver, orm(id=id)) for id in ids), return_exceptions=True)
+    waited = [result for result in results if isinstance(result, NotTriedError)]
+    assert len(waited) == 3
+    assert len(receiver.messages) == 2
+    assert parse(await sender.send(receiver, orm(id="C9"))).get("MSA-2") == "C9"
     await sender.close()
 
 
@@ -177,3 +192,4 @@ async def test_an_idle_connection_is_asked_after_as_the_line_says(receiver: HL7L
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 45
     wire.close()
+    await asyncio.sleep(0.05)
