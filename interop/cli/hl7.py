@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
 import sys
@@ -68,28 +67,6 @@ def show(
     shown = rows[0].raw if raw else ("\n".join(line for row in rows for line in _told(row)) + "\n").encode()
     sys.stdout.buffer.write(shown)
     sys.stdout.buffer.flush()
-
-
-@commands.command("preview")
-def preview(
-    file: FileArgument,
-    site: Annotated[
-        str | None, typer.Option(help="Read it as this site file's sender (mappings/sites), whoever MSH-3/4 names.")
-    ] = None,
-) -> None:
-    """Print the FHIR Bundle that a message would become, and what could not be mapped. Nothing is stored."""
-    from interop.mapping.messages import read_message
-    from interop.mapping.preview import preview as previewed
-    from interop.parts import mapping_tables
-
-    settings, tables, raw = Settings(), mapping_tables(), read(file)
-    rules = next((one for one in tables.sites if one.name == site), None)
-    if site is not None and rules is None:
-        known = ", ".join(sorted(one.name for one in tables.sites)) or "none"
-        raise NotFoundError(f"there is no site file named {site}; there are: {known}")
-    message = read_message(raw, tables) if rules is None else parse(raw, default_charset=rules.charset)
-    result = previewed(message, tables, zone=settings.zone, facility=settings.facility, site=rules)
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 
 def read(file: str, *, exact: bool = False) -> bytes:

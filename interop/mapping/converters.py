@@ -42,7 +42,10 @@ _UNSAID = re.compile(r"[\s\x00-\x1f]+")
 
 def code_of(text: str) -> str:
     """The text as a FHIR code: no blanks around it, single ones inside (R4 datatypes.html#code)."""
-    return text if text.isalnum() else _UNSAID.sub(" ", text).strip()
+    if text.isalnum():
+        return text
+    code = _UNSAID.sub(" ", text).strip()
+    return text if code == text else code
 
 
 def compact(**elements: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from interop.fhir import names, orders
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
 from interop.mapping.inbound import Trace
+from interop.mapping.origins import Origins
 from interop.mapping.rows import ANY, Row
 from interop.mapping.uris import EXTENSIONS
 
@@ -131,19 +132,29 @@ class FhirRow:
             return None
         for text, find in zip(self._texts, self._sources, strict=True):
             context.reading = text.partition(".")[0]
-            converted = [one for one in (self._one(value, text, context) for value in find(resources)) if one]
+            found = find(resources)
+            converted = [one for one in (self._one(value, text, context) for value in found) if one]
             if converted:
                 if self.trace is not None:
-                    self.trace(self.name, text)
+                    self._tell(text, found, context)
                 return converted if self._many else converted[0]
         if self._codes and "" in context.codes[self._codes].rows:
-            found = context.codes[self._codes].rows[""]
-            if self.trace is not None and found.target:
+            none = context.codes[self._codes].rows[""]
+            if self.trace is not None and none.target:
                 self.trace(self.name, self._texts[0])
-            return found.target or None
+                if isinstance(self.trace, Origins):
+                    self.trace.read(self.target, f"codes/{self._codes}", [])
+            return none.target or None
         if self._required:
             raise InvalidContentError(f"{self._texts[0]} is needed", expression=self._texts[0])
         return None
+
+    def _tell(self, text: str, found: Sequence[Any], context: Context) -> None:
+        assert self.trace is not None
+        self.trace(self.name, text)
+        if isinstance(self.trace, Origins):
+            given = [value for value in found if self._one(value, text, context)]
+            self.trace.read(self.target, text, given if self._many else given[:1])
 
     def _one(self, value: Any, text: str, context: Context) -> Any:
         if self._codes:

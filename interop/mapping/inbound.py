@@ -20,6 +20,7 @@ from interop.mapping.code_values import CODE_CONVERTERS
 from interop.mapping.codes import CodeTable
 from interop.mapping.context import Context
 from interop.mapping.converters import CONVERTERS, NEEDS
+from interop.mapping.origins import Origins
 from interop.mapping.rows import Row
 from interop.mapping.targets import CHOICE, Draft, setter
 
@@ -126,6 +127,8 @@ class CompiledRow:
             self.put = setter(row.target)
         except ValueError as error:
             raise row.error(str(error)) from error
+        if isinstance(trace, Origins):
+            self.put = trace.watch(self.put)
 
     def take(self, scope: Scope, at: Source, draft: Draft, context: Context) -> tuple[bool, bool]:
         """Whether there is a value at the position, and whether one was taken (or asked to be deleted)."""

@@ -57,7 +57,8 @@ def results_of(
     if draft.resource.get("presentedForm"):
         report["presentedForm"] = draft.resource["presentedForm"]
     if result.conclusion:
-        report["conclusion"] = "\n".join(result.conclusion)
+        first, *further = result.conclusion
+        report["conclusion"] = "\n".join(result.conclusion) if further else first
     return result
 
 

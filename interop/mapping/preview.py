@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import tzinfo
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from interop.errors import InteropError, Issue
 from interop.fhir.query import Identity
 from interop.hl7.message import Message
-from interop.mapping.mapped import MappedMerge
-from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message
+from interop.mapping.messages import Mapped, MappedReport, map_message
+from interop.mapping.origins import Origins
 from interop.mapping.tables import SiteRules, Tables
 
 _STATUS = {  # what a new order would be after the event; one on record may refuse it (docs/lifecycle.md)
@@ -25,9 +24,18 @@ _STATUS = {  # what a new order would be after the event; one on record may refu
 
 
 def preview(
-    message: Message, tables: Tables, *, zone: tzinfo, facility: str, site: SiteRules | None = None
+    message: Message,
+    tables: Tables,
+    *,
+    zone: tzinfo,
+    facility: str,
+    site: SiteRules | None = None,
+    origins: Origins | None = None,
 ) -> dict[str, Any]:
-    """``bundle`` (type collection; None if the message would be refused), ``events`` of its orders, ``issues``."""
+    """``bundle`` (type collection; None if the message would be refused), ``events`` of its orders, ``issues``.
+
+    ``origins``: what the tables were compiled with, so that it knows the bundle's elements, too.
+    """
     used = site or tables.site(*message.sender)
     about = {"type": message.type, "control_id": message.control_id, "charset": message.charset}
     about |= {"site": used.name} if used else {}
@@ -39,7 +47,7 @@ def preview(
     return {
         **about,
         "answer": "AA",
-        "bundle": _bundle(mapped),
+        "bundle": _bundle(mapped, origins or Origins()),
         "events": [{"control": order.control, "event": order.event} for order in mapped.orders],
         "cleared": list(mapped.cleared),
         "issues": _shown((*message.issues, *mapped.issues)),
@@ -55,43 +63,45 @@ def _url(kind: str, number: int = 0) -> str:
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'interop:preview:{kind}:{number}')}"
 
 
-def _bundle(mapped: Mapped) -> dict[str, Any]:
+def _bundle(mapped: Mapped, origins: Origins) -> dict[str, Any]:
     entries: list[dict[str, Any]] = []
     subject = {"subject": {"reference": _url("Patient")}} if mapped.patient else {}
+
+    def entry(url: str, source: dict[str, Any], resource: dict[str, Any]) -> None:
+        origins.copied(source, resource)
+        entries.append({"fullUrl": url, "resource": resource})
+
     if mapped.patient and not mapped.merges:
         entries.append({"fullUrl": _url("Patient"), "resource": mapped.patient})
     if mapped.encounter:
-        entries.append({"fullUrl": _url("Encounter"), "resource": {"status": "unknown", **mapped.encounter, **subject}})
+        entry(_url("Encounter"), mapped.encounter, {"status": "unknown", **mapped.encounter, **subject})
     if mapped.appointment:
         who = [{"actor": subject.get("subject", {"display": "?"}), "status": "accepted"}]
         booked = {**mapped.appointment.appointment}
         booked["participant"] = [*who, *booked.get("participant", [])]
-        entries.append({"fullUrl": _url("Appointment"), "resource": booked})
+        entry(_url("Appointment"), mapped.appointment.appointment, booked)
     for number, merge in enumerate(mapped.merges, 1):
-        entries += _merge(merge, number)
-    entries += [_order(order, subject) for order in mapped.orders]
+        survivor, prior = _url("Patient", number), _url("Patient-prior", number)
+        entry(survivor, merge.survivor, {**merge.survivor, "link": _link(prior, "replaces")})
+        entry(prior, merge.prior, {**merge.prior, "active": False, "link": _link(survivor, "replaced-by")})
+    for order in mapped.orders:
+        status = _STATUS.get(order.event, "active")
+        resource = {"intent": "order", **order.service_request, "status": status, **subject}
+        entry(_url("ServiceRequest", order.index), order.service_request, resource)
     for report in mapped.reports:
-        entries += _report(report, subject)
+        urls = [_url(f"Observation-{report.index}", number) for number in range(1, len(report.observations) + 1)]
+        whole = {**report.report, **subject, **_links(report, urls)}
+        entry(_url("DiagnosticReport", report.index), report.report, whole)
+        for url, observation in zip(urls, report.observations, strict=True):
+            entry(url, observation, {**observation, **subject})
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
 
-def _merge(merge: MappedMerge, number: int) -> list[dict[str, Any]]:
-    survivor, prior = _url("Patient", number), _url("Patient-prior", number)
-    stays = {**merge.survivor, "link": [{"other": {"reference": prior}, "type": "replaces"}]}
-    ends = {**merge.prior, "active": False, "link": [{"other": {"reference": survivor}, "type": "replaced-by"}]}
-    return [{"fullUrl": survivor, "resource": stays}, {"fullUrl": prior, "resource": ends}]
+def _link(url: str, kind: str) -> list[dict[str, Any]]:
+    return [{"other": {"reference": url}, "type": kind}]
 
 
-def _order(order: MappedOrder, subject: Mapping[str, Any]) -> dict[str, Any]:
-    resource = {"intent": "order", **order.service_request, "status": _STATUS.get(order.event, "active"), **subject}
-    return {"fullUrl": _url("ServiceRequest", order.index), "resource": resource}
-
-
-def _report(report: MappedReport, subject: Mapping[str, Any]) -> list[dict[str, Any]]:
-    results = [
-        {"fullUrl": _url(f"Observation-{report.index}", number), "resource": {**observation, **subject}}
-        for number, observation in enumerate(report.observations, 1)
-    ]
+def _links(report: MappedReport, results: list[str]) -> dict[str, Any]:
     known = (("PLAC", report.placer), ("FILL", report.filler), ("ACSN", report.accession))
     based_on = [{"identifier": _identifier(identity)} for _, identity in known if identity]
     links: dict[str, Any] = {"basedOn": based_on[:1]} if based_on else {}
@@ -99,9 +109,8 @@ def _report(report: MappedReport, subject: Mapping[str, Any]) -> list[dict[str, 
         study = {"system": "urn:dicom:uid", "value": f"urn:oid:{report.study_uid}"}
         links["imagingStudy"] = [{"identifier": study}]
     if results:
-        links["result"] = [{"reference": entry["fullUrl"]} for entry in results]
-    resource = {**report.report, **subject, **links}
-    return [{"fullUrl": _url("DiagnosticReport", report.index), "resource": resource}, *results]
+        links["result"] = [{"reference": url} for url in results]
+    return links
 
 
 def _identifier(identity: Identity) -> dict[str, str]:

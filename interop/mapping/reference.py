@@ -20,8 +20,8 @@ and the function or code table that turns one into the other. A note says why a 
 or what it leaves open.
 
 What cannot be mapped is an issue beside the result: it is stored with the message, and an ERR segment of the
-acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes,
-with `--site NAME` as that site's sender; `interop mappings check [FOLDER]` compiles tables before a server reads them.
+acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes, FHIR
+and worklist item, each element with the field that it came from, with `--site NAME` as that site's sender; `interop mappings check [FOLDER]` compiles tables before a server reads them.
 
 How to read a target: `name[]` takes every value, any other the first; `identifier[PLAC]` is the one of that type;
 `extension[station]` is known by its short name. `""` in HL7 empties an element on record.

@@ -20,6 +20,7 @@ from interop.mapping.codes import CodeTable
 from interop.mapping.context import Contained, Context
 from interop.mapping.converters import PLAIN
 from interop.mapping.inbound import CompiledRow, Scope, Source, Trace, opened, said
+from interop.mapping.origins import Origins, SaidValue
 from interop.mapping.rows import ANY, Row
 from interop.mapping.targets import Draft
 
@@ -52,7 +53,9 @@ class _Writer:
         self._rows = rows
         self._codes = codes
         self._traced = trace is not None
-        self.names: dict[str, Any] = {"NULL": NULL, "Value": Value, "opened": opened, "said": said, "trace": trace}
+        self._explained = isinstance(trace, Origins)
+        value = SaidValue if self._explained else Value
+        self.names: dict[str, Any] = {"NULL": NULL, "Value": value, "opened": opened, "said": said, "trace": trace}
         self._sizes: dict[str, int] = {}
         for row in rows:
             for at in (*row.sources, *(at for at, _ in row.when)):
@@ -134,7 +137,7 @@ class _Writer:
             yield _INDENT + line
 
     def _convert(self, n: int, row: CompiledRow, at: Source, value: str) -> Iterator[str]:
-        plain = self._plain(n, row)
+        plain = "" if self._explained else self._plain(n, row)  # a text that has its position is never plain
         depth = ""
         if plain:
             yield f"found = {plain}"

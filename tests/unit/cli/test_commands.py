@@ -68,7 +68,7 @@ def test_preview_reads_the_declared_character_set_and_stores_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data_dir: Path
 ) -> None:
     (tmp_path / "order.hl7").write_bytes(GREEK.encode("iso8859_7"))
-    assert run(monkeypatch, "hl7", "preview", str(tmp_path / "order.hl7")) == 0
+    assert run(monkeypatch, "hl7", "preview", "--json", str(tmp_path / "order.hl7")) == 0
     shown = json.loads(capsys.readouterr().out)
     patient, order = (entry["resource"] for entry in shown["bundle"]["entry"])
     assert patient["name"] == [{"family": "Γεωργίου", "given": ["Άννα"]}]
@@ -84,12 +84,29 @@ def test_preview_by_a_site_file_reads_as_its_sender_writes(
     """The site's own character set, codes and rows, though MSH-3 names somebody else."""
     silent = GREEK.replace("8859/7", "").replace("|CT", "|CAT SCAN")
     (tmp_path / "order.hl7").write_bytes(silent.encode("iso8859_7"))
-    assert run(monkeypatch, "hl7", "preview", "--site", "example", str(tmp_path / "order.hl7")) == 0
+    assert run(monkeypatch, "hl7", "preview", "--json", "--site", "example", str(tmp_path / "order.hl7")) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["site"] == "example"
     assert shown["bundle"]["entry"][0]["resource"]["name"] == [{"family": "Γεωργίου", "given": ["Άννα"]}]
     assert run(monkeypatch, "hl7", "preview", "--site", "nobody", str(tmp_path / "order.hl7")) == 1
     assert "there are: example" in capsys.readouterr().err
+
+
+def test_preview_shows_each_element_with_its_field_in_120_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data_dir: Path
+) -> None:
+    (tmp_path / "order.hl7").write_bytes(GREEK.encode("iso8859_7"))
+    assert run(monkeypatch, "hl7", "preview", str(tmp_path / "order.hl7")) == 0
+    shown = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert max(map(len, shown.splitlines())) <= 120
+    assert "name[0].family Γεωργίου <- PID-5.1" in lines
+    assert "orderDetail[0].coding[0].code CT <- OBR-24" in lines
+    assert "PatientName Γεωργίου^Άννα Patient PID-5.1," in lines
+    assert "> Modality CT ServiceRequest.orderDetail[0].coding[0 OBR-24" in lines
+    assert any(line.startswith("worklist: NW new, on CT1") for line in lines)
+    assert not any("v2-0203" in line and "identifier-type" in line for line in lines)
+    assert not data_dir.exists()
 
 
 def test_mappings_are_checked_where_they_are_edited(
