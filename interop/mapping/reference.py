@@ -20,11 +20,19 @@ and the function or code table that turns one into the other. A note says why a 
 or what it leaves open.
 
 What cannot be mapped is an issue beside the result: it is stored with the message, and an ERR segment of the
-acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes, FHIR
-and worklist item, each element with the field that it came from, with `--site NAME` as that site's sender; `interop mappings check [FOLDER]` compiles tables before a server reads them.
+acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes, FHIR and worklist item,
+each element with the field that it came from, with `--site NAME` as that site's sender; `interop mappings check
+[FOLDER]` compiles tables before a server reads them.
 
 How to read a target: `name[]` takes every value, any other the first; `identifier[PLAC]` is the one of that type;
 `extension[station]` is known by its short name. `""` in HL7 empties an element on record.
+"""
+
+
+_SITES = """\
+A file in `mappings/sites/` for one sender (MSH-3, MSH-4); its rows replace those of the same target. Those that are
+shipped are examples, each with a message of such a sender beside the tests, to look at with
+`interop hl7 preview --site hosted_ris tests/unit/mapping/cases/site-hosted-ris.hl7`.
 """
 
 
@@ -87,12 +95,15 @@ def _needed(row: Row) -> str:
 
 
 def _sites(tables: Tables) -> str:
-    parts = ["A file in `mappings/sites/` for one sender (MSH-3, MSH-4); its rows replace those of the same target.\n"]
+    parts = [_SITES]
     for site in tables.sites:
         about = f"MSH-3 {site.application or 'any'}, MSH-4 {site.facility or 'any'}"
         zone = f", zone {site.zone.key}" if site.zone else ""
         charset = f", character set {site.charset}" if site.charset else ""
         parts.append(f"### {site.name}\n\n{about}{zone}{charset}. {site.note}\n")
+        for table, codes in site.codes.items():
+            own = [f"`{row.code}` {row.target}" for row in codes.rows.values() if row.note == "site"]
+            parts += [f"Codes of its own in {table}: {', '.join(own)}.\n"] if own else []
         for name, rows in site.changes.items():
             parts.append(f"{name}:\n\n{_rows(rows)}")
     return "\n".join(parts)

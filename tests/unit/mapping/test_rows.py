@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from interop.mapping.messages import map_message, read_message
 from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.mapping.rows import Row
-from interop.mapping.tables import Tables, compile_tables
+from interop.mapping.tables import MessageTable, SiteRules, Tables, compile_tables
 from interop.mapping.worklist import worklist_attributes
 from interop.shipped import shipped
 from interop.workflow.lifecycle import EVENTS
@@ -45,6 +46,21 @@ OTHER_REPORT = {
     "effectiveDateTime": None,
     "effectivePeriod": {"start": "2026-11-22T10:15:00+02:00", "end": "2026-11-22T10:45:00+02:00"},
 }
+
+
+@pytest.fixture(scope="module")
+def made() -> set[tuple[str, str]]:
+    """Which types of message had a row of which segment table give a value."""
+    seen: set[tuple[str, str]] = set()
+    file: list[str] = []
+    tables = compile_tables(shipped("mappings"), trace=lambda row, position: file.append(row.partition(".")[0]))
+    for path in CASES:
+        message = read_message(path.read_bytes().replace(b"\n", b"\r"), tables)
+        file.clear()
+        with contextlib.suppress(InteropError):
+            map_message(message, tables, zone=ZONE, facility="IMG")
+            seen |= {(message.type, one) for one in file}
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +116,33 @@ def rows_of(tables: Tables) -> list[Row]:
 @pytest.mark.parametrize("row", rows_of(TABLES), ids=lambda row: row.name)
 def test_every_row_gives_a_value_in_some_case(row: Row, fired: set[str]) -> None:
     assert row.name in fired
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [(table, row) for table in TABLES.message_tables for row in table.rows],
+    ids=lambda one: one.name,
+)
+def test_every_row_of_a_message_makes_something_in_some_case(
+    table: MessageTable, row: Row, made: set[tuple[str, str]]
+) -> None:
+    assert {(type_, f"segments/{row.convert}") for type_ in table.types} & made
+
+
+def test_a_row_that_no_case_exercises_would_be_seen(fired: set[str], made: set[tuple[str, str]]) -> None:
+    """What the tests above hold rows against has no room for one that is not in it."""
+    rows = {row.name for row in rows_of(TABLES)}
+    assert fired - {name for name in fired if name.startswith("messages/")} <= rows
+    assert len(rows) == len(rows_of(TABLES))  # no two rows share a name: one of them would pass for the other
+    assert ("ORM^O01", "segments/TXA_DiagnosticReport") not in made
+
+
+@pytest.mark.parametrize("site", TABLES.sites, ids=lambda site: site.name)
+def test_every_code_of_a_site_is_found_and_allowed(site: SiteRules) -> None:
+    own = [(name, row) for name, table in site.codes.items() for row in table.rows.values() if row.note == "site"]
+    for name, row in own:
+        assert site.codes[name].find(row.code) is row
+        assert row.target in ({one.target for one in TABLES.codes[name].rows.values()} | STATUS.get(name, set()))
 
 
 _RESULT = {"registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"}
