@@ -57,7 +57,9 @@ def show(
     """Show a stored message, what became of it and its acknowledgement; the server may run or not."""
     if control_id is None and number is None:
         raise InteropError("say which: a control id, or --number as interop hl7 list shows it")
-    rows = asyncio.run(_stored(Settings(), control_id, number))
+    from interop.cli.desk import opened
+
+    rows = asyncio.run(opened(Settings(), control_id, number))
     if not rows:
         which = [f"control id {control_id}"] * (control_id is not None) + [f"number {number}"] * (number is not None)
         raise NotFoundError(f"no message with {' and '.join(which)}")
@@ -99,22 +101,6 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
         raise UnavailableError(f"no acknowledgement from {host}:{port} within {timeout:g} s") from error
     except OSError as error:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
-
-
-async def _stored(settings: Settings, control_id: str | None, number: int | None) -> list[MessageRow]:
-    from interop.store import Tx, open_reader
-
-    def found(tx: Tx) -> list[MessageRow]:
-        if number is None:
-            return tx.find_messages(control_id=control_id)
-        row = tx.message(number)
-        return [row] if row is not None and control_id in (None, row.control_id) else []
-
-    store = await open_reader(settings.database, zone=settings.zone)
-    try:
-        return await store.view(found)
-    finally:
-        await store.close()
 
 
 def _told(row: MessageRow) -> list[str]:

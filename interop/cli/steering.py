@@ -1,7 +1,7 @@
 """``interop hl7 list``, ``replay``, ``resend`` and ``drop``: seeing the messages, and steering them.
 
-Looking needs no server. What changes something goes through the server that holds a SQLite file, over its own address
-and with a bearer made here; without a server, and on PostgreSQL, it opens the database itself.
+Both leave audit rows, so both go through the server that holds a SQLite file, over its own address and with a bearer
+made here; without a server, and on PostgreSQL, they open the database itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A message as JSON."""
+"""A message as JSON, and back."""
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ def shown_line(line: MessageLine | MessageRow) -> dict[str, Any]:
         "size": size,
         "attempts": line.attempts,
         "took_ms": None if line.took is None else round(line.took / 1000, 3),
+        "order": line.order_id,
         "touched": list(line.touched),
         "issues": line.issues,
     }
@@ -35,6 +37,31 @@ def shown_row(row: MessageRow) -> dict[str, Any]:
     """The same, with its bytes and its acknowledgement's in base64."""
     ack = None if row.ack is None else b64encode(row.ack).decode()
     return {**shown_line(row), "raw": b64encode(row.raw).decode(), "ack": ack}
+
+
+def line_of(shown: Mapping[str, Any]) -> MessageLine:
+    """The line that ``shown_line`` showed."""
+    return MessageLine(**_both(shown), size=shown["size"])
+
+
+def row_of(shown: Mapping[str, Any]) -> MessageRow:
+    """The message that ``shown_row`` showed; its hash is the server's own affair."""
+    ack = None if shown["ack"] is None else b64decode(shown["ack"])
+    return MessageRow(**_both(shown), raw=b64decode(shown["raw"]), ack=ack, body_hash="")
+
+
+_SAME = ("id", "direction", "peer", "application", "facility", "control_id", "type", "state", "ack_code", "issues")
+
+
+def _both(shown: Mapping[str, Any]) -> dict[str, Any]:
+    took = shown["took_ms"]
+    return {name: shown[name] for name in _SAME} | {
+        "order_id": shown["order"],
+        "touched": tuple(shown["touched"]),
+        "attempts": shown["attempts"],
+        "took": None if took is None else round(took * 1000),
+        "at": datetime.fromisoformat(shown["at"]),
+    }
 
 
 def _instant(at: datetime) -> str:
