@@ -11,7 +11,8 @@ import typer
 from pydantic import ValidationError
 
 from interop.cli import hl7, mappings, simulate
-from interop.cli import preview as preview  # these three add their commands to those of hl7
+from interop.cli import preview as preview  # these four add their commands to those of hl7
+from interop.cli import status as status
 from interop.cli import steering as steering
 from interop.cli import validate as validate
 from interop.errors import InteropError

@@ -162,6 +162,7 @@ async def _bindings(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings) -> list[Finding]:
+    from interop.cli.status import findings as hl7_findings
     from interop.store import engine_version, open_reader
 
     url = settings.database
@@ -180,6 +181,7 @@ async def _database(settings: Settings) -> list[Finding]:
         if dead := stats.jobs.get("dead", 0):
             remedy = "interop hl7 list --state dead; mend the receiver, then interop hl7 resend"
             findings.append(Finding("warning", "dead letters", str(dead), remedy))
+        findings += await hl7_findings(store, settings)
         return [*findings, *await _worklist(settings, lambda: store.view(_planned))]
     except InteropError as error:
         return [Finding("fault", "database", f"{shown}: {_line(error)}", remedy)]

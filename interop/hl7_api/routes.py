@@ -1,4 +1,4 @@
-"""/api/v1/hl7: messages listed, shown, replayed, sent again, given up.
+"""/api/v1/hl7: how the feeds stand; messages listed, shown, replayed, sent again, given up.
 
 A message is a MessageHeader to the scopes: s to list, r to show, u to replay and send again, d to give up.
 """
@@ -16,6 +16,7 @@ from interop.access import Agent, decide
 from interop.errors import InvalidContentError, NotFoundError
 from interop.hl7_api.questions import asked
 from interop.hl7_api.shown import shown_line, shown_row
+from interop.hl7_api.status import shown_status, status_of
 from interop.hl7_api.steering import Steering
 from interop.store import Store
 from interop.workflow.site import Site
@@ -30,6 +31,14 @@ class MessagesDoor:
     def __init__(self, store: Store, site: Site) -> None:
         self._steering = Steering(store, site)
         self._zone = site.zone
+        self._receivers = [receiver.name for receiver in site.receivers]
+        self._store = store
+
+    async def status(self, request: Request) -> Response:
+        """GET /api/v1/hl7"""
+        agent: Agent = request.state.agent
+        decide(agent, "s", _MESSAGE)
+        return JSONResponse(shown_status(await self._store.view(lambda tx: status_of(tx, self._receivers))))
 
     async def list(self, request: Request) -> Response:
         """GET /api/v1/hl7/messages"""
@@ -83,6 +92,7 @@ def hl7_routes(store: Store, site: Site) -> list[BaseRoute]:
     """The routes of this door."""
     door = MessagesDoor(store, site)
     return [
+        Route("/api/v1/hl7", door.status, methods=["GET"]),
         Route("/api/v1/hl7/messages", door.list, methods=["GET"]),
         Route("/api/v1/hl7/messages/{id:int}", door.show, methods=["GET"]),
         Route("/api/v1/hl7/messages/{id:int}/raw", door.raw, methods=["GET"]),

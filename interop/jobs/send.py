@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import getLogger
 from typing import Protocol
@@ -21,7 +22,7 @@ from interop.hl7.line import NotTriedError
 from interop.hl7.message import Message, parse
 from interop.jobs.runner import Backoff, Lane, LaterError, Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
-from interop.store import Job, KeyRange, MessageRow, Store, Tx
+from interop.store import Job, KeyRange, MessageRow, PeerNote, Store, Tx
 
 logger = getLogger(__name__)
 
@@ -174,6 +175,7 @@ def _later(row: MessageRow, why: str, reply: bytes | None = None, *, most: float
         if begin:
             tx.set_state(_unaccepted(row.id), tx.now.isoformat())
         tx.update_message(row.id, ack=reply, attempts=1, issues=[Issue("transient", why).row()])
+        tx.note_peers([PeerNote("out", row.peer, last_error=why, last_error_at=tx.now)])
 
     return LaterError(why).keeping(Outcome(_AGENT, keep), most)
 
@@ -198,6 +200,8 @@ def _kept(
         tx.update_message(row.id, state=state, ack_code=code, ack=reply, attempts=1, took=took, issues=issues)
         if row.attempts:
             tx.set_state(_unaccepted(row.id), None)
+        note = PeerNote("out", row.peer, messages=1, refused=int(why is not None), last_at=tx.now)
+        tx.note_peers([note if why is None else replace(note, last_error=why, last_error_at=tx.now)])
         if recovered:
             tx.hasten_jobs("send", f"{row.peer}:")
         order = tx.order(row.order_id) if row.order_id else None

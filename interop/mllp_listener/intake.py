@@ -6,7 +6,6 @@ import asyncio
 import copy
 import time
 import uuid
-from collections import Counter
 from datetime import UTC, datetime
 from logging import getLogger
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in, holds_
 from interop.hl7.framing import FramingFault
 from interop.hl7.message import Message
 from interop.mllp_listener.peers import AllowList
+from interop.mllp_listener.tallies import Tallies
 from interop.store import Store, Tx
 from interop.tls import Certificate
 from interop.workflow import messages, stray_answers
@@ -43,12 +43,13 @@ class Intake:
     """Answers messages; every answer comes from a commit, except the one that says that there was none."""
 
     def __init__(
-        self, store: Store, site: Site, allow: AllowList, counts: Counter[str], *, batch_answers: bool = False
+        self, store: Store, site: Site, allow: AllowList, tallies: Tallies, *, batch_answers: bool = False
     ) -> None:
         self._store = store
         self._site = site
         self.allow = allow
-        self.counts = counts
+        self.tallies = tallies
+        self.counts = tallies.counts
         self._batch_answers = batch_answers
         self.in_order = store.units_in_order
         self._faults: dict[tuple[str, str], float] = {}  # when which was listed last
@@ -92,6 +93,7 @@ class Intake:
     async def refuse_connection(self, address: str) -> Answered:
         """Leave a trace of a connection from an address that is not on the list."""
         self.counts["connections refused"] += 1
+        self.tallies.fault(address, "connection refused: the address is not on the list of peers")
         await self.keep_fault("peer", "the address is not on the list of peers", address)
         return Answered([], None)
 
@@ -146,12 +148,14 @@ class Intake:
             reply = await self._carry_out(message, address, arrived)
         except UnavailableError as error:
             self.counts["unavailable"] += 1
+            self.tallies.message("|".join(message.sender), address, f"AE: not kept, {error.text}")
             logger.error("message not kept, the sender is asked to send it again: %s", error.text)
             return self._unkept(message, error), False
         except Exception:
             logger.exception("message not carried out: a fault of this server")
             return await self._failed(message, address)
         self.counts[reply.code] += 1
+        self.tallies.message("|".join(message.sender), address, None if reply.code == "AA" else _refusal(reply))
         if reply.repeated:
             self.counts["repeats"] += 1
         return reply.ack, True
@@ -173,6 +177,7 @@ class Intake:
         """Keep the message that we could not deal with, in a unit of its own."""
         error = InteropError("this server could not carry the message out")
         self.counts["failed"] += 1
+        self.tallies.message("|".join(message.sender), address, f"AE: {error.text}")
         try:
             reply = await self._store.unit(
                 _agent(address, message), lambda tx: messages.refuse(tx, self._site, message, address, error)
@@ -184,6 +189,7 @@ class Intake:
 
     async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str, kind: str = "") -> tuple[bytes, bool]:
         self.counts["unreadable"] += 1
+        self.tallies.fault(address, error.text)
         try:
             reply = await self._store.unit(
                 _agent(address), lambda tx: messages.refuse_bytes(tx, self._site, raw, address, error, kind)
@@ -209,6 +215,11 @@ class Intake:
             now=datetime.now(UTC),
             facility=self._site.facility,
         )
+
+
+def _refusal(reply: Reply) -> str:
+    issue = next((one for one in reply.issues if one.severity in ("error", "fatal")), None)
+    return f"{reply.code} {issue.location or ''}: {issue.text}".replace(" :", ":") if issue else reply.code
 
 
 def _agent(address: str, message: Message | None = None) -> Agent:

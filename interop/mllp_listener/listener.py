@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable
 from logging import getLogger
 
@@ -11,6 +10,7 @@ from interop.mllp_listener.connection import Connection, Limits
 from interop.mllp_listener.intake import Intake
 from interop.mllp_listener.peers import AllowList
 from interop.mllp_listener.secured import TlsServer
+from interop.mllp_listener.tallies import KEEP_SECONDS, Tallies
 from interop.store import Store
 from interop.tls import TlsContext
 from interop.workflow.site import Site
@@ -42,12 +42,14 @@ class MllpListener:
         self._host, self._port = host, port
         self.allow = allow if isinstance(allow, AllowList) else AllowList.of(allow)
         self.limits = limits or Limits()
-        self.counts: Counter[str] = Counter()  # connections, messages, refused, faults and why, unavailable
-        self.intake = Intake(store, site, self.allow, self.counts, batch_answers=batch_answers)
+        self.tallies = Tallies(store)
+        self.counts = self.tallies.counts
+        self.intake = Intake(store, site, self.allow, self.tallies, batch_answers=batch_answers)
         self._release = release
         self._server: asyncio.Server | TlsServer | None = None
         self._connections: set[Connection] = set()
         self._tls = tls
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -68,10 +70,19 @@ class MllpListener:
             plain = self.intake.for_peer(None)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: self._opened(plain), self._host, self._port, backlog=512)
+        self._keeping = asyncio.create_task(self._keep(), name="mllp-counts")
         logger.info("MLLP listener on %s:%d%s", self._host, self.port, " (TLS)" if self._tls else "")
 
     def _opened(self, intake: Intake) -> Connection:
         return Connection(intake, self.limits, self._connections, self._release)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            try:
+                await self.tallies.keep()
+            except Exception:  # counting goes on, whatever keeping fails with
+                logger.exception("the counts of the listener were not kept")
 
     async def stop(self) -> None:
         """Listen no more, answer what was received whole, close."""
@@ -85,6 +96,11 @@ class MllpListener:
         if not isinstance(self._server, TlsServer):
             await self._server.wait_closed()
         self._server = None
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
+        await self.tallies.keep()
 
     def ready(self) -> bool:
         """Whether messages are accepted."""

@@ -2,7 +2,7 @@
 
 from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
-from interop.store.reading import engine_version, open_reader
+from interop.store.reading import Reader, engine_version, open_reader
 from interop.store.rows import (
     EVERY_KEY,
     DuplicateIdentityError,
@@ -13,6 +13,9 @@ from interop.store.rows import (
     MessageRow,
     OrderRow,
     Page,
+    PeerCounts,
+    PeerNote,
+    PeerQueue,
     SeriesPart,
     Stats,
     Stored,
@@ -32,6 +35,10 @@ __all__ = [
     "MessageRow",
     "OrderRow",
     "Page",
+    "PeerCounts",
+    "PeerNote",
+    "PeerQueue",
+    "Reader",
     "SeriesPart",
     "Stats",
     "Store",

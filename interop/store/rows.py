@@ -170,6 +170,35 @@ class SeriesPart:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerNote:
+    """What came of a peer since it was last noted; the counts are added."""
+
+    direction: str  # in | out
+    name: str  # in: MSH-3|MSH-4, "" of what was no message; out: the receiver's name
+    address: str = ""  # in: from where
+    messages: int = 0
+    refused: int = 0
+    last_at: datetime | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCounts(PeerNote):
+    """The sum of all notes of a peer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerQueue:
+    """What a receiver is owed."""
+
+    queued: int = 0
+    dead: int = 0
+    oldest: datetime | None = None  # since when the oldest that is queued waits
+    trouble: str | None = None  # why one of them was not taken, if one was tried
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """How much there is, for the start page."""
 

@@ -230,3 +230,18 @@ audit = Table(
 state = Table("state", metadata, Column("name", Key, primary_key=True), _need("value", Text))
 
 counter = Table("counter", metadata, Column("name", Key, primary_key=True), _need("value", BigInteger))
+
+traffic = Table("traffic", metadata, Column("name", Key, primary_key=True), _need("value", BigInteger))
+
+peer = Table(
+    "peer",
+    metadata,
+    Column("direction", Key, primary_key=True),  # in | out
+    Column("name", Key, primary_key=True),  # in: MSH-3|MSH-4, "" of what was no message; out: the receiver's name
+    Column("address", Key, primary_key=True),  # in: from where; out: ""
+    _need("messages", BigInteger),
+    _need("refused", BigInteger),
+    Column("last_at", BigInteger),
+    Column("last_error", Text),
+    Column("last_error_at", BigInteger),
+)

@@ -236,3 +236,28 @@ STATE_CLEAR = "DELETE FROM state WHERE name = ?"
 COUNTER_TAKE = """
     INSERT INTO counter (name, value) VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value RETURNING value"""
+
+# what went over the connections
+TRAFFIC_ADD = """
+    INSERT INTO traffic (name, value) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = traffic.value + excluded.value"""
+TRAFFIC = "SELECT name, value FROM traffic ORDER BY name"
+_PEER_FIELDS = "direction, name, address, messages, refused, last_at, last_error, last_error_at"
+PEER_ADD = f"""
+    INSERT INTO peer ({_PEER_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (direction, name, address) DO UPDATE SET
+    messages = peer.messages + excluded.messages,
+    refused = peer.refused + excluded.refused,
+    last_at = CASE WHEN excluded.last_at IS NULL OR excluded.last_at < peer.last_at
+        THEN peer.last_at ELSE excluded.last_at END,
+    last_error = CASE WHEN excluded.last_error_at IS NULL OR excluded.last_error_at < peer.last_error_at
+        THEN peer.last_error ELSE excluded.last_error END,
+    last_error_at = CASE WHEN excluded.last_error_at IS NULL OR excluded.last_error_at < peer.last_error_at
+        THEN peer.last_error_at ELSE excluded.last_error_at END"""
+PEERS = f"SELECT {_PEER_FIELDS} FROM peer ORDER BY direction, name, address"
+PEER_QUEUES = """
+    SELECT peer, state, count(*), min(at) FROM message
+    WHERE direction = 'out' AND state IN ('queued', 'dead') GROUP BY peer, state"""
+PEER_TROUBLE = """
+    SELECT issues FROM message WHERE direction = 'out' AND state IN ('queued', 'dead') AND peer = ? AND issues <> '[]'
+    ORDER BY id DESC LIMIT 1"""

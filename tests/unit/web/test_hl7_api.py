@@ -82,6 +82,16 @@ async def test_a_question_that_is_none_is_refused(web: Web, question: str, said:
     assert said in answer.text
 
 
+async def test_the_feeds_standing_needs_s_and_leaves_no_audit_row(web: Web) -> None:
+    await some(web)
+    async with web.client() as client:
+        refused = await client.get("/api/v1/hl7", headers=web.bearer("system/MessageHeader.rud"))
+        allowed = await client.get("/api/v1/hl7", headers=web.bearer("system/MessageHeader.s"))
+    assert (refused.status_code, allowed.status_code) == (403, 200)
+    assert set(allowed.json()) == {"at", "listener", "peers"}
+    assert await web.events(kind="steering") == []
+
+
 CALLS = (
     ("GET", "", "s"),
     ("GET", "/1", "r"),
