@@ -1,36 +1,71 @@
-"""``make bench``: measure everything in one run and write docs/performance.md."""
+"""``make bench``: measure everything in one run and write docs/performance.md.
+
+``python -m bench intake mapping`` measures these alone and writes nothing.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import archive, fhir, intake
-from bench.figures import page, table
+from bench import archive, fhir, intake, mapping
+from bench.figures import Figure, page, table
 from bench.parts import ROOT, MeasurementError, server
 
+Measured = tuple[str, str, Sequence[Figure]]
 
-def main() -> int:
+
+def _intake(folder: Path) -> Measured:
+    return intake.TITLE, intake.EXPLANATION, intake.measure(folder)
+
+
+def _mapping(folder: Path) -> Measured:
+    return mapping.TITLE, mapping.EXPLANATION, mapping.measure()
+
+
+def _fhir(folder: Path) -> Measured:
+    with server(folder / "fhir") as ours:
+        return fhir.TITLE, fhir.EXPLANATION, fhir.measure(ours)
+
+
+def _archive(folder: Path) -> Measured:
+    with server(folder / "archive") as ours:
+        return archive.TITLE, archive.EXPLANATION, archive.measure(ours, folder)
+
+
+SECTIONS: dict[str, Callable[[Path], Measured]] = {
+    "intake": _intake,
+    "mapping": _mapping,
+    "fhir": _fhir,
+    "archive": _archive,
+}
+
+
+def main(names: Sequence[str]) -> int:
     """Exit status 0 when everything could be measured."""
-    with tempfile.TemporaryDirectory(prefix="interop-bench-") as name:
-        folder = Path(name)
-        sections = []
-        try:
-            with server(folder / "archive") as ours:
-                sections.append((archive.TITLE, archive.EXPLANATION, archive.measure(ours, folder)))
-            with server(folder / "fhir") as ours:
-                sections.insert(0, (fhir.TITLE, fhir.EXPLANATION, fhir.measure(ours)))
-            with server(folder / "intake") as ours:
-                sections.insert(0, (intake.TITLE, intake.EXPLANATION, intake.measure(ours, folder)))
-        except MeasurementError as error:
-            sys.stderr.write(f"bench: {error}\n")
-            return 1
-    (ROOT / "docs/performance.md").write_text(page(sections))
-    for title, _, figures in sections:
-        sys.stdout.write(f"\n{title}\n{table(figures)}")
-    sys.stdout.write("\nbench: docs/performance.md written\n")
+    if unknown := set(names) - SECTIONS.keys():
+        sys.stderr.write(f"bench: no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}\n")
+        return 2
+    sections: list[Measured] = []
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="interop-bench-") as folder:
+        for name in names or SECTIONS:
+            try:
+                title, explanation, figures = SECTIONS[name](Path(folder))
+            except MeasurementError as error:
+                sys.stderr.write(f"bench: {error}\n")
+                return 1
+            sections.append((title, explanation, figures))
+            sys.stdout.write(f"\n{title}\n{table(figures)}")
+            sys.stdout.flush()
+    sys.stdout.write(f"\nbench: {time.monotonic() - begun:.0f} s\n")
+    if not names:
+        (ROOT / "docs/performance.md").write_text(page(sections))
+        sys.stdout.write("bench: docs/performance.md written\n")
     return 0
 
 
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))

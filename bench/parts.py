@@ -79,6 +79,19 @@ def peer(module: str, *arguments: str, folder: Path) -> Iterator[int]:
         yield port
 
 
+@contextmanager
+def node_peer(script: str, *, folder: Path) -> Iterator[int]:
+    """The same for a peer from npm; MeasurementError where `make setup` has not put it here."""
+    modules = ROOT / "build" / "peers" / "node_modules"
+    if not modules.is_dir():
+        raise MeasurementError(f"{modules} is not there: make setup")
+    (port,) = free_ports(1)
+    environment = {**os.environ, "NODE_PATH": str(modules)}
+    with process("node", script, str(port), environment=environment, log=folder / "peers.log") as child:
+        until_listening(port, child)
+        yield port
+
+
 def generate(load: Load) -> Outcome:
     """Run the load generator; MeasurementError when an answer was not as it should be."""
     job = json.dumps(asdict(load))

@@ -17,7 +17,7 @@ class Context:
 
     __slots__ = (
         "authorities", "cleared", "codes", "contained", "facility", "issues", "lines", "offsets", "reading", "resolved",
-        "sender", "zone",
+        "sender", "units", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,7 @@ class Context:
         self.offsets = True  # and whether it takes times with their offset
         self.reading = ""  # the source of the value at hand
         self.issues: list[Issue] = []
+        self.units: dict[str, dict[str, Any]] = {}  # of measurements, by OBX-6 as sent: most of a report share a few
         self.cleared: list[str] = []  # elements that the sender asks to empty
 
     def unmapped(self, text: str, location: str, *, code: str = "value", hl7_code: str = "102") -> None:

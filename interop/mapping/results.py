@@ -26,8 +26,9 @@ _RANGE = re.compile(r"\s*([+-]?[\d.]+)\s*-\s*([+-]?[\d.]+)\s*\Z")
 
 def decimal(text: str) -> DecimalText | None:
     """The number as FHIR spells it; None if it is none. ``.5`` and ``5.`` become ``0.5`` and ``5`` (R4 decimal)."""
-    if text.isdigit() and text.isascii() and text[0] != "0":
-        return DecimalText(text)
+    whole, point, fraction = text.partition(".")
+    if whole.isdigit() and (fraction.isdigit() or not point) and text.isascii() and (whole[0] != "0" or whole == "0"):
+        return DecimalText(text)  # nearly all: spelled as FHIR does
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
@@ -38,8 +39,19 @@ def decimal(text: str) -> DecimalText | None:
 
 def unit(value: Value, context: Context) -> dict[str, Any]:
     """OBX-6 as the unit of a Quantity; a code without a known system is only a unit's name."""
-    if not value.segment.field(6):
+    raw = value.segment.field(6)
+    if not raw:
         return {}
+    shared = value.__class__ is Value  # a text that knows where it stands is of one segment alone
+    known = context.units.get(raw) if shared else None
+    if known is None:
+        known = _unit(value, context)
+        if shared:
+            context.units[raw] = known
+    return known.copy()
+
+
+def _unit(value: Value, context: Context) -> dict[str, Any]:
     code, text, system = value.segment.value(6).texts(3)
     if not code:
         return compact(unit=text)

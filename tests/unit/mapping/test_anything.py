@@ -19,7 +19,7 @@ from interop.shipped import shipped
 
 TABLES = compile_tables(shipped("mappings"))
 CASES = [
-    path.read_text().replace("\n", "\r").rstrip("\r").split("\r")
+    path.read_text("utf-8", "replace").replace("\n", "\r").rstrip("\r").split("\r")
     for path in sorted((Path(__file__).parent / "cases").glob("*.hl7"))
     if not path.stem.startswith("refused")
 ]
