@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from interop.errors import MalformedError
+from interop.fhir.json import dumps
 from interop.fhir.validation import validate
 from interop.hl7.batches import messages_in
 from interop.hl7.message import Message
+from interop.mapping.explained import Explaining
 from interop.mapping.messages import read_message
 from interop.mapping.preview import preview
 from interop.mapping.tables import compile_tables
@@ -31,7 +33,17 @@ def readable(path: Path) -> list[Message]:
     return found
 
 
+EXPLAINING = Explaining(shipped("mappings"), zone=ZoneInfo("Asia/Nicosia"), facility="IMG")
+
 if CORPUS is not None:
+
+    @pytest.mark.parametrize("folder", sorted(CORPUS.glob("*")), ids=lambda folder: folder.name)
+    def test_explaining_a_message_changes_nothing_of_it(folder: Path) -> None:
+        for path in sorted(folder.glob("*.hl7")):
+            for message in readable(path):
+                ordinary = preview(message, TABLES, zone=ZoneInfo("Asia/Nicosia"), facility="IMG")
+                told = EXPLAINING.explain(message.raw, None, lambda order, patient: None)
+                assert dumps({name: told[name] for name in ordinary}) == dumps(ordinary), path
 
     @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*.hl7")), ids=lambda path: f"{path.parent.name}-{path.stem}")
     def test_every_message_ends_in_a_decided_state(path: Path) -> None:
