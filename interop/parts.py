@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -171,3 +172,10 @@ def write_orthanc_configuration(settings: Settings, output: Path) -> None:
         overlay=overlay(settings),
     )
     write_configuration(output, text)
+
+
+def settle_collector() -> None:
+    """Leave what was loaded at start out of every collection, and collect less often: a tenth of an intake's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -38,7 +37,7 @@ from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import holder_of
-from interop.parts import archive_credentials, archive_url, ohif_folder, private_archive, site
+from interop.parts import archive_credentials, archive_url, ohif_folder, private_archive, settle_collector, site
 from interop.settings import Settings
 from interop.shipped import shipped
 from interop.store import SCHEMA, Store, open_store
@@ -108,7 +107,7 @@ async def _run(settings: Settings, roles: frozenset[str], private_orthanc: bool)
         if private_orthanc:
             settings = await stack.enter_async_context(private_archive(settings))
         running = await stack.enter_async_context(serving(settings, roles))
-        _settle_collector()
+        settle_collector()
         log.info("ready: %s", ", ".join(sorted(roles)))
         if not running:
             await asyncio.Event().wait()  # the MLLP listener alone: it has no task that could end
@@ -116,13 +115,6 @@ async def _run(settings: Settings, roles: frozenset[str], private_orthanc: bool)
         for task in done:
             task.result()  # a part that ended by itself has failed: say why, and end
         raise StartError(f"{', '.join(sorted(task.get_name() for task in done))} ended by itself")
-
-
-def _settle_collector() -> None:
-    """Leave what was loaded at start out of every collection, and collect less often: a tenth of an intake's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from typing import Any
 
 from interop.errors import InteropError, UnavailableError
 from interop.jobs import Made, Wanted, WorklistItems
-from interop.parts import site
+from interop.parts import settle_collector, site
 from interop.settings import Settings
 from interop.store import open_reader
 from interop.worklist_folder import WorklistFolder
@@ -140,6 +140,7 @@ async def _serve() -> None:
     reader = await open_reader(settings.database, zone=settings.zone)
     try:
         items = WorklistItems(reader, site(settings), WorklistFolder(settings.worklist))
+        settle_collector()
         while line := await asked.readline():
             made = await items.write([Wanted(*one) for one in json.loads(line)])
             sys.stdout.buffer.write(_line([list(one) for one in made]))

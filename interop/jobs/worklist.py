@@ -51,7 +51,7 @@ class WorklistJobs:
 
     async def __call__(self, jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
         """Write the orders of these jobs; for each what is to be kept of it, or why it failed."""
-        wanted = [Wanted(str(job.payload["order"]), bool(job.payload.get("thorough"))) for job in jobs]
+        wanted = [_wanted(job) for job in jobs]
         made = {one.order: one for one in await self._writer.write(wanted)}
         waiting = [one.order for one in made.values() if one.waits and not one.fault]
         for id in waiting:
@@ -62,6 +62,12 @@ class WorklistJobs:
 
     async def _reconsider(self, id: str) -> None:
         await self._store.unit(_AGENT, lambda tx: orders.reconsider_one(tx, self._site, id))
+
+
+def _wanted(job: Job) -> Wanted:
+    """A job tried again may find what its first attempt left behind, so its order is not fresh any more."""
+    payload = job.payload
+    return Wanted(str(payload["order"]), bool(payload.get("thorough")), bool(payload.get("new")) and job.attempt == 1)
 
 
 def _ended(made: Made) -> Outcome | Exception | None:

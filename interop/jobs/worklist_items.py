@@ -30,10 +30,14 @@ Change = tuple[str, Mapping[str, bytes], Collection[str] | None]
 
 
 class Wanted(NamedTuple):
-    """An order whose files shall equal the database; ``thorough``: seek out files of stations not listed any more."""
+    """An order whose files shall equal the database.
+
+    ``thorough``: seek out files of stations not listed any more. ``fresh``: it was never shown, so none is to go.
+    """
 
     order: str
     thorough: bool
+    fresh: bool = False
 
 
 class Made(NamedTuple):
@@ -94,8 +98,9 @@ class WorklistItems:
             files = self._files(found)
         except InvalidContentError as error:
             fault = f"the order does not fit into a worklist item: {error.text}"
-        listed = {station.aet for station in self._site.stations}
-        absent = None if one.thorough or fault else listed - files.keys()
+        absent: Collection[str] | None = None
+        if not one.thorough and not fault:
+            absent = () if one.fresh else {station.aet for station in self._site.stations} - files.keys()
         waits = row is not None and not row.scheduled and bool(row.missing)
         made = Made(one.order, patient, bool(files), waits=waits, fault=fault, lasting=bool(fault))
         return made, (one.order, files, absent)
