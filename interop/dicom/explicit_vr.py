@@ -37,28 +37,32 @@ def encode(attributes: Mapping[str, Any], path: str = "") -> bytes:
     """
     elements: list[tuple[int, bytes]] = []
     for keyword, value in attributes.items():
-        entry = _entry(keyword)
-        if entry is None:
-            raise InvalidContentError(f"{path}{keyword} is no DICOM keyword")
-        tag, vr, multiplicity = entry
-        if value is None or (type(value) is str and vr != "SQ"):
-            elements.append((tag, _text(tag, vr, multiplicity, value, path + keyword)))
-            continue
-        if vr == "SQ":
-            content = b"".join(
-                _item(one, f"{path}{keyword}[{index}].") for index, one in items_of(value, path + keyword)
-            )
+        if value is None or type(value) is str:
+            elements.append(_text(keyword, value, path))
         else:
-            content = _content(vr, checked_value(vr, multiplicity, value, path + keyword))
-        elements.append((tag, element(tag, vr, content)))
+            elements.append(_other(keyword, value, path))
     elements.sort()
-    return b"".join(encoded for _, encoded in elements)
+    return b"".join([encoded for _, encoded in elements])
 
 
 @lru_cache(maxsize=4096)
-def _text(tag: int, vr: str, multiplicity: str, value: str | None, place: str) -> bytes:
+def _text(keyword: str, value: str | None, path: str) -> tuple[int, bytes]:
     """An element that is empty or of one text: two thirds of an item's are as in the item before."""
-    return element(tag, vr, _content(vr, checked_value(vr, multiplicity, value, place)))
+    return _other(keyword, value, path)
+
+
+def _other(keyword: str, value: Any, path: str) -> tuple[int, bytes]:
+    """The tag and the element."""
+    place = path + keyword
+    entry = _entry(keyword)
+    if entry is None:
+        raise InvalidContentError(f"{place} is no DICOM keyword")
+    tag, vr, multiplicity = entry
+    if vr == "SQ":
+        content = b"".join([_item(one, f"{place}[{index}].") for index, one in items_of(value, place)])
+    else:
+        content = _content(vr, checked_value(vr, multiplicity, value, place))
+    return tag, element(tag, vr, content)
 
 
 def element(tag: int, vr: str, content: bytes) -> bytes:

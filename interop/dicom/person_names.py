@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.errors import InvalidContentError
 
@@ -36,6 +37,7 @@ class NameParts:
         return spoken or " ".join(part for part in self.ideographic.split("^") if part)
 
 
+@lru_cache(maxsize=1024)
 def person_name(
     family: str = "",
     given: str = "",
@@ -47,9 +49,13 @@ def person_name(
     phonetic: str = "",
 ) -> str:
     """A PN value of its parts. What would be structure in a part becomes a space, so that data stays data."""
-    parts = [" ".join(_FORBIDDEN.sub(" ", part).split()) for part in (family, given, middle, prefix, suffix)]
+    parts = [part and _plain(part) for part in (family, given, middle, prefix, suffix)]
     groups = ["^".join(parts).rstrip("^"), ideographic.strip(), phonetic.strip()]
     return checked_person_name("=".join(groups).rstrip("="))
+
+
+def _plain(part: str) -> str:
+    return " ".join(_FORBIDDEN.sub(" ", part).split())
 
 
 def checked_person_name(text: str) -> str:

@@ -58,6 +58,14 @@ _CODED = (
     ("RequestedProcedureDescription", "RequestedProcedureCodeSequence"),
     ("ScheduledProcedureStepDescription", "ScheduledProtocolCodeSequence"),
 )
+_META_HEAD = element(0x00020001, "OB", b"\x00\x01") + encode({"MediaStorageSOPClassUID": MODALITY_WORKLIST_FIND})
+_META_TAIL = encode(
+    {
+        "TransferSyntaxUID": ExplicitVRLittleEndian,
+        "ImplementationClassUID": IMPLEMENTATION,
+        "ImplementationVersionName": "INTEROP",
+    }
+)
 
 
 def worklist_bytes(attributes: Mapping[str, Any]) -> bytes:
@@ -103,14 +111,6 @@ def _completed(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part10(content: bytes) -> bytes:
     """The data set behind its preamble and file meta information (PS3.10 7.1)."""
-    meta = element(0x00020001, "OB", b"\x00\x01") + encode(
-        {
-            "MediaStorageSOPClassUID": MODALITY_WORKLIST_FIND,
-            "MediaStorageSOPInstanceUID": digest_uid(content),
-            "TransferSyntaxUID": ExplicitVRLittleEndian,
-            "ImplementationClassUID": IMPLEMENTATION,
-            "ImplementationVersionName": "INTEROP",
-        }
-    )
+    meta = _META_HEAD + element(0x00020003, "UI", digest_uid(content).encode()) + _META_TAIL
     length = element(0x00020000, "UL", struct.pack("<I", len(meta)))
     return b"\x00" * 128 + b"DICM" + length + meta + content

@@ -17,7 +17,7 @@ from interop.errors import InvalidContentError, UnavailableError
 from interop.fhir.orders import order_facts
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, Tx
-from interop.workflow.outbox import named_in
+from interop.workflow.outbox import named_in_stored
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
@@ -141,8 +141,9 @@ def _read(tx: Tx, id: str) -> _Found:
     row = tx.order(id)
     if row is None or not row.scheduled:
         return _Found(row)
-    order = tx.get("ServiceRequest", id).resource()
-    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in(tx, order))
+    stored = tx.get("ServiceRequest", id)
+    order = stored.resource()
+    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in_stored(tx, stored, order))
 
 
 def _start(order: Resource, row: OrderRow, zone: tzinfo) -> datetime | date:

@@ -23,6 +23,7 @@ from interop.mapping.uris import EXTENSIONS
 Resources = Mapping[str, Any]  # by type, and the caller's facts
 OutConverter = Callable[[Any, Context], Any]
 Path = Callable[[Resources], list[Any]]
+Found = dict[str, list[Any]]  # what paths have found in the same resources, by their text
 
 ROOTS = ("Patient", "Prior", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item")
 _STEP = re.compile(r"(\w+)(?:\[(\w+)\])?\Z")
@@ -46,7 +47,12 @@ def path(text: str, row: Row) -> Path:
             following: list[Any] = []
             for place in found:
                 value = place.get(name) if isinstance(place, dict) else None
-                following.extend(value if isinstance(value, list) else () if value is None else (value,))
+                if isinstance(value, list):
+                    following += value
+                elif value is not None:
+                    following.append(value)
+            if not following:
+                return following
             found = [value for value in following if chosen(value)] if chosen else following
         return found
 
@@ -75,11 +81,13 @@ def _identifier(key: str | None) -> Callable[[Any], bool]:
         return lambda value: bool(value.get("value"))
     if key == "study":
         return lambda value: bool(value.get("value")) and value.get("system") == names.STUDY_UID
-    return lambda value: (
-        bool(value.get("value"))
-        and value.get("use") != "old"
-        and any(coding.get("code") == key for coding in value.get("type", {}).get("coding", []))
-    )
+
+    def typed(value: Mapping[str, Any]) -> bool:
+        if not value.get("value") or value.get("use") == "old":
+            return False
+        return any(coding.get("code") == key for coding in value.get("type", {}).get("coding", ()))
+
+    return typed
 
 
 def is_modality(concept: Mapping[str, Any]) -> bool:
@@ -97,7 +105,6 @@ class FhirRow:
         "_many",
         "_required",
         "_sources",
-        "_texts",
         "name",
         "target",
         "trace",
@@ -115,8 +122,7 @@ class FhirRow:
         self.target = row.target.removesuffix("[]")
         self.trace = trace
         self._many = row.target.endswith("[]")
-        self._texts = row.source
-        self._sources = tuple(path(text, row) for text in row.source)
+        self._sources = tuple((text, text.partition(".")[0], path(text, row)) for text in row.source)
         self._condition = tuple((path(text, row), frozenset(allowed)) for text, allowed in row.when.items())
         self._required = row.required
         if row.codes and row.codes not in codes:
@@ -126,27 +132,41 @@ class FhirRow:
             raise row.error(f"unknown converter {row.convert!r}; known are {', '.join(sorted(converters))}")
         self._convert = converters[row.convert] if row.convert else None
 
-    def value(self, resources: Resources, context: Context) -> Any:
-        """What the row finds: a list for a repeating target; None for nothing."""
-        if not self._holds(resources):
+    def value(self, resources: Resources, context: Context, found: Found | None = None) -> Any:
+        """What the row finds: a list for a repeating target; None for nothing.
+
+        ``found``, of these very resources: many rows read the same paths.
+        """
+        if self._condition and not self._holds(resources):
             return None
-        for text, find in zip(self._texts, self._sources, strict=True):
-            context.reading = text.partition(".")[0]
-            found = find(resources)
-            converted = [one for one in (self._one(value, text, context) for value in found) if one]
+        for text, root, find in self._sources:
+            values = None if found is None else found.get(text)
+            if values is None:
+                values = find(resources)
+                if found is not None:
+                    found[text] = values
+            if not values:
+                continue
+            context.reading = root
+            converted = [one for value in values if (one := self._one(value, text, context))]
             if converted:
                 if self.trace is not None:
-                    self._tell(text, found, context)
+                    self._tell(text, values, context)
                 return converted if self._many else converted[0]
+        return self._default(context)
+
+    def _default(self, context: Context) -> Any:
+        """What stands where no source has a value: the table's row for nothing."""
+        first = self._sources[0][0]
         if self._codes and "" in context.codes[self._codes].rows:
             none = context.codes[self._codes].rows[""]
             if self.trace is not None and none.target:
-                self.trace(self.name, self._texts[0])
+                self.trace(self.name, first)
                 if isinstance(self.trace, Origins):
                     self.trace.read(self.target, f"codes/{self._codes}", [])
             return none.target or None
         if self._required:
-            raise InvalidContentError(f"{self._texts[0]} is needed", expression=self._texts[0])
+            raise InvalidContentError(f"{first} is needed", expression=first)
         return None
 
     def _tell(self, text: str, found: Sequence[Any], context: Context) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
+from functools import cache
 from typing import Any
 
 from interop.fhir import orders
 from interop.mapping.context import Context
-from interop.mapping.fhir_rows import contained_of
+from interop.mapping.fhir_rows import Found, contained_of
 from interop.mapping.tables import Tables
 
 
@@ -35,8 +36,9 @@ def worklist_attributes(
     step = {"station": station_aet, "modality": modality, "start": start, "location": location}
     resources = {"ServiceRequest": service_request, "Patient": patient, "Step": step}
     attributes: dict[str, Any] = {}
+    found: Found = {}
     for row in tables.worklist:
-        value = row.value(resources, context)
+        value = row.value(resources, context, found)
         if value is not None:
             _put(attributes, row.target, value)
     _without_main_id(attributes)
@@ -45,13 +47,20 @@ def worklist_attributes(
 
 def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
     """The first row with a value sets an attribute; ``Sequence.Keyword`` is in the sequence's one item."""
-    sequence, _, keyword = target.rpartition(".")
+    sequence, keyword = _place(target)
     place = attributes.setdefault(sequence, [{}])[0] if sequence else attributes
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        value = "\r\n".join(value)
-    elif isinstance(value, list) and value and all(isinstance(items, list) for items in value):
-        value = [item for items in value for item in items]  # each gave items of the same sequence
+    if type(value) is list:
+        if all(isinstance(line, str) for line in value):
+            value = "\r\n".join(value)
+        elif value and all(isinstance(items, list) for items in value):
+            value = [item for items in value for item in items]  # each gave items of the same sequence
     place.setdefault(keyword, value)
+
+
+@cache
+def _place(target: str) -> tuple[str, str]:
+    sequence, _, keyword = target.rpartition(".")
+    return sequence, keyword
 
 
 def _without_main_id(attributes: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from interop.fhir.references import references
 from interop.hl7.message import parse
 from interop.mapping.outbound import merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
-from interop.store import MessageRow, OrderRow, Tx
+from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow.former_numbers import OLD
 from interop.workflow.site import Site
 
@@ -22,6 +22,7 @@ Resource = dict[str, Any]
 REPORT, MERGE = "ORU^R01", "ADT^A40"
 STATUS_CHANGED = "SC"  # ORC-1 of every event that has no code of its own
 _NAMED = frozenset({"Practitioner", "PractitionerRole", "Organization"})
+_MARKS = tuple(f'"{type_}/'.encode() for type_ in sorted(_NAMED))
 
 
 def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow) -> None:
@@ -102,6 +103,11 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             resolved=resolved,
         )
         _owe(tx, receiver, raw, row.id if row else None, f"DiagnosticReport/{report['id']}")
+
+
+def named_in_stored(tx: Tx, stored: Stored, resource: Resource) -> dict[str, Resource]:
+    """``named_in`` of a resource as it is stored, whose bytes tell whether it names anybody at all."""
+    return named_in(tx, resource) if any(mark in stored.body for mark in _MARKS) else {}
 
 
 def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
