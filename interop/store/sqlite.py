@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 GROUP = 256  # units in one commit
 GROUP_SECONDS = 0.05  # after which a group is committed and the loop has a turn
-PATIENCE = 0.0003  # seconds without a newcomer, after which a group that is smaller than the last ones is begun
+PATIENCE = 0.0005  # seconds without a newcomer, after which a group that is smaller than is known is begun
+PROBE = 8  # groups after which one unit more than is known is waited for
 CAREFUL_GROUPS = 32  # after a refusal, so many groups use savepoints from the start
 RETRY_AFTER = 5
 _VIEWER = system_agent("view")
@@ -88,6 +89,8 @@ class SqliteStore(Store):
         self._scheduled = False
         self._arrived = 0.0  # when the last unit came
         self._expected = (1, 1)  # units in the last two groups
+        self._most = 1  # units that come together, as far as is known
+        self._groups = 0
         self._closed = False
         self._careful = 0  # groups that still use savepoints
         self._release_jobs(self._connection)
@@ -139,23 +142,35 @@ class SqliteStore(Store):
     # one group, one commit
 
     def _commit_group(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._more_to_come():
+        known = min(sum(self._expected), self._most)
+        if self._more_to_come(known):
             loop.call_soon(self._commit_group, loop)
             return
         self._scheduled = False
-        self._expected = (self._expected[1], len(self._waiting))
+        self._remember(len(self._waiting), known)
         self._run_group()
         if self._waiting and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._commit_group, loop)
 
-    def _more_to_come(self) -> bool:
+    def _more_to_come(self, known: int) -> bool:
         """Whether those who were answered together are about to ask together again.
 
         The next requests of several senders come one after another, within less time than a commit takes: begun at
-        the first of them, every group would be a fragment. Who is alone never waits.
+        the first of them, every group would be a fragment; begun without the last, every other group would be that one
+        alone. Who is alone never waits.
         """
-        return len(self._waiting) < sum(self._expected) - 1 and time.monotonic() - self._arrived < PATIENCE
+        alone = sum(self._expected) <= 2
+        return len(self._waiting) < known and not alone and time.monotonic() - self._arrived < PATIENCE
+
+    def _remember(self, came: int, known: int) -> None:
+        """How many there are is learned: one less where they did not all come, now and then one more is waited for."""
+        self._expected = (self._expected[1], came)
+        self._groups += 1
+        if came < known:
+            self._most = max(came, self._most - 1)
+        else:
+            self._most = max(came, self._most) + (self._groups % PROBE == 0)
 
     def _run_group(self) -> None:
         done: list[_Waiting] = []

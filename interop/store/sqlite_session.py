@@ -40,7 +40,7 @@ def connect(options: Options) -> sqlite3.Connection:
         "cache_size = -32768",
         "temp_store = MEMORY",
         "case_sensitive_like = ON",  # as PostgreSQL has it
-        "wal_autocheckpoint = 4000",
+        "wal_autocheckpoint = 12000",
         "journal_size_limit = 67108864",
     ):
         connection.execute(f"PRAGMA {setting}")

@@ -6,6 +6,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -49,6 +51,30 @@ def by_pydicom(attributes: dict[str, Any]) -> bytes:
 
 def test_the_bytes_are_those_that_pydicom_writes() -> None:
     assert encode(ATTRIBUTES) == by_pydicom(ATTRIBUTES)
+
+
+_CHARACTERS = st.characters(exclude_categories=("C", "Z"), exclude_characters="\\^=")
+_ITEM = {
+    "PatientName": st.text(_CHARACTERS, max_size=64),
+    "PatientID": st.text(_CHARACTERS, max_size=64),
+    "AccessionNumber": st.text(_CHARACTERS, max_size=16),
+    "PatientComments": st.text(_CHARACTERS, max_size=300),
+    "OtherPatientNames": st.lists(st.text(_CHARACTERS, min_size=1, max_size=64), min_size=2, max_size=3),
+    "PatientBirthDate": st.none() | st.dates().map(lambda day: f"{day:%Y%m%d}".zfill(8)),
+    "PregnancyStatus": st.integers(0, 65535),
+    "StudyInstanceUID": st.integers(0, 2**128 - 1).map(lambda number: f"2.25.{number}"),
+    "LongCodeValue": st.text(_CHARACTERS, max_size=100),
+}
+_ITEMS = st.fixed_dictionaries({}, optional=_ITEM)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={**_ITEM, "ScheduledProcedureStepSequence": st.lists(_ITEMS, max_size=2)}),
+)
+def test_whatever_is_allowed_is_written_as_pydicom_writes_it(attributes: dict[str, Any]) -> None:
+    attributes = {"SpecificCharacterSet": "ISO_IR 192", **attributes}
+    assert encode(attributes) == by_pydicom(attributes)
+    assert encode(attributes) == encode(attributes)  # what was written before is taken from memory
 
 
 def test_the_values_read_back() -> None:

@@ -245,6 +245,27 @@ async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Sto
     assert folder.files == {}
 
 
+@pytest.mark.parametrize(("attempt", "left"), [(1, {"CT1", "CT2", "US1"}), (2, {"CT1", "CT2"})])
+async def test_a_new_order_has_no_files_of_other_stations_unless_an_attempt_left_one(
+    store: Store, attempt: int, left: set[str]
+) -> None:
+    hospital = Hospital(store)
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    (job,) = await store.claim(["worklist"], 100, 60)
+    assert (job.payload, job.attempt) == ({"order": row.id, "new": True}, 1)
+    folder = Folder({row.id: {"US1": b""}})
+    await outcomes(store, hospital.site, folder, replace(job, attempt=attempt))
+    assert set(folder.files[row.id]) == left
+
+
+async def test_an_order_that_was_changed_is_new_no_more(store: Store) -> None:
+    hospital = Hospital(store)
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.send(orm("XO", start="20261122090000"))
+    (job,) = await store.claim(["worklist"], 100, 60)
+    assert job.payload == {"order": row.id}
+
+
 async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     hospital, folder = Hospital(store), Folder()
     shown = (await hospital.send(orm())).orders[0]

@@ -95,6 +95,27 @@ async def test_those_who_were_answered_together_share_the_next_commit_though_the
     assert seen.count("COMMIT") == 1
 
 
+async def test_when_all_have_come_nobody_is_waited_for(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 60.0)
+    async with asyncio.timeout(5):
+        for _ in range(4):
+            await asyncio.gather(*(sqlite_store.unit(AGENT, create) for _ in range(4)))
+
+
+async def test_the_last_of_them_is_waited_for_too(sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 10.0)
+    for _ in range(2):
+        await asyncio.gather(*(sqlite_store.unit(AGENT, create) for _ in range(4)))
+    with statements(sqlite_store) as seen:
+        asked = [asyncio.ensure_future(sqlite_store.unit(AGENT, create)) for _ in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked, sqlite_store.unit(AGENT, create))
+    assert seen.count("COMMIT") == 1
+
+
 async def test_a_sender_who_is_alone_waits_for_nobody(
     sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

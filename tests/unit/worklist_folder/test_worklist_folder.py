@@ -130,6 +130,30 @@ async def test_a_folder_that_vanished_is_said_to_be_unavailable(folder: Worklist
         await folder.make("o-1", {"CT1": b"one"})
 
 
+def test_every_file_of_many_orders_is_synced_before_it_is_renamed(
+    folder: WorklistFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    sync, rename = os.fsync, os.rename
+
+    def fsync(file: int) -> None:
+        synced.add(Path(os.readlink(f"/proc/self/fd/{file}")).name)
+        sync(file)
+
+    def renamed(source: str, target: str, **where: int) -> None:
+        assert source in synced
+        rename(source, target, **where)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", renamed)
+    before = len(os.listdir("/proc/self/fd"))
+    wanted = [(f"o-{n}", {"CT1": f"{n}".encode(), "CT2": b"x" * n * 100}, ()) for n in range(100)]
+    assert folder.make_all(wanted) == [True] * 100
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(contents(tmp_path / "worklist")) == 200
+    assert len(synced) == 201  # and the folder
+
+
 def test_many_orders_share_one_sync_of_the_folder_and_fail_one_by_one(
     folder: WorklistFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,4 +173,5 @@ def test_many_orders_share_one_sync_of_the_folder_and_fail_one_by_one(
     )
     assert (first, third, len(folders)) == (True, True, 1)
     assert isinstance(second, UnavailableError)
+    assert not list((tmp_path / "worklist").glob("*.part"))
     assert sorted(contents(tmp_path / "worklist")) == [b"one", b"three"]
