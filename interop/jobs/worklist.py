@@ -65,9 +65,9 @@ class WorklistJobs:
 
 
 def _wanted(job: Job) -> Wanted:
-    """A job tried again may find what its first attempt left behind, so its order is not fresh any more."""
-    payload = job.payload
-    return Wanted(str(payload["order"]), bool(payload.get("thorough")), bool(payload.get("new")) and job.attempt == 1)
+    """A job tried again may find what its first attempt left behind, so nothing is known of its order."""
+    since = job.created.isoformat() if job.attempt == 1 else ""
+    return Wanted(str(job.payload["order"]), bool(job.payload.get("thorough")), since)
 
 
 def _ended(made: Made) -> Outcome | Exception | None:

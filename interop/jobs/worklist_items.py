@@ -32,12 +32,13 @@ Change = tuple[str, Mapping[str, bytes], Collection[str] | None]
 class Wanted(NamedTuple):
     """An order whose files shall equal the database.
 
-    ``thorough``: seek out files of stations not listed any more. ``fresh``: it was never shown, so none is to go.
+    ``thorough``: seek out files of stations not listed any more. ``since``: the moment it is owed since, where nobody
+    has tried: if the order is still as it was placed then, it was never shown, and no file of it is to go.
     """
 
     order: str
     thorough: bool
-    fresh: bool = False
+    since: str = ""
 
 
 class Made(NamedTuple):
@@ -100,7 +101,8 @@ class WorklistItems:
             fault = f"the order does not fit into a worklist item: {error.text}"
         absent: Collection[str] | None = None
         if not one.thorough and not fault:
-            absent = () if one.fresh else {station.aet for station in self._site.stations} - files.keys()
+            fresh = found.version == 1 and row is not None and row.updated.isoformat() == one.since
+            absent = () if fresh else {station.aet for station in self._site.stations} - files.keys()
         waits = row is not None and not row.scheduled and bool(row.missing)
         made = Made(one.order, patient, bool(files), waits=waits, fault=fault, lasting=bool(fault))
         return made, (one.order, files, absent)
@@ -135,6 +137,7 @@ class _Found:
     order: Resource | None = None
     patient: Resource | None = None
     resolved: Mapping[str, Resource] | None = None
+    version: int = 0  # of the order
 
 
 def _read(tx: Tx, id: str) -> _Found:
@@ -143,7 +146,8 @@ def _read(tx: Tx, id: str) -> _Found:
         return _Found(row)
     stored = tx.get("ServiceRequest", id)
     order = stored.resource()
-    return _Found(row, order, tx.get("Patient", row.patient_id).resource(), named_in_stored(tx, stored, order))
+    patient = tx.get("Patient", row.patient_id).resource()
+    return _Found(row, order, patient, named_in_stored(tx, stored, order), stored.version)
 
 
 def _start(order: Resource, row: OrderRow, zone: tzinfo) -> datetime | date:

@@ -216,6 +216,7 @@ class SqliteStore(Store):
                 return False
             if time.monotonic() > until:
                 break
+        session.keep_numbers()
         return True
 
     def _run_again(self, connection: sqlite3.Connection, done: list[_Waiting]) -> None:
@@ -223,6 +224,7 @@ class SqliteStore(Store):
         for unit in done:
             unit.enqueued = False
             self._run_careful(session, unit)
+        session.keep_numbers()
 
     def _run_bold(self, session: SqliteSession, unit: _Waiting) -> bool:
         tx = Tx(session, unit.agent, instants.now(), self._surroundings)

@@ -56,6 +56,7 @@ class SqliteSession(Session):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._numbers: dict[str, int] = {}  # the counters that this transaction has taken from, as they stand now
 
     def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
         try:
@@ -93,6 +94,15 @@ class SqliteSession(Session):
         """Nothing to do: units run one after another."""
 
     def next_number(self, name: str) -> int:
-        taken = self.row(sql.COUNTER_TAKE, (name, 1))
-        assert taken is not None
-        return int(taken[0])
+        """The next number of a counter, which ``keep_numbers`` writes: once for all units of a group."""
+        last = self._numbers.get(name)
+        if last is None:
+            found = self.row(sql.COUNTER, (name,))
+            last = 0 if found is None else int(found[0])
+        self._numbers[name] = last + 1
+        return last + 1
+
+    def keep_numbers(self) -> None:
+        """Write how far the counters have come; to be done before the commit that gives the numbers out."""
+        if self._numbers:
+            self.put_many(sql.COUNTER_PUT, self._numbers.items())

@@ -233,6 +233,8 @@ STATE = "SELECT value FROM state WHERE name = ?"
 STATE_PUT = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 STATES_BETWEEN = "SELECT name, value FROM state WHERE name > ? AND name < ? ORDER BY name"
 STATE_CLEAR = "DELETE FROM state WHERE name = ?"
+COUNTER = "SELECT value FROM counter WHERE name = ?"
+COUNTER_PUT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 COUNTER_TAKE = """
     INSERT INTO counter (name, value) VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value RETURNING value"""

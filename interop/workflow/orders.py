@@ -101,7 +101,7 @@ def _begin(
     stored = tx.update(resource) if known else tx.create(resource, id=id)
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
     _put(tx, row, free=numbers.ours(given))
-    _follow(tx, site, None, row, "new", resource, first=stored.version == 1)
+    _follow(tx, site, None, row, "new", resource)
     numbered = given.accession is not None or given.study_uid is not None
     return Outcome(stored, row, found.issues, fresh=True, numbered=numbered)
 
@@ -249,20 +249,9 @@ def _patient(tx: Tx, facts: OrderFacts) -> Resource:
     return {} if stored is None or stored.deleted else stored.resource()
 
 
-def _follow(
-    tx: Tx,
-    site: Site,
-    before: OrderRow | None,
-    row: OrderRow,
-    event: str | None,
-    resource: Resource,
-    *,
-    first: bool = False,
-) -> None:
-    """``first``: nothing of this id was there before, so that none of its files can be."""
+def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:
     if row.scheduled or (before is not None and before.scheduled):
-        owed: Resource = {"order": row.id, "new": True} if first else {"order": row.id}
-        tx.enqueue("worklist", row.id, owed, replace=before is not None)
+        tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
         outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
+from interop.fhir.json import dumps, reloads
 from interop.fhir.query import Identity
 from interop.store import Stored, Tx
 from interop.workflow import former_numbers
@@ -72,9 +74,19 @@ def resolve(tx: Tx, patient: Resource) -> Resolved:
     present = find(tx, patient)
     if present is None:
         return Resolved(tx.create(patient), patient)
-    before = present.resource()
-    after, issues = _filled(before, patient)
-    return Resolved(tx.update(after) if after != before else present, after, tuple(issues))
+    after, differs, issues = _laid_over(present.body, dumps(patient))
+    return Resolved(tx.update(after) if differs else present, after, issues)
+
+
+@lru_cache(maxsize=512)
+def _laid_over(body: bytes, told: bytes) -> tuple[Resource, bool, tuple[Issue, ...]]:
+    """The patient on record with its blanks filled, to be read only, whether that changes it, and what differs.
+
+    Messages about one patient come close together, and mostly say the same of it.
+    """
+    before: Resource = reloads(body)
+    after, issues = _filled(before, reloads(told))
+    return after, after != before, tuple(issues)
 
 
 def register(tx: Tx, patient: Resource, cleared: Iterable[str] = ()) -> Stored:

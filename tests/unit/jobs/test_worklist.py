@@ -10,9 +10,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from interop.access.agent import system_agent
 from interop.errors import UnavailableError
 from interop.jobs import Outcome, UndeliverableError, Wanted, WorklistItems, WorklistJobs, reconcile, worklist_items
 from interop.store import Job, Store, Tx
+from interop.workflow import orders
 from interop.workflow.site import Site
 from tests.hl7_messages import orm
 from tests.hospital import Hospital, a_patient, an_order, images_of
@@ -252,7 +254,6 @@ async def test_a_new_order_has_no_files_of_other_stations_unless_an_attempt_left
     hospital = Hospital(store)
     row = await hospital.row((await hospital.send(orm())).orders[0])
     (job,) = await store.claim(["worklist"], 100, 60)
-    assert (job.payload, job.attempt) == ({"order": row.id, "new": True}, 1)
     folder = Folder({row.id: {"US1": b""}})
     await outcomes(store, hospital.site, folder, replace(job, attempt=attempt))
     assert set(folder.files[row.id]) == left
@@ -262,8 +263,21 @@ async def test_an_order_that_was_changed_is_new_no_more(store: Store) -> None:
     hospital = Hospital(store)
     row = await hospital.row((await hospital.send(orm())).orders[0])
     await hospital.send(orm("XO", start="20261122090000"))
+    folder = Folder({row.id: {"US1": b""}})
+    await work_off(hospital, folder)
+    assert set(folder.files[row.id]) == {"CT1", "CT2"}
+
+
+async def test_a_new_order_whose_stations_are_others_now_is_new_no_more(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    row = await hospital.row((await hospital.send(orm())).orders[0])
     (job,) = await store.claim(["worklist"], 100, 60)
-    assert job.payload == {"order": row.id}
+    site = a_site()
+    fewer = replace(site, stations=site.stations[1:])
+    await store.unit(system_agent("worklist"), lambda tx: orders.reconsider(tx, fewer))
+    folder.files[row.id] = {"US1": b""}
+    await outcomes(store, fewer, folder, job)
+    assert set(folder.files[row.id]) == {"CT2"}
 
 
 async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
