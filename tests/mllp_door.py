@@ -10,8 +10,9 @@ from typing import Any
 
 from interop.hl7.framing import ACK, NAK, Frame, FrameDecoder, frame
 from interop.hl7.message import Message, parse
-from interop.mllp_listener import Limits, MllpListener
+from interop.mllp_listener import Limits, MllpListener, StrangerLimits
 from interop.store import MessageRow, Store
+from interop.workflow.site import Site
 from tests.sites import a_site
 
 
@@ -69,16 +70,23 @@ Opener = Callable[..., Any]
 
 @asynccontextmanager
 async def listening(
-    store: Store, *allow: str, release: int = 1, batch_answers: bool = False, **limits: Any
+    store: Store,
+    *allow: str,
+    release: int = 1,
+    batch_answers: bool = False,
+    site: Site | None = None,
+    strangers: StrangerLimits | None = None,
+    **limits: Any,
 ) -> AsyncIterator[tuple[MllpListener, Opener]]:
     """A listener, and how to connect to it."""
     listener = MllpListener(
         store,
-        a_site(),
+        site or a_site(),
         "127.0.0.1",
         0,
         allow,
         limits=Limits(**limits),
+        stranger_limits=strangers,
         release=release,
         batch_answers=batch_answers,
     )

@@ -7,8 +7,9 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from interop.dicom.stations import Station
+from interop.hl7.acknowledgement_mode import Manner
 from interop.mapping.peers import Receiver
-from interop.mapping.tables import Tables, compile_tables
+from interop.mapping.tables import SiteRules, Tables, compile_tables
 from interop.shipped import shipped
 from interop.workflow.site import Site
 
@@ -29,6 +30,15 @@ def a_site(*receivers: Receiver) -> Site:
         for aet, modality in (("CT1", "CT"), ("CT2", "CT"), ("MR1", "MR"), ("US1", "US"))
     )
     return Site("IMG", ZoneInfo("Asia/Nicosia"), stations, receivers, tables(), "http://127.0.0.1:8000")
+
+
+def answered_as(site: Site, manner: Manner, application: str = "RIS", facility: str = "HOSP") -> Site:
+    """The same site with a site file that says how one sender is acknowledged."""
+    shipped_ones = tables()
+    rules = SiteRules(
+        shipped_ones.codes, shipped_ones.messages, manner=manner, application=application, facility=facility
+    )
+    return replace(site, tables=replace(shipped_ones, sites=(rules,)))
 
 
 def without_stations(site: Site) -> Site:

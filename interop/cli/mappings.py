@@ -25,6 +25,7 @@ def check(
     ] = None,
 ) -> None:
     """Compile every table, site file and receiver as a start would; status 1, with file and row, for what is wrong."""
+    from interop.mapping.manners import in_words
     from interop.mapping.peers import check_receivers, load_receivers
     from interop.mapping.tables import compile_tables
     from interop.parts import RECEIVERS, checked_receivers
@@ -51,7 +52,8 @@ def check(
         typer.echo(f"codes/{name}: {len(codes.rows)} codes")
     for site in tables.sites:
         changed = sum(len(rows) for rows in site.changes.values())
-        typer.echo(f"sites/{site.name}: {site.application or '*'}|{site.facility or '*'}, {changed} rows of its own")
+        sender = f"{site.application or '*'}|{site.facility or '*'}"
+        typer.echo(f"sites/{site.name}: {sender}, {changed} rows of its own, acknowledgements {in_words(site.manner)}")
     for out in tables.outbound.values():
         typer.echo(f"outbound/{out.name}: {out.type}, {' '.join(segment for segment, _ in out.segments)}")
     for receiver in receivers:

@@ -1,4 +1,4 @@
-"""Acknowledgements in original mode (v2.5.1 2.9.2.1, 2.15.1, 2.15.5, 2.15.8): MSH, MSA and an ERR per issue."""
+"""Acknowledgements (v2.5.1 2.9.2, 2.9.3, 2.15.1, 2.15.5, 2.15.8): MSH, MSA, an ERR per issue, an order's own."""
 
 from __future__ import annotations
 
@@ -52,11 +52,17 @@ def acknowledge(
     now: datetime,
     facility: str,
     application: str = "INTEROP",
+    type_: tuple[str, str] | None = None,
+    asks: tuple[str, str] = ("", ""),
+    segments: Sequence[str] = (),
 ) -> bytes:
-    """The answer to a message, in its character set and version; to bytes that were none if ``message`` is None."""
+    """The answer to a message, in its character set and version; to bytes that were none if ``message`` is None.
+
+    ``type_``: MSH-9 (ORR, O02) where it is no general ACK; ``asks``: MSH-15 and MSH-16; ``segments`` follow the ERRs.
+    """
     if code not in CODES:
         raise ValueError(f"{code!r} is not an acknowledgement code of table 0008")
-    template = _template_for(message, application, facility)
+    template = _template_for(message, application, facility, (type_, asks) if type_ or any(asks) else None)
     control = message.header.field(10) if message is not None else ""
     if control.isalnum() and (code[1] == "A" or not issues):
         status = f"MSA|{code}|{control}"
@@ -66,6 +72,8 @@ def acknowledge(
     text = f"{template.before}{timestamp(now)}{template.between}{own}{template.after}\r{status}\r"
     for issue in issues:
         text += segment("ERR", _error(issue, template.version)) + "\r"
+    for more in segments:
+        text += more + "\r"
     return text.encode(template.codec, "replace")  # an answer with a ? in it is better than none
 
 
@@ -88,37 +96,45 @@ class _Template(NamedTuple):
     version: str
 
 
-def _template_for(message: Message | None, application: str, facility: str) -> _Template:
+_Special = tuple[tuple[str, str] | None, tuple[str, str]]  # MSH-9, and MSH-15 with MSH-16
+
+
+def _template_for(message: Message | None, application: str, facility: str, special: _Special | None) -> _Template:
     if message is None:
-        return _template(("|", _MSH2, "", "", "", "", ""), "utf_8", UTF8, application, facility)
+        return _template(("|", _MSH2, "", "", "", "", ""), "utf_8", UTF8, application, facility, special)
     fields = message.header.fields
     if len(fields) < 13:
         fields = fields + [""] * (13 - len(fields))
     marks = fields[2].partition("\n")[0]  # a line that is no segment may have been joined to a cut-off MSH
     said = (fields[1], marks, fields[3], fields[4], fields[9], fields[11], fields[12])
     made = _template if sum(map(len, said)) < 1000 else _template.__wrapped__  # no memory for what is no address
-    return made(said, message.encoding.codec, message.charset, application, facility)
+    return made(said, message.encoding.codec, message.charset, application, facility, special)
 
 
 @lru_cache(maxsize=1024)
-def _template(said: tuple[str, ...], codec: str, charset: str, application: str, facility: str) -> _Template:
+def _template(
+    said: tuple[str, ...], codec: str, charset: str, application: str, facility: str, special: _Special | None
+) -> _Template:
     """For what a sender's MSH says in 1, 2, 3, 4, 9, 11 and 12, which is the same in nearly all its messages."""
-    mark, marks, sender, sending_facility, type_, processing, stated = said
+    mark, marks, sender, sending_facility, acknowledged, processing, stated = said
     encoding = encoding_of(mark + marks, codec)
-    texts = ["MSH", mark, marks, sender, sending_facility, "", "", "", "", type_, "", processing, stated]
+    texts = ["MSH", mark, marks, sender, sending_facility, "", "", "", "", acknowledged, "", processing, stated]
     header = Segment("MSH", "", encoding, 1, texts)
     version = header.value(12).word(1) or DEFAULT_VERSION
     spoken = _charset(charset)
+    type_, asks = special or (None, ("", ""))
     head: dict[int, FieldValue] = {
         3: application,
         4: facility,
         5: _hd(header, 3),
         6: _hd(header, 4),
         7: "0",
-        9: _type(header.value(9).word(2), version),
+        9: _type(type_ or ("ACK", header.value(9).word(2)), version),
         10: "0",
         11: header.value(11).text() or "P",
         12: version,
+        15: asks[0],
+        16: asks[1],
         **stated_as(spoken),
     }
     parts = segment("MSH", head).split("|")
@@ -136,13 +152,14 @@ def _charset(name: str) -> Charset:
     return known
 
 
-def _type(event: str, version: str) -> FieldValue:
+def _type(type_: tuple[str, str], version: str) -> FieldValue:
     """ACK^O01^ACK from v2.3.1 on; the third component is newer than the second (v2.5.1 2.15.9.9)."""
-    if version in ("2.1", "2.2"):
+    code, event = type_
+    if version in ("2.1", "2.2") and code == "ACK":
         return "ACK"
-    if version == "2.3":
-        return ("ACK", event)
-    return ("ACK", event, "ACK")
+    if version in ("2.1", "2.2", "2.3"):
+        return (code, event)
+    return (code, event, code if code == "ACK" else f"{code}_{event}")
 
 
 def _hd(header: Segment, number: int) -> tuple[str, ...]:

@@ -67,7 +67,8 @@ class SendJobs:
     def __init__(self, store: Store, sender: Sender, receivers: tuple[Receiver, ...], *, silence: float = 2.0) -> None:
         self._store = store
         self._sender = sender
-        self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._receivers = {f"{receiver.application}|{receiver.facility}": receiver for receiver in receivers}
+        self._receivers |= {receiver.name: receiver for receiver in receivers}
         self._silence = silence  # seconds for which a receiver that did not answer is left alone
         self._silent_until: dict[str, float] = {}
         self._answered: dict[str, float] = {}
@@ -81,9 +82,9 @@ class SendJobs:
             raise UndeliverableError(f"there is no message {job.payload['message']}")
         if row.state != "queued":
             return None  # delivered by an earlier attempt, whose outcome was kept
-        receiver = self._receivers.get(row.peer)
+        receiver = self._receivers.get(row.peer) or self._receivers.get(f"{row.peer.partition('|')[0]}|")
         if receiver is None:
-            raise _dead(row, f"no receiver is called {row.peer!r} any more")
+            raise _dead(row, _nobody(row.peer))
         patience = _Patience(datetime.fromisoformat(since) if since else None, now, receiver)
         return await self._deliver(row, receiver, patience)
 
@@ -164,6 +165,14 @@ def _unaccepted(id: int) -> str:
     return f"unaccepted:{id}"
 
 
+def _nobody(peer: str) -> str:
+    application, bar, facility = peer.partition("|")
+    if not bar:
+        return f"no receiver is called {peer!r} any more"
+    wanted = f"application {application!r} and facility {facility!r}"
+    return f"nobody takes this acknowledgement: no receiver in peers.toml has {wanted}"
+
+
 def _dead(row: MessageRow, why: str, code: str | None = None, reply: bytes | None = None) -> UndeliverableError:
     return UndeliverableError(why).keeping(_kept(row, "dead", code, reply, why))
 
@@ -195,6 +204,9 @@ def _kept(
     """
 
     def keep(tx: Tx) -> None:
+        present = tx.message(row.id)
+        if present is not None and present.state != "queued":  # its application acknowledgement was here first
+            return
         took = int((tx.now - row.at).total_seconds() * 1e6)
         issues = [] if why is None else [Issue("processing", why).row()]
         tx.update_message(row.id, state=state, ack_code=code, ack=reply, attempts=1, took=took, issues=issues)

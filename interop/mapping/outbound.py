@@ -168,6 +168,7 @@ def _header(type_: str, receiver: Receiver, envelope: Envelope, context: Context
         10: envelope.control_id,
         11: "P",
         12: receiver.version,
+        **({15: "AL", 16: "AL"} if receiver.enhanced else {}),  # v2.5.1 2.9.3
         **{number: tuple(text.split("^")) for number, text in receiver.msh.items()},
     }
 

@@ -21,6 +21,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "orders": ("ORM^O01", "OMG^O19", "OMI^O23"),
     "segment_end": ("CR", "LF", "CRLF"),
     "lines": ("repeat", "escape", "segments"),
+    "acknowledgement": ("original", "enhanced"),
 }
 _KEYS = (
     *_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, *_COUNTS, *_CHOICES, "port", "types", "omit", "msh", "give_up_days",
@@ -54,6 +55,7 @@ class Receiver:
     segment_end: str = "\r"
     lines: str = "repeat"  # lines of a text: repetitions of the field; one, with \\.br\\ (escape); a segment each
     offsets: bool = True  # times with their offset from UTC
+    enhanced: bool = False  # it is asked for an accept and an application acknowledgement (MSH-15, MSH-16: AL)
 
     @property
     def order_type(self) -> str | None:
@@ -102,6 +104,9 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
         raise TableError(f"{where}: version has to be one of {', '.join(VERSIONS)}")
     _check_counts(table, where)
     _check_choices(table, where)
+    enhanced = table.get("acknowledgement") == "enhanced"
+    if enhanced and table.get("answers") == "none":
+        raise TableError(f'{where}: acknowledgement = "enhanced" is of no use where answers = "none"')
     return Receiver(
         name=table["name"],
         host=table["host"],
@@ -121,6 +126,7 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
         segment_end=_ENDS[table.get("segment_end", "CR")],
         lines=table.get("lines", "repeat"),
         offsets=table.get("offsets", True),
+        enhanced=enhanced,
     )
 
 

@@ -8,6 +8,7 @@ from interop.mapping.code_values import CODE_CONVERTERS
 from interop.mapping.converters import CONVERTERS
 from interop.mapping.dicom_values import CONVERTERS as TO_DICOM
 from interop.mapping.hl7_values import CONVERTERS as TO_HL7
+from interop.mapping.manners import in_words
 from interop.mapping.rows import Row
 from interop.mapping.tables import Tables
 
@@ -100,7 +101,8 @@ def _sites(tables: Tables) -> str:
         about = f"MSH-3 {site.application or 'any'}, MSH-4 {site.facility or 'any'}"
         zone = f", zone {site.zone.key}" if site.zone else ""
         charset = f", character set {site.charset}" if site.charset else ""
-        parts.append(f"### {site.name}\n\n{about}{zone}{charset}. {site.note}\n")
+        acks = f", acknowledgements {in_words(site.manner)}"
+        parts.append(f"### {site.name}\n\n{about}{zone}{charset}{acks}. {site.note}\n")
         for table, codes in site.codes.items():
             own = [f"`{row.code}` {row.target}" for row in codes.rows.values() if row.note == "site"]
             parts += [f"Codes of its own in {table}: {', '.join(own)}.\n"] if own else []

@@ -8,12 +8,14 @@ from importlib.resources.abc import Traversable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from interop.hl7.acknowledgement_mode import BY_MESSAGE, Manner
 from interop.hl7.charsets import charset_named
 from interop.mapping import clinical, visits
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
 from interop.mapping.fhir_rows import FhirRow
 from interop.mapping.inbound import Trace
+from interop.mapping.manners import manner_of
 from interop.mapping.out_tables import OutboundTable, compile_outbound, compile_worklist, worklist_rows
 from interop.mapping.row_code import CompiledRows
 from interop.mapping.rows import Row, TableError, check_keys, overridden, read_toml, rows_of
@@ -30,7 +32,8 @@ TARGETS = {
 }
 REGISTERED = (clinical, visits)  # their import makes their converters known
 NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "procedure_modality", "event_out")
-_SITE_KEYS = ("name", "application", "facility", "zone", "charset", "codes", "segments", "note")
+NEEDED_ANSWERS = ("order_answer", "order_refusal")
+_SITE_KEYS = ("name", "application", "facility", "zone", "charset", "acknowledgement", "codes", "segments", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Rules:
     messages: Mapping[str, CompiledMessage]
     zone: ZoneInfo | None = None
     charset: str | None = None  # of messages that state none
+    manner: Manner = BY_MESSAGE  # of acknowledging
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables
     ``trace`` is told of every row that gave a value (row name, position): for coverage and for explaining a mapping.
     """
     codes = {name: read_codes(text, name) for name, text in _files(folder / "codes", ".csv")}
-    for name in NEEDED_CODES:
+    for name in (*NEEDED_CODES, *NEEDED_ANSWERS):
         if name not in codes:
             raise TableError(f"codes/{name}.csv is missing")
     segments = {name: _segment_table(name, text) for name, text in _files(folder / "segments", ".toml")}
@@ -251,6 +255,7 @@ def _site(
         messages=_compiled(messages, own_segments, own_codes, trace),
         zone=_zone(document.get("zone"), file),
         charset=charset,
+        manner=manner_of(document, file),
         name=document.get("name", name),
         application=document.get("application", ""),
         facility=document.get("facility", ""),

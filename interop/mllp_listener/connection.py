@@ -11,6 +11,7 @@ from typing import cast
 
 from interop.hl7.framing import NAK, Frame, FrameDecoder, FramingFault, commit_block, frame
 from interop.mllp_listener.intake import LARGE, Answered, Intake
+from interop.mllp_listener.strangers import Stranger, Strangers
 
 logger = getLogger(__name__)
 
@@ -39,11 +40,14 @@ class Connection(asyncio.Protocol):
     there was none; the acknowledgement follows as a content block of its own, after ACK only (TRMLLP R2).
     """
 
-    def __init__(self, intake: Intake, limits: Limits, open_ones: set[Connection], release: int = 1) -> None:
+    def __init__(
+        self, intake: Intake, limits: Limits, open_ones: set[Connection], strangers: Strangers, release: int = 1
+    ) -> None:
         self._intake = intake
         self._limits = limits
         self._release = release
         self._open_ones = open_ones
+        self._strangers = strangers
         self._decoder = FrameDecoder(limits.message_bytes)
         self._answers: deque[asyncio.Task[Answered]] = deque()
         self._received: deque[Frame | FramingFault] = deque()
@@ -59,17 +63,14 @@ class Connection(asyncio.Protocol):
         self._idle.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._open_ones.add(self)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self._intake.counts["connections"] += 1
-        if not self._intake.allow.admits(self._address):
-            logger.warning("MLLP connection refused: the address is not on the list of peers")
-            self._closing = True
-            self._answers.append(asyncio.ensure_future(self._intake.refuse_connection(self._address)))
-            self._answers[-1].add_done_callback(self._answer)
+        if not self._intake.allow.hears(self._address):
+            self._hand_over(cast(asyncio.Transport, transport))
             return
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._open_ones.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,6 +78,16 @@ class Connection(asyncio.Protocol):
             for name, value in _KEEPALIVE_TCP:
                 if hasattr(socket, name):
                     sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def _hand_over(self, transport: asyncio.Transport) -> None:
+        """To somebody who says no; what was done over TLS before is noted already."""
+        logger.warning("MLLP connection refused: its sender is not on the list of peers")
+        address, intake = self._address, self._intake
+        stranger = Stranger(self._strangers, lambda raw: intake.answer_stranger(raw, address))
+        transport.set_protocol(stranger)
+        stranger.connection_made(transport)
+        if intake.certificate is None:
+            self._strangers.note(intake.refuse_connection(address))
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -172,11 +183,8 @@ class Connection(asyncio.Protocol):
         """Send the answers that are ready, up to the first that is not."""
         while self._answers and self._answers[0].done():
             task = self._answers.popleft()
-            for block in [] if task.cancelled() else self._blocks(task.result()):
-                if self._transport is None or self._transport.is_closing():
-                    self._intake.counts["unsent"] += 1  # the sender is gone; its repeat gets the stored answer
-                else:
-                    self._transport.write(block)
+            if not task.cancelled():
+                self._write(task.result())
         self._flow()
         if not self._answers and not self._received:
             self._idle.set()
@@ -184,6 +192,16 @@ class Connection(asyncio.Protocol):
                 self._open_ones.discard(self)
                 if self._transport is not None:
                     self._transport.close()
+
+    def _write(self, answered: Answered) -> None:
+        blocks = self._blocks(answered)
+        if self._transport is None or self._transport.is_closing():
+            self._intake.counts["unsent"] += len(blocks)  # the sender is gone; its repeat gets the stored answer
+            return
+        for block in blocks:
+            self._transport.write(block)
+        if answered.owed:
+            self._intake.written(answered.owed)
 
     def _blocks(self, answered: Answered) -> list[bytes]:
         if self._release == 1 or answered.kept is None:

@@ -10,33 +10,45 @@ from datetime import UTC, datetime
 from logging import getLogger
 from typing import NamedTuple
 
-from interop.access.agent import Agent
+from interop.access.agent import Agent, system_agent
 from interop.audit.event import Event
-from interop.errors import ForbiddenError, InteropError, Issue, MalformedError, TooLargeError, UnavailableError
-from interop.hl7.acknowledgement import acknowledge, is_answer
+from interop.errors import ForbiddenError, InteropError, MalformedError, TooLargeError, UnavailableError
+from interop.hl7.acknowledgement import is_answer
 from interop.hl7.batches import BatchFile, acknowledge_batch, batches_in, holds_several
 from interop.hl7.framing import FramingFault
-from interop.hl7.message import Message
+from interop.hl7.message import Message, header_of, sender_of
+from interop.mllp_listener.ledger import Ledger
 from interop.mllp_listener.peers import AllowList
 from interop.mllp_listener.tallies import Tallies
 from interop.store import Store, Tx
 from interop.tls import Certificate
-from interop.workflow import messages, stray_answers
+from interop.workflow import answers, messages, stray_answers
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
 
-FAULT_SECONDS = 60.0
-_FAULTS_KNOWN = 10_000
 LARGE = 200_000  # bytes; reading more than this takes longer than the event loop may be kept
 
 
 class Answered(NamedTuple):
-    """What goes back for a frame; ``kept``: whether its content is in safe storage, None if it had none."""
+    """What goes back for a frame; ``kept``: whether its content is in safe storage, None if it had none.
+
+    ``owed`` are the numbers of the application acknowledgements among the replies: see ``Intake.written``.
+    """
 
     replies: list[bytes]
     kept: bool | None
+    owed: tuple[int, ...] = ()
+
+
+class _One(NamedTuple):
+    """What goes back for one message."""
+
+    reply: bytes  # empty where its sender wants none
+    kept: bool
+    further: bytes = b""
+    owed: int | None = None
 
 
 class Intake:
@@ -52,33 +64,38 @@ class Intake:
         self.counts = tallies.counts
         self._batch_answers = batch_answers
         self.in_order = store.units_in_order
-        self._faults: dict[tuple[str, str], float] = {}  # when which was listed last
+        self.certificate: Certificate | None = None  # of the other side, over TLS
+        self._ledger = Ledger(self._tell_counted)
+        self._marking: set[asyncio.Task[None]] = set()
 
     def for_peer(self, certificate: Certificate | None) -> Intake:
         """The same for one connection, whose certificate (or having none) is known."""
         one = copy.copy(self)
         one.allow = self.allow.known_by(certificate)
+        one.certificate = certificate
         return one
 
     async def answer(self, data: bytes, address: str) -> Answered:
         """The acknowledgements of a frame: one, or one for each message of a batch, or those in a batch."""
         if not holds_several(data) and not is_answer(data):
-            reply, kept = await self._answer(data, address)
-            return Answered([reply], kept)
+            one = await self._answer(data, address)
+            if one.owed is None:
+                return Answered([one.reply] if one.reply else [], one.kept)
+            return Answered([reply for reply in (one.reply, one.further) if reply], one.kept, (one.owed,))
         file = batches_in(data)
         for difference in file.differences():
             self.counts["batch counts wrong"] += 1
             logger.warning("HL7 batch: %s", difference)
         as_batch = self._batch_answers and file.enveloped
         raws = [raw for batch in file.batches for raw in batch.messages]
-        answers: list[tuple[bytes, bool]] = []
+        found: list[_One] = []
         for raw in raws if raws or as_batch else [data]:
-            if is_answer(raw):
-                answers.append((b"", await self._keep_stray(raw, address)))
-            else:
-                answers.append(await self._answer(raw, address))
-        replies = [reply for reply, _ in answers if reply or as_batch]
-        return Answered([self._batch(file, replies)] if as_batch else replies, all(kept for _, kept in answers))
+            found.append(await (self._keep_stray if is_answer(raw) else self._answer)(raw, address))
+        replies = [self._batch(file, [one.reply for one in found])] if as_batch else []
+        for one in found:
+            replies += [reply for reply in (b"" if as_batch else one.reply, one.further) if reply]
+        owed = tuple(one.owed for one in found if one.owed is not None)
+        return Answered(replies, all(one.kept for one in found), owed)
 
     async def answer_fault(self, fault: FramingFault, address: str) -> Answered:
         """The refusal of bytes that are no message. Those that look like an answer are not answered."""
@@ -87,49 +104,93 @@ class Intake:
         logger.warning("MLLP framing fault: %s", fault.text)
         kind = TooLargeError if fault.reason == "too-large" else MalformedError
         error = kind(fault.text, hl7_code="100")
-        reply, _ = await self._refuse_bytes(fault.head, error, address, f"fault {fault.reason}")
-        return Answered([], None) if fault.reason == "commit-block" else Answered([reply], False)
+        reply = (await self._refuse_bytes(fault.head, error, address, f"fault {fault.reason}")).reply
+        if fault.reason == "commit-block":
+            return Answered([], None)
+        return Answered([reply] if reply else [], False)
 
-    async def refuse_connection(self, address: str) -> Answered:
+    async def refuse_connection(self, address: str) -> None:
         """Leave a trace of a connection from an address that is not on the list."""
         self.counts["connections refused"] += 1
         self.tallies.fault(address, "connection refused: the address is not on the list of peers")
         await self.keep_fault("peer", "the address is not on the list of peers", address)
-        return Answered([], None)
+
+    async def answer_stranger(self, raw: bytes, address: str) -> bytes:
+        """AR, with what would have to be added to the list; of an unknown certificate the message is kept with it."""
+        if is_answer(raw):
+            return b""
+        error = unlisted(address, self.certificate, admitted=self.allow.admits(address))
+        try:
+            message = messages.read(self._site, raw)
+        except InteropError:
+            return self._unkept(header_of(raw), error)
+        if self.allow.admits(address):
+            self.counts["certificates refused"] += 1
+            if self._ledger.writes("certificate", address):
+                refused = await self._refuse(message, address, error)
+                return refused.reply
+        return self._unkept(message, error)
 
     async def keep_fault(self, kind: str, text: str, address: str, raw: bytes = b"") -> None:
-        """Audit a connection that came to nothing; in the list of messages the same once a minute, so that a stubborn
-        caller cannot fill the disk."""
+        """Audit a connection that came to nothing, and list the first of a minute beside the messages; the many of a
+        stubborn caller are counted, so that they cannot fill the disk."""
+        number = self._ledger.writes(kind, address)
+        if not number:
+            self.counts["refusals only counted"] += 1
+            return
         event = Event("alert", f"mllp-{kind}-refused", "E", outcome="4", detail=text)
-        now = time.monotonic()
-        listed = now - self._faults.get((kind, address), -FAULT_SECONDS) >= FAULT_SECONDS
-        if len(self._faults) > _FAULTS_KNOWN:
-            self._faults.clear()
 
         def work(tx: Tx) -> None:
             tx.audit(event)
-            if listed:
+            if number == 1:
                 messages.keep_fault(tx, f"fault {kind}", address, text, raw)
 
         try:
             await self._store.unit(_agent(address), work)
         except UnavailableError as error:
             logger.error("a refused connection could not be audited: %s", error.text)
-        else:
-            if listed:
-                self._faults[kind, address] = now
 
-    async def _keep_stray(self, raw: bytes, address: str) -> bool:
-        """Keep somebody else's acknowledgement, which is never acknowledged itself; whether it was kept."""
-        self.counts["stray answers"] += 1
+    async def _tell_counted(self, kind: str, number: int, addresses: int) -> None:
+        """The audit entry of refusals that were only counted."""
+        detail = f"{number} more within a minute, from {addresses} addresses: only counted"
+        event = Event("alert", f"mllp-{kind}-refused", "E", outcome="4", detail=detail)
+        logger.warning("MLLP %s refused: %s", kind, detail)
         try:
-            await self._store.unit(_agent(address), lambda tx: stray_answers.keep(tx, raw, address))
+            await self._store.unit(_agent(""), lambda tx: tx.audit(event))
+        except UnavailableError as error:
+            logger.error("refused connections could not be audited: %s", error.text)
+
+    def written(self, owed: tuple[int, ...]) -> None:
+        """These application acknowledgements went over their connection: their jobs have nothing to do any more."""
+        task = asyncio.ensure_future(self._mark_written(owed))
+        self._marking.add(task)
+        task.add_done_callback(self._marking.discard)
+
+    async def _mark_written(self, owed: tuple[int, ...]) -> None:
+        try:
+            await self._store.unit(system_agent("sender"), lambda tx: answers.written(tx, owed))
+        except UnavailableError as error:  # the job sends the same bytes again, under the same MSH-10
+            logger.error("acknowledgements not marked as sent: %s", error.text)
+
+    async def settle(self) -> None:
+        """Until everything about connections that are gone is written down."""
+        await asyncio.gather(*self._marking)
+        await self._ledger.close()
+
+    async def _keep_stray(self, raw: bytes, address: str) -> _One:
+        """Keep somebody else's acknowledgement; what it wants in return, usually nothing."""
+        self.counts["stray answers"] += 1
+        known = self.allow.allows(address, *sender_of(raw))
+        try:
+            reply = await self._store.unit(
+                _agent(address), lambda tx: stray_answers.keep(tx, self._site, raw, address, known=known)
+            )
         except UnavailableError as error:
             logger.error("an acknowledgement that came in could not be kept: %s", error.text)
-            return False
-        return True
+            return _One(b"", False)
+        return _One(reply, True)
 
-    async def _answer(self, raw: bytes, address: str) -> tuple[bytes, bool]:
+    async def _answer(self, raw: bytes, address: str) -> _One:
         """The acknowledgement, and whether a commit stands behind it."""
         self.counts["messages"] += 1
         arrived = time.time_ns() // 1000
@@ -150,7 +211,7 @@ class Intake:
             self.counts["unavailable"] += 1
             self.tallies.message("|".join(message.sender), address, f"AE: not kept, {error.text}")
             logger.error("message not kept, the sender is asked to send it again: %s", error.text)
-            return self._unkept(message, error), False
+            return _One(self._unkept(message, error), False)
         except Exception:
             logger.exception("message not carried out: a fault of this server")
             return await self._failed(message, address)
@@ -158,7 +219,7 @@ class Intake:
         self.tallies.message("|".join(message.sender), address, None if reply.code == "AA" else _refusal(reply))
         if reply.repeated:
             self.counts["repeats"] += 1
-        return reply.ack, True
+        return _One(reply.ack, True, reply.further, reply.owed)
 
     async def _carry_out(self, message: Message, address: str, arrived: int) -> Reply:
         agent = _agent(address, message)
@@ -173,21 +234,24 @@ class Intake:
 
         return await self._store.unit(agent, work, refused=refused)
 
-    async def _failed(self, message: Message, address: str) -> tuple[bytes, bool]:
+    async def _failed(self, message: Message, address: str) -> _One:
         """Keep the message that we could not deal with, in a unit of its own."""
-        error = InteropError("this server could not carry the message out")
         self.counts["failed"] += 1
+        error = InteropError("this server could not carry the message out")
         self.tallies.message("|".join(message.sender), address, f"AE: {error.text}")
+        return await self._refuse(message, address, error)
+
+    async def _refuse(self, message: Message, address: str, error: InteropError) -> _One:
         try:
             reply = await self._store.unit(
                 _agent(address, message), lambda tx: messages.refuse(tx, self._site, message, address, error)
             )
         except Exception:
             logger.exception("message not kept")
-            return self._unkept(message, error), False
-        return reply.ack, True
+            return _One(self._unkept(message, error), False)
+        return _One(reply.ack, True, reply.further, reply.owed)
 
-    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str, kind: str = "") -> tuple[bytes, bool]:
+    async def _refuse_bytes(self, raw: bytes, error: InteropError, address: str, kind: str = "") -> _One:
         self.counts["unreadable"] += 1
         self.tallies.fault(address, error.text)
         try:
@@ -196,8 +260,8 @@ class Intake:
             )
         except Exception as failure:
             logger.error("unreadable bytes not kept: %s", type(failure).__name__)
-            return self._unkept(None, error), False
-        return reply.ack, True
+            return _One(self._unkept(None, error), False)
+        return _One(reply.ack, True)
 
     def _batch(self, file: BatchFile, replies: list[bytes]) -> bytes:
         id = uuid.uuid4().hex[:20]
@@ -205,16 +269,20 @@ class Intake:
 
     def _unkept(self, message: Message | None, error: InteropError) -> bytes:
         """AE that no commit stands behind: it promises nothing (table 0008: AE, the sender may try again)."""
-        code = "AE" if message is not None else error.ack_code
-        issue = Issue(error.issue_code, error.text, hl7_code=error.hl7_code)
-        return acknowledge(
-            message,
-            code,
-            issues=(issue,),
-            control_id=uuid.uuid4().hex[:20],
-            now=datetime.now(UTC),
-            facility=self._site.facility,
-        )
+        id = uuid.uuid4().hex[:20]
+        return answers.refusal_unkept(self._site, message, error, control_id=id, now=datetime.now(UTC))
+
+
+def unlisted(address: str, certificate: Certificate | None, *, admitted: bool) -> ForbiddenError:
+    """Why somebody is not heard, and what to add where."""
+    setting = "INTEROP_MLLP_PEERS of the receiving server"
+    if not admitted:
+        return ForbiddenError(f"{address} is not on the list of peers: add it to {setting}")
+    if certificate is None or not certificate.fingerprint:
+        return ForbiddenError(f"{address} is on the list of peers with a certificate only, and came without one")
+    named = "".join(f"cn:{name} or " for name in sorted(certificate.names)[:1])
+    fingerprint = f"sha256:{certificate.fingerprint}"
+    return ForbiddenError(f"this certificate is not on the list of peers: add {named}{fingerprint} to {setting}")
 
 
 def _refusal(reply: Reply) -> str:

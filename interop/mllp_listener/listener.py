@@ -10,6 +10,7 @@ from interop.mllp_listener.connection import Connection, Limits
 from interop.mllp_listener.intake import Intake
 from interop.mllp_listener.peers import AllowList
 from interop.mllp_listener.secured import TlsServer
+from interop.mllp_listener.strangers import StrangerLimits, Strangers
 from interop.mllp_listener.tallies import KEEP_SECONDS, Tallies
 from interop.store import Store
 from interop.tls import TlsContext
@@ -34,6 +35,7 @@ class MllpListener:
         allow: Iterable[str] | AllowList = (),
         *,
         limits: Limits | None = None,
+        stranger_limits: StrangerLimits | None = None,
         release: int = 1,
         batch_answers: bool = False,
         tls: TlsContext | None = None,
@@ -45,6 +47,7 @@ class MllpListener:
         self.tallies = Tallies(store)
         self.counts = self.tallies.counts
         self.intake = Intake(store, site, self.allow, self.tallies, batch_answers=batch_answers)
+        self._strangers = Strangers(stranger_limits or StrangerLimits(), release)
         self._release = release
         self._server: asyncio.Server | TlsServer | None = None
         self._connections: set[Connection] = set()
@@ -64,7 +67,7 @@ class MllpListener:
     async def start(self) -> None:
         """Listen; OSError if the port is taken."""
         if self._tls is not None:
-            self._server = TlsServer(self.intake, self._tls, self._opened)
+            self._server = TlsServer(self.intake, self._tls, self._opened, self._strangers)
             await self._server.start(self._host, self._port)
         else:
             plain = self.intake.for_peer(None)
@@ -74,7 +77,7 @@ class MllpListener:
         logger.info("MLLP listener on %s:%d%s", self._host, self.port, " (TLS)" if self._tls else "")
 
     def _opened(self, intake: Intake) -> Connection:
-        return Connection(intake, self.limits, self._connections, self._release)
+        return Connection(intake, self.limits, self._connections, self._strangers, self._release)
 
     async def _keep(self) -> None:
         while True:
@@ -93,6 +96,8 @@ class MllpListener:
         else:
             self._server.close()
         await asyncio.gather(*(connection.finish() for connection in tuple(self._connections)))
+        await self._strangers.close()
+        await self.intake.settle()
         if not isinstance(self._server, TlsServer):
             await self._server.wait_closed()
         self._server = None

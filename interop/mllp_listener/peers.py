@@ -67,6 +67,10 @@ class AllowList:
         """Whether a connection from this address may be opened at all."""
         return bool(_fitting(self._entries if self.doors is None else self.doors, address))
 
+    def hears(self, address: str) -> bool:
+        """Whether any message from this address may be taken, with the certificate that it has."""
+        return bool(_fitting(self._entries, address))
+
     def allows(self, address: str, application: str, facility: str = "") -> bool:
         """Whether this address may send as this MSH-3 and MSH-4."""
         return any(

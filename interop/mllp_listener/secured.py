@@ -16,6 +16,7 @@ from typing import Any
 
 from interop.hl7.framing import HEAD
 from interop.mllp_listener.intake import Intake
+from interop.mllp_listener.strangers import Strangers
 from interop.tls import Certificate, TlsContext, certificate_of
 
 logger = getLogger(__name__)
@@ -31,8 +32,9 @@ Opened = Callable[[Intake], asyncio.Protocol]
 class TlsServer:
     """A listening socket whose connections begin with a handshake."""
 
-    def __init__(self, intake: Intake, tls: TlsContext, opened: Opened) -> None:
+    def __init__(self, intake: Intake, tls: TlsContext, opened: Opened, strangers: Strangers) -> None:
         self._intake = intake
+        self._strangers = strangers
         self._tls = tls
         self._opened = opened
         self._listening: socket.socket | None = None
@@ -84,7 +86,8 @@ class TlsServer:
         try:
             if not self._intake.allow.admits(address):
                 await self._intake.refuse_connection(address)
-                return
+                if self._strangers.full:
+                    return
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 first = await _peek(accepted)
             if not first:

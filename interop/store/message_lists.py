@@ -43,7 +43,11 @@ class MessageLists(Messages):
         What is still owed (queued) or waits for somebody to decide (dead) stays.
         """
         before = instants.micros(older_than)
-        return self.session.run(sql.MESSAGES_PRUNE, (self._number_at(before + _SLACK), before, limit))
+        number = self._number_at(before + _SLACK)
+        gone = self.session.run(sql.MESSAGES_PRUNE, (number, before, limit))
+        if gone:
+            self.session.put(sql.ANSWERS_PRUNE, (number, limit))
+        return gone
 
     def _conditions(self, query: MessageQuery) -> Iterator[Condition]:
         for column in ("control_id", "state", "direction", "peer"):

@@ -105,6 +105,14 @@ class Messages(Unit):
         if not self.session.run(sql.MESSAGE_UPDATE, values):
             raise NotFoundError(f"there is no message {id}")
 
+    def link_answer(self, id: int, about: int) -> None:
+        """The message ``id`` answers the message ``about``."""
+        self.session.put(sql.ANSWER_INSERT, (id, about))
+
+    def answers_to(self, about: int) -> list[MessageRow]:
+        """The messages that answer this one, oldest first."""
+        return [_message(row) for row in self.session.rows(sql.ANSWERS, (about,))]
+
     def move_message(self, id: int, state: str, before: str) -> None:
         """Another state; ConflictError where it is no longer in the one before."""
         if not self.session.run(sql.MESSAGE_MOVE, (state, id, before)):

@@ -178,6 +178,16 @@ message = Table(
     Index("message_order", "order_id", **_partial("order_id IS NOT NULL")),
 )
 
+# Which message answers which: application acknowledgements, ours and others'.
+answer = Table(
+    "answer",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # the answer's number
+    _need("about", BigInteger),  # the number of the message that it answers
+    Index("answer_about", "about"),
+    sqlite_with_rowid=False,
+)
+
 job = Table(
     "job",
     metadata,

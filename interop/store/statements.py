@@ -164,6 +164,11 @@ MESSAGES_REFUSED_WITH = {
 MESSAGES_PRUNE = """
     DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id < ? AND at < ?
     AND state NOT IN ('queued', 'dead') ORDER BY id LIMIT ?)"""
+ANSWER_INSERT = "INSERT INTO answer (id, about) VALUES (?, ?)"
+ANSWERS = f"SELECT m.id, {_MESSAGE_FIELDS} FROM answer a JOIN message m ON m.id = a.id WHERE a.about = ? ORDER BY a.id"
+ANSWERS_PRUNE = """
+    DELETE FROM answer WHERE id IN (SELECT a.id FROM answer a LEFT JOIN message m ON m.id = a.id
+    WHERE a.id < ? AND m.id IS NULL LIMIT ?)"""
 MESSAGE_COUNTS = "SELECT direction, state, count(*) FROM message GROUP BY direction, state"
 
 # jobs

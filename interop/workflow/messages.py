@@ -8,35 +8,35 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from secrets import token_hex
 from typing import Any
 
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
-from interop.hl7.acknowledgement import acknowledge
 from interop.hl7.message import Message, header_of
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, OrderRow, Stored, Tx
-from interop.workflow import admissions, appointments, numbers, orders, patients, replacing, reports, studies
+from interop.workflow import admissions, answers, appointments, numbers, orders, patients, replacing, reports, studies
+from interop.workflow.answers import Answer
 from interop.workflow.lifecycle import HL7
 from interop.workflow.numbers import Numbers
+from interop.workflow.orders import Outcome
 from interop.workflow.patients import Resolved
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
-
-_REPORTED = ("warning", "error", "fatal")  # severities that an acknowledgement tells; the rest is kept beside it
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to a message, as it was stored."""
 
-    code: str  # AA AE AR
-    ack: bytes
+    code: str  # AA AE AR, CA CE CR
+    ack: bytes  # empty where its sender wants none
     issues: tuple[Issue, ...] = ()
     orders: tuple[str, ...] = ()  # ServiceRequest ids
     repeated: bool = False
+    further: bytes = b""  # the application acknowledgement, where it goes over the same connection
+    owed: int | None = None  # its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class _Work:
     orders: tuple[str, ...] = ()
     entity: str | None = None
     touched: str = ""  # references, a space between
+    outcomes: tuple[Outcome, ...] = ()  # of its orders
 
 
 def read(site: Site, raw: bytes) -> Message:
@@ -84,7 +85,7 @@ def receive(tx: Tx, site: Site, message: Message, peer: str, arrived: int | None
     tx.lock(f"message:{kept.application}|{kept.facility}|{kept.control_id}")
     earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
     if earlier is not None:
-        answered = _answered(tx, earlier, kept)
+        answered = _answered(tx, site, message, earlier, kept)
         if answered is not None:
             return answered
     return _take(tx, site, message, kept, earlier)
@@ -98,44 +99,50 @@ def receive_again(tx: Tx, site: Site, message: Message, row: MessageRow) -> Repl
     kept = _Kept.of(message, row.peer)
     tx.lock(f"message:{kept.application}|{kept.facility}|{kept.control_id}")
     present = tx.message(row.id) or row
-    if present.ack_code == "AA" and present.ack is not None:
-        return Reply("AA", present.ack, repeated=True)
+    if present.state == "received" and present.ack is not None:
+        return Reply(present.ack_code or "AA", present.ack, repeated=True)
     first = tx.find_message("in", kept.application, kept.facility, kept.control_id)
     if first is not None and first.body_hash != kept.body_hash:
         raise _reused(kept)
-    return _take(tx, site, message, kept, present)
+    return _take(tx, site, message, kept, present, connected=False)
 
 
 def refuse_again(tx: Tx, site: Site, message: Message, row: MessageRow, error: InteropError) -> Reply:
     """Keep that a message was refused once more, and why this time."""
     issues = (*error.issues, *message.issues)
-    ack = _ack(tx, site, message, error.ack_code, issues)
-    _keep(tx, _Kept.of(message, row.peer), "refused", error.ack_code, ack, issues, _Work(), row)
-    return Reply(error.ack_code, ack, issues)
+    answer = answers.refusal(tx, site, message, error, issues)
+    _keep(tx, _Kept.of(message, row.peer), "refused", answer, issues, _Work(), row)
+    return Reply(answer.code, answer.ack, issues)
 
 
-def _take(tx: Tx, site: Site, message: Message, kept: _Kept, earlier: MessageRow | None) -> Reply:
+def _take(
+    tx: Tx, site: Site, message: Message, kept: _Kept, earlier: MessageRow | None, *, connected: bool = True
+) -> Reply:
     mapped = map_message(message, site.tables, zone=site.zone, facility=site.facility)
     done = _carry_out(tx, site, mapped)
     issues = (*message.issues, *mapped.issues, *done.issues)
-    ack = _ack(tx, site, message, "AA", issues)
-    _keep(tx, kept, "received", "AA", ack, issues, done, earlier)
+    answer = answers.answer(tx, site, message, issues, done.outcomes)
+    id = _keep(tx, kept, "received", answer, issues, done, earlier)
     tx.audit(Event("hl7", kept.type, "C", patient=done.patient, entity=done.entity))
-    return Reply("AA", ack, issues, done.orders)
+    if not answer.application:
+        return Reply(answer.code, answer.ack, issues, done.orders)
+    owed = answers.owe(tx, site, message, id, answer, connected=connected)
+    return Reply(answer.code, answer.ack, issues, done.orders, further=answer.application if owed else b"", owed=owed)
 
 
 def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError, arrived: int | None = None) -> Reply:
     """Keep the message with its refusal; nothing of what it asked for has happened."""
     kept = _Kept.of(message, peer, arrived)
     issues = (*error.issues, *message.issues)
-    ack = _ack(tx, site, message, error.ack_code, issues)
+    answer = answers.refusal(tx, site, message, error, issues)
     earlier = tx.find_message("in", kept.application, kept.facility, kept.control_id)
-    _keep(tx, kept, "refused", error.ack_code, ack, issues, _Work(), earlier)
+    id = _keep(tx, kept, "refused", answer, issues, _Work(), earlier)
     detail = "; ".join(f"{issue.location or ''} {issue.code}".strip() for issue in error.issues)
     tx.audit(Event("hl7", kept.type, "C", outcome="4", detail=detail))
     if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
         tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
-    return Reply(error.ack_code, ack, issues)
+    owed = answers.owe(tx, site, message, id, answer)
+    return Reply(answer.code, answer.ack, issues, further=answer.application if owed else b"", owed=owed)
 
 
 def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError, kind: str = "") -> Reply:
@@ -144,9 +151,7 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError,
     ``kind`` stands where the message's type would: ``fault unframed``.
     """
     issues = error.issues
-    ack = acknowledge(
-        header_of(raw), error.ack_code, issues=issues, control_id=_own_control_id(), now=tx.now, facility=site.facility
-    )
+    answer = answers.refusal_of_bytes(tx, site, header_of(raw), error)
     tx.add_message(
         direction="in",
         peer=peer,
@@ -157,12 +162,12 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError,
         raw=raw,
         body_hash=hashlib.sha256(raw).hexdigest(),
         state="refused",
-        ack_code=error.ack_code,
-        ack=ack,
+        ack_code=answer.code,
+        ack=answer.ack,
         issues=[issue.row() for issue in issues],
     )
     tx.audit(Event("hl7", "unreadable", "C", outcome="4", detail=issues[0].code))
-    return Reply(error.ack_code, ack, issues)
+    return Reply(answer.code, answer.ack, issues)
 
 
 def keep_fault(tx: Tx, kind: str, peer: str, text: str, raw: bytes = b"") -> None:
@@ -191,14 +196,16 @@ def hash_of(raw: bytes) -> str:
     return hashlib.sha256(raw[end + 1 :].lstrip(b"\r\n")).hexdigest()
 
 
-def _answered(tx: Tx, earlier: MessageRow, kept: _Kept) -> Reply | None:
+def _answered(tx: Tx, site: Site, message: Message, earlier: MessageRow, kept: _Kept) -> Reply | None:
     """The stored answer to a repeat; None if the message is to be carried out (again)."""
-    if earlier.ack is None or earlier.ack_code == "AE":
+    if earlier.ack is None or earlier.ack_code in ("AE", "CE"):
         return None
     if earlier.body_hash != kept.body_hash:
         raise _reused(kept)
     tx.audit(Event("hl7", kept.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
-    return Reply(earlier.ack_code or "AA", earlier.ack, repeated=True)
+    code = earlier.ack_code or "AA"
+    further, owed = answers.again(tx, site, message, earlier) if code == "CA" else (b"", None)
+    return Reply(code, earlier.ack, repeated=True, further=further, owed=owed)
 
 
 def _reused(kept: _Kept) -> DuplicateError:
@@ -225,7 +232,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
     cleared = mapped.cleared_of("ServiceRequest") if len(mapped.orders) == 1 else ()  # else nobody knows whose
     outcomes = _carry_out_orders(tx, site, mapped.orders, known, cleared)
     filed = [_file_report(tx, site, report, subject) for report in mapped.reports]
-    done: list[orders.Outcome | reports.Filed] = [*outcomes, *filed]
+    done: list[Outcome | reports.Filed] = [*outcomes, *filed]
     rows = [one.row for one in done if one.row is not None]
     patient = subject.reference if subject else next((f"Patient/{row.patient_id}" for row in rows), None)
     return _Work(
@@ -234,14 +241,15 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         tuple(dict.fromkeys(row.id for row in rows)),
         done[0].stored.reference if done else patient,
         " ".join(dict.fromkeys((*((patient,) if patient else ()), *(one.stored.reference for one in done)))),
+        tuple(outcomes),
     )
 
 
 def _carry_out_orders(
     tx: Tx, site: Site, told: tuple[MappedOrder, ...], known: Resolved | None, cleared: tuple[str, ...]
-) -> list[orders.Outcome]:
+) -> list[Outcome]:
     replacing.check(told)
-    outcomes: list[orders.Outcome] = []
+    outcomes: list[Outcome] = []
     ended: list[str] = []
     for order in told:
         outcome = _carry_out_order(tx, site, order, known, cleared, replacing.links(order, ended))
@@ -258,7 +266,7 @@ def _carry_out_order(
     known: Resolved | None,
     cleared: tuple[str, ...],
     links: dict[str, Any],
-) -> orders.Outcome:
+) -> Outcome:
     content = order.service_request | links
     if order.event == "new":
         if known is None:
@@ -290,41 +298,31 @@ def _file_report(tx: Tx, site: Site, report: MappedReport, subject: Stored | Non
     return reports.file(tx, site, report.report, report.observations, given, subject.reference, HL7)
 
 
-def _ack(tx: Tx, site: Site, message: Message, code: str, issues: tuple[Issue, ...]) -> bytes:
-    told = [issue for issue in issues if issue.severity in _REPORTED]
-    return acknowledge(message, code, issues=told, control_id=_own_control_id(), now=tx.now, facility=site.facility)
-
-
-def _own_control_id() -> str:
-    return token_hex(10)  # MSH-10 of an answer: at most 20 characters (v2.5.1 2.15.9.10)
-
-
 def _keep(
     tx: Tx,
     kept: _Kept,
     state: str,
-    code: str,
-    ack: bytes,
+    answer: Answer,
     issues: tuple[Issue, ...],
     done: _Work,
     earlier: MessageRow | None,
-) -> None:
-    """The message with its answer; a message that is tried again keeps its place."""
+) -> int:
+    """The message with its answer; its number. A message that is tried again keeps its place."""
     found = [issue.row() for issue in issues]
     order_id = done.orders[0] if done.orders else None
     if earlier is not None and earlier.body_hash == kept.body_hash:
         tx.update_message(
             earlier.id,
             state=state,
-            ack_code=code,
-            ack=ack,
+            ack_code=answer.code,
+            ack=None if earlier.ack_code == answer.code == "CA" else answer.ack,  # it was accepted, and stays so
             issues=found,
             order_id=order_id,
             touched=done.touched,
             attempts=1,
         )
-        return
-    tx.add_message(
+        return earlier.id
+    return tx.add_message(
         direction="in",
         peer=kept.peer,
         application=kept.application,
@@ -334,8 +332,8 @@ def _keep(
         raw=kept.raw,
         body_hash=kept.body_hash,
         state=state,
-        ack_code=code,
-        ack=ack,
+        ack_code=answer.code,
+        ack=answer.ack,
         issues=found,
         order_id=order_id,
         arrived=kept.arrived,

@@ -103,8 +103,13 @@ def find(tx: Tx, numbers: Numbers) -> OrderRow | None:
 
 
 def find_named(tx: Tx, numbers: Numbers) -> OrderRow | None:
-    """The order that a later message means: by identity, else by the numbers that we told (accession, study)."""
+    """The order that a later message means: by identity, else by the numbers that we told (accession, study).
+
+    An order that has no filler number was answered with its accession number in that place.
+    """
     found = find(tx, numbers)
+    if found is None and numbers.placer is None and numbers.filler is not None:
+        found = next(iter(tx.find_orders(accession=numbers.filler, limit=1)), None)
     if found is None and numbers.accession is not None:
         found = next(iter(tx.find_orders(accession=numbers.accession, limit=1)), None)
     if found is None and numbers.study_uid is not None:

@@ -6,9 +6,10 @@ The same bytes go out at every attempt (design law 3). A change is never told to
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
-from interop.errors import ConflictError, InvalidContentError
+from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.references import references
 from interop.hl7.message import parse
 from interop.mapping.outbound import merge_message, order_message, report_message
@@ -38,7 +39,7 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow
             patient,
             control=event if event in site.tables.codes["event_out"].rows else STATUS_CHANGED,
             receiver=receiver,
-            control_id=_control_id(tx, site),
+            control_id=control_id(tx, site),
             now=tx.now,
             zone=site.zone,
             facility=site.facility,
@@ -95,7 +96,7 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             order,
             row.study_uid if row is not None else None,
             receiver=receiver,
-            control_id=_control_id(tx, site),
+            control_id=control_id(tx, site),
             now=tx.now,
             zone=site.zone,
             facility=site.facility,
@@ -134,7 +135,7 @@ def _others(tx: Tx, site: Site) -> list[Receiver]:
     return [one for one in site.receivers if f"{one.application}|{one.facility}" != origin]
 
 
-def _control_id(tx: Tx, site: Site) -> str:
+def control_id(tx: Tx, site: Site) -> str:
     """MSH-10: at most 20 characters (v2.5.1 2.15.9.10), never used twice."""
     return f"{site.facility}{tx.next_number('control-id'):012d}"
 
@@ -168,6 +169,25 @@ def drop(tx: Tx, row: MessageRow) -> None:
     if owed is not None and not tx.drop_job(owed[0]):
         raise ConflictError(f"message {row.id} is on its way to {row.peer} at this moment")
     tx.move_message(row.id, "dropped", row.state)
+
+
+def owe_row(tx: Tx, row: MessageRow, *, run_at: datetime | None = None) -> None:
+    """Owe a queued message to its receiver."""
+    key, payload = _job_of(row)
+    tx.enqueue("send", key, payload, run_at=run_at)
+
+
+def settle(
+    tx: Tx, row: MessageRow, state: str, code: str | None = None, ack: bytes | None = None, why: str = ""
+) -> None:
+    """The message's end by another way than its job, which goes unless somebody is at it."""
+    key, payload = _job_of(row)
+    issues = [Issue("processing", why).row()] if why else []
+    took = int((tx.now - row.at).total_seconds() * 1e6)
+    tx.update_message(row.id, state=state, ack_code=code, ack=ack, took=row.took or took, attempts=1, issues=issues)
+    owed = tx.find_job("send", key, payload)
+    if owed is not None:
+        tx.drop_job(owed[0])
 
 
 def _job_of(row: MessageRow) -> tuple[str, dict[str, int]]:

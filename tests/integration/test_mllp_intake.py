@@ -284,12 +284,14 @@ async def test_only_listed_applications_are_heard(store: Store) -> None:
     assert len(await store.view(lambda tx: tx.find_orders())) == 1
 
 
-async def test_a_connection_from_elsewhere_is_closed_and_audited(store: Store) -> None:
+async def test_a_connection_from_elsewhere_is_told_why_closed_and_audited(store: Store) -> None:
     async with listening(store, "10.1.2.3") as (listener, connect):
         peer = await connect()
         await peer.send(orm(id="C1"))
-        with pytest.raises((EOFError, ConnectionResetError)):
-            await peer.answer()
+        answer = await peer.answer()
+        assert (told(answer), answer.get("ERR-3.1")) == (("AR", "C1"), "207")
+        assert "127.0.0.1 is not on the list of peers: add it to INTEROP_MLLP_PEERS" in answer.get("ERR-8")
+        assert await peer.ended()
         assert listener.counts["connections refused"] == 1
     assert await kept(store, "C1") == []
     events = await store.view(lambda tx: [one.resource() for one in tx.search(Query("AuditEvent")).rows])
