@@ -20,6 +20,11 @@ def message(*segments: str) -> bytes:
     return "".join(f"{segment}\r" for segment in segments).encode()
 
 
+def asking(raw: bytes, accept: str, application: str = "") -> bytes:
+    """The message with MSH-15 and MSH-16."""
+    return raw.replace(b"|2.5.1||||||", f"|2.5.1|||{accept}|{application}||".encode(), 1)
+
+
 def orm(
     control: str = "NW",
     placer: str = "P1",
