@@ -14,26 +14,28 @@ import shutil
 import sys
 import tempfile
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from interop.hl7.acknowledgement_mode import Manner
 from interop.hl7.framing import VT, frame
 from interop.hl7.message import Message
 from interop.mapping.messages import read_message
 from interop.store import MessageRow, Store, open_store
 from tests.mllp_door import listening
-from tests.sites import tables
+from tests.sites import a_site, tables
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/conformance-hl7.md"
 _INTRODUCTION = """\
 # What becomes of other projects' HL7 messages
 
 Written by `make conformance`: {files} files with {messages} messages, of {projects} open projects and, for character
-sets, our own. Each file is sent in one frame over MLLP to a running listener with an empty database. Every message is
-answered, kept with its answer, and in a decided state: AA, or AE or AR with the reason; what is an answer itself is
-kept, and not answered (none). No segment of an accepted message is lost unseen: a row of the
-[mapping tables](reference/mappings.md) reads it, or they say that it carries nothing here, or an issue names it.
+sets, our own. Each file is sent in one frame over MLLP to a running listener with an empty database, which answers in
+original mode whatever MSH-15 and MSH-16 ask for. Every message is answered, kept with its answer, and in a decided
+state: AA, or AE or AR with the reason; what is an answer itself is kept, and not answered (none). No segment of an
+accepted message is lost unseen: a row of the [mapping tables](reference/mappings.md) reads it, or they say that it
+carries nothing here, or an issue names it.
 
 Most of the corpus is not for an imaging server (vaccinations, pharmacy, billing) and is refused by its type.
 
@@ -80,7 +82,8 @@ async def outcomes(corpus: Path) -> list[Outcome]:
 
 
 async def _sent(store: Store, data: bytes, name: str) -> list[Outcome]:
-    async with listening(store) as (_, connect):
+    rules = replace(tables(), manner=Manner(mode="original"))  # what became of it, whichever answers it asks for
+    async with listening(store, site=replace(a_site(), tables=rules)) as (_, connect):
         peer = await connect()
         await peer.write(data if VT in data else frame(data))  # some were saved as they went over the wire
         peer.writer.write_eof()

@@ -29,6 +29,7 @@ class Limits:
     stop_seconds: float = 10.0  # how long stopping waits for answers
 
 
+SURE_SECONDS = 1.0  # after which what was written to an open connection counts as sent
 _KEEPALIVE = ((socket.SO_KEEPALIVE, 1),)
 _KEEPALIVE_TCP = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
 
@@ -59,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._paused_writing = False
         self._closing = False
+        self._ended = False  # the sender has said that it sends no more
+        self._unsure: list[int] = []  # application acknowledgements that were written a moment ago
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -92,10 +95,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        if self._unsure:
+            self._be_sure()
         self._take(self._decoder.feed(data))
         self._watch(len(data))
 
     def eof_received(self) -> bool:
+        self._be_sure()  # who closes with an answer unread resets the connection instead
+        self._ended = True
         self._take(self._decoder.eof())
         self._closing = True
         self._answer()
@@ -105,6 +112,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closing:
             self._take(self._decoder.eof())
+        if exc is None:
+            self._be_sure()
+        self._unsure.clear()
         self._closing = True
         self._transport = None
         self._stop_timer()
@@ -128,6 +138,7 @@ class Connection(asyncio.Protocol):
                 await self._idle.wait()
         except TimeoutError:
             logger.warning("MLLP connection closed with %d messages unanswered", len(self._answers))
+        self._be_sure()
         if self._transport is not None:
             self._transport.close()
 
@@ -200,8 +211,14 @@ class Connection(asyncio.Protocol):
             return
         for block in blocks:
             self._transport.write(block)
-        if answered.owed:
-            self._intake.written(answered.owed)
+        if answered.owed and not self._ended:  # else nobody may be there: the job sends it again
+            self._unsure += answered.owed
+            asyncio.get_running_loop().call_later(SURE_SECONDS, self._be_sure)
+
+    def _be_sure(self) -> None:
+        if self._unsure:
+            self._intake.written(tuple(self._unsure))
+            self._unsure.clear()
 
     def _blocks(self, answered: Answered) -> list[bytes]:
         if self._release == 1 or answered.kept is None:

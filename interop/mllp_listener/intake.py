@@ -280,7 +280,7 @@ def unlisted(address: str, certificate: Certificate | None, *, admitted: bool) -
         return ForbiddenError(f"{address} is not on the list of peers: add it to {setting}")
     if certificate is None or not certificate.fingerprint:
         return ForbiddenError(f"{address} is on the list of peers with a certificate only, and came without one")
-    named = "".join(f"cn:{name} or " for name in sorted(certificate.names)[:1])
+    named = "".join(f"cn:{name} or " for name in sorted(certificate.names)[:3])
     fingerprint = f"sha256:{certificate.fingerprint}"
     return ForbiddenError(f"this certificate is not on the list of peers: add {named}{fingerprint} to {setting}")
 

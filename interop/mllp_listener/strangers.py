@@ -98,11 +98,11 @@ class Stranger(asyncio.Protocol):
             self._quiet = asyncio.get_running_loop().call_later(_QUIET, self._fell_silent)
 
     def eof_received(self) -> bool:
-        """Half-closed: what was begun is still answered."""
+        """Half-closed: what was begun is still answered; once that is done there is nothing to wait for."""
         if self.task is None and self._received:
             self._answer(self._head)
         secured = self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
-        return self.task is not None and not secured
+        return self.task is not None and not self.task.done() and not secured
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
