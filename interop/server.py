@@ -32,7 +32,17 @@ from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpProtocol, HttpServer
-from interop.jobs import BatchLane, Handler, JobRunner, Lane, WorklistJobs, keep_pruned, reconcile, sending_lanes
+from interop.jobs import (
+    BatchLane,
+    Handler,
+    JobRunner,
+    Lane,
+    UnaskedAnswers,
+    WorklistJobs,
+    keep_pruned,
+    reconcile,
+    sending_lanes,
+)
 from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -202,7 +212,8 @@ class Rooms:
 async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The worker role: jobs, and the feed of what changes in the archive."""
     folder = WorklistFolder(rooms.settings.worklist)
-    sender = MllpSender()
+    unasked = UnaskedAnswers(rooms.store, rooms.site)
+    sender = MllpSender(unasked=unasked)
     writer = WorklistProcess(rooms.settings)
     await writer.start()
     handlers: dict[str, Handler | Lane | BatchLane] = {
@@ -226,6 +237,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.stop()
         await sender.close()
+        await unasked.close()
 
 
 @asynccontextmanager

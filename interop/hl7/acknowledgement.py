@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from interop.errors import Issue
+from interop.errors import Issue, MalformedError
 from interop.hl7.charsets import UTF8, Charset, charset_named, stated_as
 from interop.hl7.encoding import encoding_of
-from interop.hl7.message import Message
+from interop.hl7.message import Message, parse
 from interop.hl7.segment import Segment
 from interop.hl7.writing import Fields, FieldValue, field, segment, timestamp
 
@@ -41,6 +41,14 @@ _LOCATION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?
 def is_answer(raw: bytes) -> bool:
     """Whether these bytes are an answer: a message with an MSA (v2.5.1 2.15.8), be it ACK, ORR^O02 or another."""
     return b"MSA" in raw and _MSA.search(raw) is not None
+
+
+def names_another(reply: bytes, message: bytes) -> bool:
+    """Whether a reply is readable and MSA-2 names another message than this one (v2.5.1 2.15.8.2)."""
+    try:
+        return parse(reply).get("MSA-2").strip() != parse(message).control_id
+    except MalformedError:
+        return False
 
 
 def acknowledge(

@@ -3,6 +3,7 @@
 from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
+from interop.jobs.unasked import UnaskedAnswers
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
 
@@ -17,6 +18,7 @@ __all__ = [
     "Outcome",
     "SendJobs",
     "Sender",
+    "UnaskedAnswers",
     "UndeliverableError",
     "Wanted",
     "WorklistItems",

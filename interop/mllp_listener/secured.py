@@ -35,6 +35,7 @@ class TlsServer:
     def __init__(self, intake: Intake, tls: TlsContext, opened: Opened, strangers: Strangers) -> None:
         self._intake = intake
         self._strangers = strangers
+        self._strange = 0  # handshakes under way with those whose address is not listed
         self._tls = tls
         self._opened = opened
         self._listening: socket.socket | None = None
@@ -83,10 +84,12 @@ class TlsServer:
             self._run(self._secure(accepted, str(peer[0])))
 
     async def _secure(self, accepted: socket.socket, address: str) -> None:
+        strange = not self._intake.allow.admits(address)
+        self._strange += strange
         try:
-            if not self._intake.allow.admits(address):
+            if strange:
                 await self._intake.refuse_connection(address)
-                if self._strangers.full:
+                if self._strangers.full or self._strange > self._strangers.limits.at_once:
                     return
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 first = await _peek(accepted)
@@ -108,6 +111,7 @@ class TlsServer:
             reason = (error.reason if isinstance(error, ssl.SSLError) else "") or type(error).__name__
             await self._failed(reason, address)
         finally:
+            self._strange -= strange
             if accepted is not None:
                 accepted.close()
 

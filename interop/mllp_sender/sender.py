@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +16,11 @@ from typing import Protocol
 from interop.errors import UnavailableError
 from interop.hl7.framing import frame
 from interop.hl7.line import Line, NotTriedError
-from interop.mllp_sender.wire import Answers, Wire, anything
+from interop.mllp_sender.wire import Answers, Unasked, Wire, Writing, anything
 from interop.tls import TlsContext, TlsFileError, TlsFiles
 
 Place = tuple[str, int]
+Tell = Callable[[str, bytes, Writing], None]  # which receiver, what it said, and how to answer it
 
 
 class Address(Protocol):
@@ -74,8 +76,18 @@ class _Slots:
 class MllpSender:
     """Sends messages to receivers and hands their replies back."""
 
-    def __init__(self, *, connect_seconds: float | None = None, reply_seconds: float | None = None) -> None:
-        """The seconds hold for receivers that have no line of their own, or for all where they are given."""
+    def __init__(
+        self,
+        *,
+        connect_seconds: float | None = None,
+        reply_seconds: float | None = None,
+        unasked: Tell | None = None,
+    ) -> None:
+        """The seconds hold for receivers that have no line of their own, or for all where they are given.
+
+        ``unasked`` is given what receivers of enhanced mode say beside their replies.
+        """
+        self._unasked = unasked
         self._connect_seconds = connect_seconds
         self._reply_seconds = reply_seconds
         self._slots: dict[tuple[Place, Line], _Slots] = {}  # two may listen at one place, spoken to otherwise
@@ -97,7 +109,7 @@ class MllpSender:
             slot = slots.take(_now())
             try:
                 await asyncio.sleep(max(0.0, slot.free_at - _now()))
-                return await self._send(slots, slot, place, line, framed, answers)
+                return await self._send(slots, slot, place, line, framed, answers, self._unasked_of(receiver))
             finally:
                 slots.give_back(slot)
         finally:
@@ -115,12 +127,26 @@ class MllpSender:
             slots.turn.release()
             raise NotTriedError(f"{place[0]}:{place[1]} does not answer")
 
+    def _unasked_of(self, receiver: Address) -> Unasked | None:
+        tell = self._unasked
+        if tell is None or not getattr(receiver, "enhanced", False):
+            return None
+        name = str(getattr(receiver, "name", receiver.host))
+        return lambda raw, say: tell(name, raw, say)
+
     async def _send(
-        self, slots: _Slots, slot: _Slot, place: Place, line: Line, framed: bytes, answers: Answers
+        self,
+        slots: _Slots,
+        slot: _Slot,
+        place: Place,
+        line: Line,
+        framed: bytes,
+        answers: Answers,
+        unasked: Unasked | None,
     ) -> bytes:
         begun, seconds = _now(), self._reply_seconds or line.answer_seconds
         try:
-            wire = await self._wire(slot, place, line)
+            wire = await self._wire(slot, place, line, unasked)
             try:
                 if line.answers == "none":
                     await wire.tell(framed, seconds)
@@ -146,7 +172,7 @@ class MllpSender:
             for slot in slots.every:
                 slot.end(abort=True)
 
-    async def _wire(self, slot: _Slot, place: Place, line: Line) -> Wire:
+    async def _wire(self, slot: _Slot, place: Place, line: Line, unasked: Unasked | None) -> Wire:
         if slot.wire is not None and slot.wire.open:
             return slot.wire
         loop = asyncio.get_running_loop()
@@ -154,7 +180,7 @@ class MllpSender:
             context = self._context(line) if line.tls else None
             async with asyncio.timeout(self._connect_seconds or line.connect_seconds):
                 _, wire = await loop.create_connection(
-                    lambda: Wire(line),
+                    lambda: Wire(line, unasked),
                     *place,
                     ssl=context,
                     server_hostname=(line.server_name or place[0]) if context else None,

@@ -10,7 +10,8 @@ from logging import getLogger
 from typing import cast
 
 from interop.errors import UnavailableError
-from interop.hl7.framing import ACK, Frame, FrameDecoder, FramingFault, commit_block
+from interop.hl7.acknowledgement import names_another
+from interop.hl7.framing import ACK, Frame, FrameDecoder, FramingFault, commit_block, frame
 from interop.hl7.line import Line
 
 logger = getLogger(__name__)
@@ -22,6 +23,8 @@ _FRAMING = b"\x0b\x1c\r\n\x00 "
 _KEEPALIVE = (30, 4)  # seconds between the questions, and how many without an answer end the connection
 
 Answers = Callable[[bytes], bool]  # whether a reply is one to the message at hand
+Writing = Callable[[bytes], None]
+Unasked = Callable[[bytes, Writing], None]  # what came, and how to answer it over the same connection
 
 
 def anything(reply: bytes) -> bool:
@@ -34,9 +37,14 @@ class StrayAnswerError(UnavailableError):
 
 
 class Wire(asyncio.Protocol):
-    """A connection; what comes when nothing is awaited answers nothing."""
+    """A connection; what comes when nothing is awaited answers nothing.
 
-    def __init__(self, line: Line) -> None:
+    ``unasked`` is given it, where there is one: in enhanced mode the application's acknowledgement follows the accept
+    acknowledgement over the same connection (v2.5.1 2.9.3).
+    """
+
+    def __init__(self, line: Line, unasked: Unasked | None = None) -> None:
+        self._unasked = unasked
         self._framed = line.answers != "unframed"
         self._release = line.mllp
         self._keepalive = line.keepalive_seconds
@@ -108,9 +116,9 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 self._write(message)
                 reply = await self._committed() if self._release == 2 else None
-                reply = await self._answer(reply, answers)
+                reply = await self._answer(reply, answers, message.strip(b"\x0b\x1c\r"))
         finally:
-            self._inbox = None
+            self._await_no_more()
         self._earlier.append(answers)
         if self._release == 2:  # the sender's own commit follows: were it lost, the message goes out again
             self._write(commit_block(kept=True))
@@ -126,7 +134,7 @@ class Wire(asyncio.Protocol):
                 if self._release == 2:
                     await self._committed()
         finally:
-            self._inbox = None
+            self._await_no_more()
         if not self.open:
             raise UnavailableError("the receiver closed the connection")
 
@@ -160,18 +168,22 @@ class Wire(asyncio.Protocol):
                 if item.head == ACK:
                     return None
                 raise UnavailableError("the receiver could not keep the message (NAK)")
-            _passed_over(item)
+            self._aside(item)
 
-    async def _answer(self, reply: bytes | None, answers: Answers) -> bytes:
+    async def _answer(self, reply: bytes | None, answers: Answers, message: bytes) -> bytes:
         while True:
             if reply is None:
                 item = await self._next()
                 reply = item.data if isinstance(item, Frame) else None
                 if reply is None:
-                    _passed_over(item)
+                    self._aside(item)
                     continue
             if answers(reply):
                 return reply
+            if self._unasked is not None and names_another(reply, message):
+                self._unasked(reply, self._say)
+                reply = None
+                continue
             if not any(earlier(reply) for earlier in self._earlier):
                 raise StrayAnswerError("the receiver answered another message")
             logger.warning("a receiver answered an earlier message once more")
@@ -190,8 +202,22 @@ class Wire(asyncio.Protocol):
             if self._inbox is not None:
                 self._inbox.put_nowait(item)
             else:
-                _passed_over(item)
+                self._aside(item)
 
+    def _await_no_more(self) -> None:
+        """What came together with the reply, and behind it, is nobody's answer."""
+        inbox, self._inbox = self._inbox, None
+        while inbox is not None and not inbox.empty():
+            item = inbox.get_nowait()
+            if item is not None:
+                self._aside(item)
 
-def _passed_over(item: Frame | FramingFault) -> None:
-    logger.warning("a receiver sent bytes that answer nothing (%s)", type(item).__name__)
+    def _aside(self, item: Frame | FramingFault) -> None:
+        if self._unasked is not None and isinstance(item, Frame):
+            self._unasked(item.data, self._say)
+        else:
+            logger.warning("a receiver sent bytes that answer nothing (%s)", type(item).__name__)
+
+    def _say(self, raw: bytes) -> None:
+        if self.open:
+            self._write(frame(raw))

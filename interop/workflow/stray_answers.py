@@ -27,10 +27,11 @@ _STATES = {"AA": "sent", "CA": "sent", "AE": "dead", "AR": "dead", "CR": "dead"}
 def keep(tx: Tx, site: Site, raw: bytes, peer: str, *, known: bool = True) -> bytes:
     """Keep the bytes and do what they say; what goes back, which is usually nothing.
 
-    ``known``: whether its sender may say anything of our messages.
+    ``peer``: its address, or the receiver over whose connection it came. ``known``: whether its sender may say anything
+    of our messages.
     """
     message = _readable(raw)
-    about = _about(tx, message) if message is not None and known else None
+    about = _about(tx, message, peer) if message is not None and known else None
     if about is not None:
         tx.lock(f"answer:{about.id}")
         for earlier in tx.answers_to(about.id):
@@ -75,14 +76,14 @@ def _same(earlier: MessageRow, message: Message) -> bool:
     return earlier.body_hash == hash_of(message.raw) and parse(earlier.raw).control_id == message.control_id
 
 
-def _about(tx: Tx, message: Message) -> MessageRow | None:
-    """The message of ours that MSA-2 names, if this comes from whom it was sent to (MSH-5 and MSH-6)."""
+def _about(tx: Tx, message: Message, peer: str) -> MessageRow | None:
+    """The message of ours that MSA-2 names, if this comes from whom it was sent to: by its connection, or its MSH."""
     control_id = message.get("MSA-2").strip()
     if not control_id:
         return None
     for row in tx.find_messages(control_id=control_id, direction="out", limit=1):
         to = parse(row.raw).receiver
-        if all(ours in ("", theirs) for ours, theirs in zip(to, message.sender, strict=True)):
+        if row.peer == peer or all(ours in ("", theirs) for ours, theirs in zip(to, message.sender, strict=True)):
             return row
     return None
 

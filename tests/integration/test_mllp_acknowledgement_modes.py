@@ -19,7 +19,7 @@ from interop.errors import UnavailableError
 from interop.hl7.acknowledgement_mode import Manner
 from interop.hl7.framing import frame
 from interop.hl7.message import Message, parse
-from interop.jobs import Backoff, JobRunner, SendJobs
+from interop.jobs import Backoff, JobRunner, SendJobs, UnaskedAnswers
 from interop.jobs.runner import Lane
 from interop.mapping.peers import Receiver
 from interop.mllp_sender import MllpSender
@@ -46,8 +46,8 @@ def reached(listener: HL7Listener, **more: Any) -> Receiver:
 
 
 @asynccontextmanager
-async def sending(store: Store, *receivers: Receiver) -> AsyncIterator[None]:
-    sender = MllpSender(reply_seconds=2, connect_seconds=2)
+async def sending(store: Store, *receivers: Receiver, unasked: UnaskedAnswers | None = None) -> AsyncIterator[None]:
+    sender = MllpSender(reply_seconds=2, connect_seconds=2, unasked=unasked)
     jobs = SendJobs(store, sender, receivers, silence=0.0)
     runner = JobRunner(store, {"send": Lane(jobs, lease=1.0, backoff=Backoff(first=0.02, most=0.1))}, poll=0.02)
     task = asyncio.create_task(runner.run())
@@ -291,6 +291,27 @@ async def test_we_ask_a_receiver_for_both_and_take_the_second_at_our_listener(st
         (after,) = await outgoing(store)
         assert (after.state, after.ack_code, after.issues[0]["text"]) == ("dead", "AE", "RIS answered AE")
     assert await kept(store, "R1") == []  # its number stays free for a message of its own
+
+
+async def test_one_of_our_servers_and_another_agree(store: Store, tmp_path: Path, sqlite_template: Path) -> None:
+    path = tmp_path / "other.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    other = await open_store(f"sqlite:///{path}")
+    async with listening(other) as (listener, _):
+        receiver = replace(RIS, port=listener.port, enhanced=True)
+        hospital = Hospital(store, a_site(receiver))
+        order = (await hospital.post(an_order(await hospital.patient()))).resource()
+        await hospital.put({**order, "status": "revoked"})
+        unasked = UnaskedAnswers(store, hospital.site)
+        async with sending(store, receiver, unasked=unasked):
+            async with asyncio.timeout(20):
+                while [row.ack_code for row in await outgoing(store)] != ["AA", "AA"]:
+                    await asyncio.sleep(0.02)
+        await unasked.close()
+        assert [row.state for row in await outgoing(store)] == ["sent", "sent"]
+        confirmed = await settled(other, "sent", 2)  # each application acknowledgement got its CA
+        assert {row.type for row in confirmed} == {"ACK^O01"}
+    await other.close()
 
 
 async def test_clients_of_others_that_want_both(store: Store) -> None:

@@ -41,6 +41,7 @@ def test_a_line_of_its_own() -> None:
     assert one.line == Line(2.0, 90.0, 0.5, True, "unframed", True, "ca.pem", "c.pem", "", "ris.example")
     assert one.retry_seconds == 3600.0
     assert load_receivers(ONE)[0].line == Line()
+    assert [load_receivers(ONE + more)[0].enhanced for more in ("", 'acknowledgement = "enhanced"\n')] == [False, True]
 
 
 def test_orders_go_out_as_the_receiver_takes_them() -> None:
@@ -100,6 +101,8 @@ def test_a_segment_that_no_message_has_is_a_slip_of_the_pen() -> None:
         (ONE.replace('"h"', "7"), ["receiver 1", "host has to be text"]),
         (ONE.replace("ORM^O01", "ORM"), ["receiver 1", "types"]),
         (ONE + 'charset = "KLINGON"\n', ["receiver 1", "KLINGON"]),
+        (ONE + 'acknowledgement = "both"\n', ["receiver 1", "acknowledgement", "original, enhanced"]),
+        (ONE + 'acknowledgement = "enhanced"\nanswers = "none"\n', ["receiver 1", "of no use"]),
         (ONE + "answer_seconds = 0\n", ["receiver 1", "answer_seconds", "more than 0"]),
         (ONE + 'retry_seconds = "long"\n', ["receiver 1", "retry_seconds", "seconds"]),
         (ONE + "pause_seconds = -1\n", ["receiver 1", "pause_seconds"]),

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from interop.hl7.acknowledgement_mode import BY_MESSAGE, Manner
+from interop.mapping.manners import in_words
 from interop.mapping.reference import as_markdown
 from interop.mapping.rows import TableError
 from interop.mapping.tables import compile_tables
@@ -107,6 +109,18 @@ ROW = '\n[[row]]\nsource = ["PID-5"]\ntarget = "name[]"\n'
             replaced("sites/example.toml", "segments.ORC_OBR_ServiceRequest", "segments.ORC"),
             ["sites/example.toml", "ORC"],
         ),
+        (
+            replaced("sites/example.toml", '"by-message"', '"sometimes"'),
+            ["sites/example.toml acknowledgement", "mode", "by-message, original, enhanced"],
+        ),
+        (replaced("sites/example.toml", '"ack"', '"ORR"'), ["sites/example.toml acknowledgement", "ack, order"]),
+        (replaced("sites/example.toml", '"connection"', '"fax"'), ["acknowledgement", "connection, receiver"]),
+        (replaced("sites/example.toml", 'answer = "ack"', 'answers = "ack"'), ["acknowledgement", "answers"]),
+        (
+            added("sites/other.toml", 'application = "x"\nacknowledgement = "enhanced"\n'),
+            ["sites/other.toml", "acknowledgement has to be a table"],
+        ),
+        (lambda folder: (folder / "codes/order_refusal.csv").unlink(), ["codes/order_refusal.csv is missing"]),
         (added("sites/other.toml", 'name = "x"\n'), ["sites/other.toml", "MSH-3"]),
         (added("sites/other.toml", 'application = "x"\nfacilty = "y"\n'), ["sites/other.toml", "facilty"]),
         (added("sites/other.toml", "a = [\n"), ["sites/other.toml"]),
@@ -120,6 +134,21 @@ def test_a_wrong_table_is_named_at_start(change: Change, words: list[str], tmp_p
         compile_tables(folder)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_how_a_sender_is_acknowledged_is_its_sites(tmp_path: Path) -> None:
+    folder = tmp_path / "mappings"
+    shutil.copytree(str(shipped("mappings")), folder)
+    table = '[acknowledgement]\nmode = "enhanced"\nanswer = "order"\napplication = "receiver"\n'
+    (folder / "sites/a.toml").write_text(f'application = "A"\n{table}')
+    tables = compile_tables(folder)
+    found = tables.site("A", "H")
+    assert found is not None
+    assert found.manner == Manner("enhanced", "order", "receiver")
+    assert in_words(found.manner) == "enhanced, order answers, application acknowledgements to its receiver"
+    example = tables.site("EXAMPLE_RIS", "EXAMPLE")
+    assert (example and example.manner, tables.manner) == (BY_MESSAGE, BY_MESSAGE)
+    assert in_words(BY_MESSAGE) == "by-message"
 
 
 def test_the_site_of_a_sender_is_found_by_both_names_first(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from interop.access.agent import system_agent
 from interop.errors import ConflictError
-from interop.store import MessageQuery, Store
+from interop.store import MessageQuery, Store, Tx
 from tests.hl7_messages import PATIENT, adt, orm
 from tests.hospital import Hospital
 from tests.sites import RIS, a_site
@@ -126,6 +126,22 @@ async def test_old_messages_go_and_what_is_owed_or_undecided_stays(store: Store)
     assert await store.unit(AGENT, lambda tx: tx.prune_messages(before, 4)) == 2
     assert await store.unit(AGENT, lambda tx: tx.prune_messages(before, 4)) == 0
     assert await ids(store) == [*owed[::-1], *settled[6:][::-1]]
+
+
+async def test_which_message_answers_which_goes_with_the_answer(store: Store) -> None:
+    asked, first, second = await one_each_hour(store, 3)
+
+    def link(tx: Tx) -> None:
+        tx.link_answer(first, asked)
+        tx.link_answer(second, asked)
+
+    await store.unit(AGENT, link)
+    assert [row.id for row in await store.view(lambda tx: tx.answers_to(asked))] == [first, second]
+    assert await store.view(lambda tx: tx.answers_to(first)) == []
+    assert await store.unit(AGENT, lambda tx: tx.prune_messages(START + timedelta(hours=2), 10)) == 2
+    assert [row.id for row in await store.view(lambda tx: tx.answers_to(asked))] == [second]
+    left = await store.view(lambda tx: tx.session.rows("SELECT id FROM answer"))
+    assert [row[0] for row in left] == [second]
 
 
 async def test_a_message_moves_from_one_state_only(store: Store) -> None:
