@@ -92,7 +92,8 @@ def _accepted(tx: Tx, site: Site, message: Message, code: str) -> bytes:
     """CA, where an application acknowledgement asks for it."""
     if code in _ACCEPT or not message.header.field(15) or not message.control_id:
         return b""
-    asked = asked_of(message, "by-message")
+    rules = site.tables.site(*message.sender) or site.tables
+    asked = asked_of(message, rules.manner.mode)
     if not (asked.enhanced and due(asked.accept, True)):
         return b""
     return acknowledge(message, "CA", control_id=token_hex(10), now=tx.now, facility=site.facility)
