@@ -204,6 +204,8 @@ def _kept(
     """
 
     def keep(tx: Tx) -> None:
+        if code == "CA":
+            tx.lock(f"answer:{row.id}")  # its application acknowledgement may be coming in at this moment
         present = tx.message(row.id)
         if present is not None and present.state != "queued":  # its application acknowledgement was here first
             return

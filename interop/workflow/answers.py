@@ -210,6 +210,7 @@ def again(tx: Tx, site: Site, message: Message, earlier: MessageRow) -> tuple[by
 def written(tx: Tx, ids: Sequence[int]) -> None:
     """These went out over the connections that asked for them: nobody owes them any more."""
     for id in ids:
+        tx.lock(f"answer:{id}")
         row = tx.message(id)
         if row is None or row.state != "queued":
             continue

@@ -34,6 +34,7 @@ def keep(tx: Tx, site: Site, raw: bytes, peer: str, *, known: bool = True) -> by
     about = _about(tx, message, peer) if message is not None and known else None
     if about is not None:
         tx.lock(f"answer:{about.id}")
+        about = tx.message(about.id) or about
         for earlier in tx.answers_to(about.id):
             if earlier.direction == "in" and message is not None and _same(earlier, message):
                 tx.audit(Event("hl7", earlier.type, "C", detail=f"repeat of message {earlier.id}, answered as before"))
