@@ -65,7 +65,7 @@ def tell_merge(tx: Tx, site: Site, survivor: Resource, prior: Resource) -> None:
                 survivor,
                 prior,
                 receiver=receiver,
-                control_id=_control_id(tx, site),
+                control_id=control_id(tx, site),
                 now=tx.now,
                 zone=site.zone,
                 facility=site.facility,

@@ -58,7 +58,7 @@ def test_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [("Nothing",), ("Condition", "1"), ("Patient", "a", "b"), ("Patient", "$match"), ("$x",)]
+    "path", [("Nothing",), ("Condition", "1"), ("Patient", "a", "b"), ("Patient", "$x"), ("$x",)]
 )
 def test_addresses_of_nothing(path: tuple[str, ...]) -> None:
     with pytest.raises(NotFoundError):
