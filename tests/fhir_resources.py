@@ -142,6 +142,66 @@ OTHERS: list[Resource] = [
         "period": {"start": "2026-01-01T10:00:00Z"},
         "location": [{"location": {"display": "W5 12 A"}, "status": "active"}],
     },
+    {
+        "resourceType": "PractitionerRole",
+        "practitioner": {"reference": "Practitioner/1"},
+        "code": [{"text": "radiologist"}],
+        "availableTime": [{"daysOfWeek": ["mon"], "availableStartTime": "09:00:00"}],
+    },
+    {
+        "resourceType": "Location",
+        "name": "CT 1",
+        "mode": "instance",
+        "position": {"longitude": json.DecimalText("33.36"), "latitude": json.DecimalText("35.17")},
+    },
+    {"resourceType": "Device", "deviceName": [{"name": "CT 1", "type": "user-friendly-name"}], "modelNumber": "X"},
+    {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "focus": {"reference": "ServiceRequest/1"},
+        "for": {"reference": "Patient/1"},
+    },
+    {
+        "resourceType": "Specimen",
+        "subject": {"reference": "Patient/1"},
+        "collection": {"collectedDateTime": "2026-01-01"},
+    },
+    {
+        "resourceType": "Media",
+        "status": "completed",
+        "subject": {"reference": "Patient/1"},
+        "content": {"contentType": "image/jpeg", "url": "Binary/1"},
+    },
+    {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "subject": {"reference": "Patient/1"},
+        "relatesTo": [{"code": "replaces", "target": {"reference": "DocumentReference/1"}}],
+        "content": [{"attachment": {"contentType": "application/pdf", "url": "Binary/1"}}],
+    },
+    {"resourceType": "Binary", "contentType": "application/pdf", "data": "JVBERg=="},
+    {
+        "resourceType": "Provenance",
+        "target": [{"reference": "DiagnosticReport/1"}],
+        "recorded": "2026-01-01T10:00:00Z",
+        "agent": [{"who": {"reference": "Practitioner/1"}}],
+    },
+    {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "studies as they come",
+        "criteria": "ImagingStudy?status=available",
+        "channel": {"type": "rest-hook", "endpoint": "https://example.org/hook"},
+    },
+    {"resourceType": "Schedule", "active": True, "actor": [{"reference": "Location/1"}]},
+    {
+        "resourceType": "Slot",
+        "schedule": {"reference": "Schedule/1"},
+        "status": "free",
+        "start": "2026-01-01T10:00:00Z",
+        "end": "2026-01-01T10:30:00Z",
+    },
 ]
 RIGHT = [ORDER, PATIENT, STUDY, OBSERVATION, AUDIT, *OTHERS]
 

@@ -80,7 +80,7 @@ def parameters(type: str) -> dict[str, Parameter]:
     for own in own_search_parameters():
         if type in own["base"]:
             rows[own["code"]] = {**own, "paths": [_path_of(own["expression"])], "definition": own["url"]}
-    return {code: _compile(type, rows[code]) for code in accepted.search}
+    return {code: _compile(type, rows[code]) for code in accepted.search if rows[code]["type"] in _READERS}
 
 
 def fold(text: str) -> str:
@@ -121,7 +121,7 @@ def _compile(type: str, row: dict[str, Any]) -> Parameter:
         datatype, spec = _datatype(type, [step[0] for step in steps])
         readers.append((steps, _READERS[row["type"]](datatype)))
         if datatype == "code" and spec.get("codes"):
-            systems = list(code_sets()[spec["codes"]])
+            systems = list(code_sets().get(spec["codes"], ()))
             implied = systems[0] if len(systems) == 1 else None
     return Parameter(
         row["code"],
@@ -203,6 +203,8 @@ def _contact_point(parameter: Parameter, value: Any, _zone: tzinfo, found: list[
 
 
 def _reference(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
+    if type(value) is str:  # a canonical
+        value = {"reference": value}
     literal = value.get("reference", "")
     local = split_reference(literal)
     if local:

@@ -8,12 +8,14 @@ routes and the CapabilityStatement are all made of these tables, so that they ca
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import orjson
 
+from interop.fhir.definitions import search_definitions
 from interop.shipped import shipped
 
 # What the files of the profiles folder can be; they are published at /fhir/<type>.
@@ -44,6 +46,7 @@ class AcceptedType:
     interactions: frozenset[str]  # codes of value set type-restful-interaction: read, search-type, …
     search: tuple[str, ...]  # parameter codes beyond _id and _lastUpdated
     profiles: tuple[str, ...] = ()
+    without: Mapping[str, str] = field(default_factory=dict)  # parameters that are refused, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,29 @@ class ExtensionRule:
 def accepted_types() -> dict[str, AcceptedType]:
     """The served types by name, in the order of the file."""
     table = tomllib.loads((shipped("profiles") / "accepted.toml").read_text("utf-8"))
-    return {
-        name: AcceptedType(
-            name, frozenset(row["interactions"]), tuple(row["search"]), tuple(row.get("supported_profiles", ()))
-        )
-        for name, row in table.items()
-    }
+    return {name: _accepted(name, row) for name, row in table.items()}
+
+
+def _accepted(name: str, row: dict[str, Any]) -> AcceptedType:
+    without = row.get("without", {})
+    search = defined_searches(name) if row["search"] == "all" else row["search"]
+    return AcceptedType(
+        name,
+        frozenset(row["interactions"]),
+        tuple(code for code in search if code not in without),
+        tuple(row.get("supported_profiles", ())),
+        without,
+    )
+
+
+def defined_searches(type: str) -> dict[str, dict[str, Any]]:
+    """The rows of all parameters that the standard or we define for a type, by code."""
+    standard = search_definitions()
+    rows = {row["code"]: row for row in standard.get(type, []) + standard["Resource"]}
+    for own in own_search_parameters():
+        if type in own["base"]:
+            rows[own["code"]] = own
+    return rows
 
 
 @cache

@@ -44,6 +44,10 @@ def _written(path: _Path) -> str:
     return step if parent is None else _written(parent) + step
 
 
+_SUBJECT = ("subject", "patient")
+_ABOUT = {"Task": ("for",), "Provenance": ("target",), "Schedule": ("actor",)}
+
+
 def patient_of(resource: Mapping[str, Any]) -> str | None:
     """``Patient/<id>`` of the patient that the resource is about: itself, its subject or patient, the audited one."""
     kind = resource.get("resourceType")
@@ -55,7 +59,10 @@ def patient_of(resource: Mapping[str, Any]) -> str | None:
         return next((found for found in map(_patient, audited) if found), None)
     if kind == "Appointment":
         return next((found for found in map(_patient, _inside(resource, "participant", "actor")) if found), None)
-    return _patient(resource.get("subject")) or _patient(resource.get("patient"))
+    names = _ABOUT.get(kind, _SUBJECT) if isinstance(kind, str) else _SUBJECT
+    named = (resource.get(name) for name in names)
+    each = (one for value in named for one in (value if isinstance(value, list) else [value]))
+    return next((found for found in map(_patient, each) if found), None)
 
 
 def _inside(resource: Mapping[str, Any], name: str, element: str) -> list[Any]:

@@ -18,7 +18,19 @@ WRITTEN = {
     "Encounter",
     "Appointment",
     "Practitioner",
+    "PractitionerRole",
     "Organization",
+    "Location",
+    "Device",
+    "Task",
+    "Specimen",
+    "Media",
+    "DocumentReference",
+    "Binary",
+    "Provenance",
+    "Subscription",
+    "Schedule",
+    "Slot",
 }
 
 
