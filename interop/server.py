@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,10 +39,12 @@ from interop.jobs import (
     Lane,
     UnaskedAnswers,
     WorklistJobs,
+    keep_indexed,
     keep_pruned,
     reconcile,
     sending_lanes,
 )
+from interop.jobs import reindex as jobs_reindex
 from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.orthanc.client import OrthancClient
@@ -50,7 +52,7 @@ from interop.orthanc.holders import holder_of
 from interop.parts import archive_credentials, archive_url, ohif_folder, private_archive, settle_collector, site
 from interop.settings import Settings
 from interop.shipped import shipped
-from interop.store import SCHEMA, Store, open_store
+from interop.store import SCHEMA, Progress, Store, open_store
 from interop.tls import TlsContext, TlsFiles
 from interop.viewer import Assets
 from interop.workflow import resources, studies
@@ -226,6 +228,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         asyncio.create_task(feed.run(), name="archive-feed"),
+        asyncio.create_task(keep_indexed(rooms.store), name="search-index"),
     }
     if days := rooms.settings.message_days:
         tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
@@ -313,3 +316,12 @@ async def migrate(settings: Settings) -> str:
     store = await _opened(settings)
     await store.close()
     return SCHEMA
+
+
+async def reindex(settings: Settings, *, anew: bool, told: Callable[[Progress], None]) -> int:
+    """Bring the search index up to date while the server is down; how many resources were gone through."""
+    store = await _opened(settings)
+    try:
+        return await jobs_reindex(store, anew=anew, told=told)
+    finally:
+        await store.close()

@@ -95,6 +95,21 @@ def migrate() -> None:
 
 
 @app.command()
+def reindex(
+    everything: Annotated[bool, typer.Option("--all", help="Also what is indexed as this version wants it.")] = False,
+) -> None:
+    """Index anew what was stored before this version's search parameters; a server does so itself when it starts."""
+    from interop import server
+    from interop.store import Progress
+
+    def told(progress: Progress) -> None:
+        typer.echo(f"{progress.done} of {progress.last}", err=True)
+
+    count = asyncio.run(server.reindex(Settings(), anew=everything, told=told))
+    typer.echo(f"the search index is complete; {count} were gone through")
+
+
+@app.command()
 def doctor() -> None:
     """Check every dependency, version and connection, and say what to do."""
     from interop.cli.doctor import examine

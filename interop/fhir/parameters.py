@@ -1,30 +1,43 @@
 """The search parameters of each served type, compiled from data into readers of index rows.
 
 A row of the definitions (ours or the standard's) names a code, a type and element paths such as
-``telecom[system=email]`` or ``series.modality``; the datatype at a path's end chooses how it is read (R4 search.html,
-the table of types under token, date, string and reference).
+``telecom[system=email]`` or ``series.modality``. A parameter that others already have the rows for is read from
+theirs (``Source``): ``patient`` from those of ``subject``, ``phone`` from ``telecom``, ``name`` from ``family``.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import tzinfo
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from interop.errors import InvalidContentError
-from interop.fhir.definitions import code_sets, search_definitions, type_definitions
-from interop.fhir.profile import accepted_types, extension_rules, own_search_parameters
-from interop.fhir.query import IndexRow
-from interop.fhir.times import EARLIEST, LATEST, bounds
+from interop.fhir.definitions import code_sets, type_definitions
+from interop.fhir.folding import fold
+from interop.fhir.index_readers import ADDRESS, HUMAN_NAME, READERS, Reader, is_true, logical, split_reference, texts
+from interop.fhir.profile import accepted_types, defined_searches, extension_rules
 
-MAX_TEXT = 200  # characters of folded text that are compared
+__all__ = ["Component", "Parameter", "Source", "fold", "parameters", "source_of", "split_reference"]
 
-Reader = Callable[["Parameter", Any, tzinfo, list[IndexRow]], None]  # appends what it finds
-_Step = tuple[str, str | None, str | None]  # name, and the child that must have a value
+Step = tuple[str, str | None, str | None]  # name, and the child that must have a value
+Reading = tuple[tuple[Step, ...], Reader]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose rows answer a parameter, and of them only those of this system (a target's type, a contact's kind)."""
+
+    params: tuple[str, ...]
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One half of a composite."""
+
+    type: str
+    readers: tuple[Reading, ...]
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +45,17 @@ class Parameter:
     """One search parameter of one type."""
 
     code: str
-    type: str  # token | reference | date | string | uri
+    type: str  # token | reference | date | string | uri | quantity | composite | special
     definition: str
     targets: tuple[str, ...] = ()  # of a reference; empty: any
-    only: str | None = None  # index only references to this type: "where(resolve() is Patient)"
+    only: str | None = None  # only references to this type: "where(resolve() is Patient)"
     implied_system: str | None = None  # of an element of type code: its one code system
-    readers: tuple[tuple[tuple[_Step, ...], Reader], ...] = ()
-
-
-def rows_of(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
-    """What the resource says under each of its parameters."""
-    found: list[IndexRow] = []
-    readings = _readings(resource["resourceType"])
-    for name, element in resource.items():
-        for chosen, steps, read, parameter in readings.get(name, ()):
-            if element is None:
-                continue
-            nodes = element if type(element) is list else [element]
-            if chosen is not None:
-                nodes = _chosen(nodes, *chosen)
-            for value in _values(nodes, steps) if steps else nodes:
-                read(parameter, value, zone, found)
-    return found
-
-
-_Reading = tuple[tuple[str, str | None] | None, tuple[_Step, ...], Reader, "Parameter"]
-
-
-@cache
-def _readings(type: str) -> dict[str, tuple[_Reading, ...]]:
-    """Every path of every parameter, by its first element, because most are not there."""
-    found: dict[str, list[_Reading]] = {}
-    for parameter in parameters(type).values():
-        for ((name, child, wanted), *steps), read in parameter.readers:
-            chosen = (child, wanted) if child else None
-            found.setdefault(name, []).append((chosen, tuple(steps), read, parameter))
-    return {name: tuple(readings) for name, readings in found.items()}
+    computed: bool = False  # true or false of every resource; only what is true has a row
+    paths: tuple[str, ...] = ()
+    datatypes: tuple[str, ...] = ()  # at the ends of the paths
+    readers: tuple[Reading, ...] = ()  # what is indexed under its own code
+    components: tuple[Component, ...] = ()
+    source: Source = Source(())
 
 
 @cache
@@ -76,50 +64,42 @@ def parameters(type: str) -> dict[str, Parameter]:
     accepted = accepted_types().get(type)
     if accepted is None:
         return {}
-    rows = {row["code"]: row for row in search_definitions()["Resource"] + search_definitions()[type]}
-    for own in own_search_parameters():
-        if type in own["base"]:
-            rows[own["code"]] = {**own, "paths": [_path_of(own["expression"])], "definition": own["url"]}
-    return {code: _compile(type, rows[code]) for code in accepted.search if rows[code]["type"] in _READERS}
+    rows = defined_searches(type)
+    compiled = {code: _compile(type, rows[code]) for code in accepted.search}
+    return {code: _shared(parameter, compiled) for code, parameter in compiled.items()}
 
 
-def fold(text: str) -> str:
-    """Text as strings are compared: no case, no accents, a final sigma like any other, single spaces."""
-    plain = text if text.isascii() else _without_marks(text)
-    return " ".join(plain.casefold().split())[:MAX_TEXT]
+def source_of(type: str, code: str) -> Source:
+    """Whose rows answer this parameter of the type; ``code:text`` and such go with their parameter."""
+    plain, colon, suffix = code.partition(":")
+    parameter = parameters(type).get(plain)
+    if parameter is None or suffix == "identifier":
+        return Source((code,))
+    if colon:
+        return Source(tuple(f"{param}:{suffix}" for param in parameter.source.params))
+    return parameter.source
 
 
-def _without_marks(text: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+# compiling
 
-
-def split_reference(reference: str) -> tuple[str, str] | None:
-    """``Type/id`` (a version left off) as a pair; None for anything else."""
-    match = _RELATIVE.fullmatch(reference)
-    return (match[1], match[2]) if match else None
-
-
-_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _STEP = re.compile(r"(\w+)(?:\[(\w+)=([^\]]*)\])?(?:\.|$)")
 _WHERE = re.compile(r"\.where\((\w+)='([^']*)'\)")
-
-
-def _path_of(expression: str) -> str:
-    """The element path of one of our own parameters: ``Type.a.where(b='c').d`` only."""
-    path = _WHERE.sub(r"[\1=\2]", expression.partition(".")[2])
-    extension = re.fullmatch(r"extension\[url=([^\]]*)\]\.value", path)
-    if extension:
-        value_type = extension_rules()[extension[1]].value_type
-        path += value_type[0].upper() + value_type[1:]
-    return path
+_TYPED = re.compile(r"\.where\(type\.coding\.exists\(code = '(\w+)'\)\)")
+_CONTACT = re.compile(r"(.+)\[system=(\w+)\]")
 
 
 def _compile(type: str, row: dict[str, Any]) -> Parameter:
-    readers, implied = [], None
+    if "expression" in row:
+        row = {**row, "paths": [_path_of(row["expression"])], "definition": row["url"]}
+    if row["type"] == "composite":
+        return _composite(type, row)
+    readers: list[Reading] = []
+    datatypes: list[str] = []
+    implied: str | None = None
     for path in row["paths"]:
-        steps = tuple((m[1], m[2], m[3]) for m in _STEP.finditer(path))
-        datatype, spec = _datatype(type, [step[0] for step in steps])
-        readers.append((steps, _READERS[row["type"]](datatype)))
+        steps, reader, spec, datatype = _reading(type, path, row["type"])
+        datatypes.append(datatype)
+        readers.append((steps, is_true if "computed" in row else reader))
         if datatype == "code" and spec.get("codes"):
             systems = list(code_sets().get(spec["codes"], ()))
             implied = systems[0] if len(systems) == 1 else None
@@ -130,8 +110,87 @@ def _compile(type: str, row: dict[str, Any]) -> Parameter:
         tuple(row.get("target", ())),
         row.get("only"),
         implied,
+        "computed" in row,
+        tuple(row["paths"]),
+        tuple(dict.fromkeys(datatypes)),
         tuple(readers),
     )
+
+
+def _composite(type: str, row: dict[str, Any]) -> Parameter:
+    """Its readers give the nodes at which both components are read."""
+    at = tuple(row["at"])
+    components = []
+    for part in row["components"]:
+        read = [_reading(type, f"{at[-1]}.{path}" if at[-1] else path, part["type"])[:2] for path in part["paths"]]
+        within = tuple((steps[1:] if at[-1] else steps, reader) for steps, reader in read)
+        components.append(Component(part["type"], within, tuple(part.get("target", ()))))
+    nodes = tuple((_steps(path), _no_reader) for path in at)
+    return Parameter(row["code"], "composite", row["definition"], paths=at, readers=nodes, components=tuple(components))
+
+
+def _no_reader(*_: Any) -> None:
+    """A node of a composite is read by its components."""
+
+
+def _shared(parameter: Parameter, every: dict[str, Parameter]) -> Parameter:
+    """The parameter with its source, and without readers of what others index already."""
+    own = replace(parameter, source=Source((parameter.code,)))
+    others = [other for other in every.values() if other.code != parameter.code and other.type == parameter.type]
+    if parameter.only:
+        same = next((other for other in others if other.paths == parameter.paths and not other.only), None)
+        if same:
+            left = tuple((steps, logical) for steps, _ in parameter.readers)
+            return replace(own, source=Source((same.code,), parameter.only), readers=left)
+    contact = _CONTACT.fullmatch(parameter.paths[0]) if len(parameter.paths) == 1 else None
+    if contact and any(other.paths == (contact[1],) for other in others):
+        whole = next(other.code for other in others if other.paths == (contact[1],))
+        return replace(own, source=Source((whole,), contact[2]), readers=())
+    united = [
+        other.code
+        for other in others
+        if set(other.paths) < set(parameter.paths) and other.components == parameter.components
+    ]
+    if not parameter.only and {path for code in united for path in every[code].paths} == set(parameter.paths):
+        return replace(own, source=Source(tuple(united)), readers=())
+    return _without_parts(own, others) if parameter.type == "string" else own
+
+
+def _without_parts(parameter: Parameter, others: list[Parameter]) -> Parameter:
+    """A whole name or address, whose parts have parameters of their own."""
+    if len(parameter.paths) != 1:
+        return parameter
+    path = parameter.paths[0]
+    parts = {other.paths[0].rpartition(".")[2]: other.code for other in others if other.paths[0].startswith(path + ".")}
+    names = HUMAN_NAME if "family" in parts else ADDRESS if "city" in parts else ()
+    if not names:
+        return parameter
+    left = texts(*(name for name in names if name not in parts))
+    source = Source((parameter.code, *(parts[name] for name in names if name in parts)))
+    return replace(parameter, source=source, readers=((parameter.readers[0][0], left),))
+
+
+def _path_of(expression: str) -> str:
+    """The element path of one of our own parameters.
+
+    ``Type.a.where(b='c').d`` and ``Type.a.where(type.coding.exists(code = 'X'))`` only.
+    """
+    path = _WHERE.sub(r"[\1=\2]", _TYPED.sub(r"[type=\1]", expression.partition(".")[2]))
+    extension = re.fullmatch(r"extension\[url=([^\]]*)\]\.value", path)
+    if extension:
+        value_type = extension_rules()[extension[1]].value_type
+        path += value_type[0].upper() + value_type[1:]
+    return path
+
+
+def _steps(path: str) -> tuple[Step, ...]:
+    return tuple((m[1], m[2], m[3]) for m in _STEP.finditer(path)) if path else ()
+
+
+def _reading(type: str, path: str, kind: str) -> tuple[tuple[Step, ...], Reader, dict[str, Any], str]:
+    steps = _steps(path)
+    datatype, spec = _datatype(type, [step[0] for step in steps])
+    return steps, READERS[kind](datatype), spec, datatype
 
 
 def _datatype(type: str, names: list[str]) -> tuple[str, dict[str, Any]]:
@@ -155,125 +214,3 @@ def _element(elements: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
                 if name == key[:-3] + datatype[0].upper() + datatype[1:]:
                     return datatype, spec
     raise KeyError(f"no element {name}")
-
-
-def _values(nodes: list[Any], steps: tuple[_Step, ...]) -> list[Any]:
-    for name, child, wanted in steps:
-        found: list[Any] = []
-        for node in nodes:
-            value = node.get(name) if type(node) is dict else None
-            if value is None:
-                continue
-            if type(value) is list:
-                found += value
-            else:
-                found.append(value)
-        nodes = _chosen(found, child, wanted) if child else found
-    return nodes
-
-
-def _chosen(nodes: list[Any], child: str, wanted: str | None) -> list[Any]:
-    return [node for node in nodes if type(node) is dict and node.get(child) == wanted]
-
-
-def _plain_token(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if value is not None:
-        text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        found.append(IndexRow(parameter.code, "token", "", text))
-
-
-def _coding(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if "code" in value:
-        found.append(IndexRow(parameter.code, "token", value.get("system", ""), value["code"]))
-
-
-def _codeable_concept(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
-    for coding in value.get("coding", ()):
-        _coding(parameter, coding, zone, found)
-
-
-def _identifier(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if "value" in value:
-        found.append(IndexRow(parameter.code, "token", value.get("system", ""), value["value"]))
-
-
-def _contact_point(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if "value" in value:
-        found.append(IndexRow(parameter.code, "token", "", value["value"]))
-
-
-def _reference(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if type(value) is str:  # a canonical
-        value = {"reference": value}
-    literal = value.get("reference", "")
-    local = split_reference(literal)
-    if local:
-        if parameter.only in (None, local[0]):
-            found.append(IndexRow(parameter.code, "reference", local[0], local[1]))
-    elif literal and literal[0] != "#":
-        found.append(IndexRow(parameter.code, "reference", "", literal))
-    identifier = value.get("identifier")
-    if identifier and "value" in identifier and value.get("type") in (None, parameter.only or value.get("type")):
-        found.append(
-            IndexRow(f"{parameter.code}:identifier", "token", identifier.get("system", ""), identifier["value"])
-        )
-
-
-def _date(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
-    found.append(_range(parameter, value, value, zone))
-
-
-def _period(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
-    if "start" in value or "end" in value:
-        found.append(_range(parameter, value.get("start"), value.get("end"), zone))
-
-
-def _timing(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
-    for event in value.get("event", ()):
-        if event is not None:
-            found.append(_range(parameter, event, event, zone))
-    _period(parameter, value.get("repeat", {}).get("boundsPeriod", {}), zone, found)
-
-
-def _range(parameter: Parameter, start: str | None, end: str | None, zone: tzinfo) -> IndexRow:
-    try:
-        low = EARLIEST if start is None else bounds(start, zone)[0]
-        high = LATEST if end is None else bounds(end, zone)[1]
-    except ValueError as error:
-        raise InvalidContentError(f"{parameter.code}: {error}", issue_code="value") from error
-    return IndexRow(parameter.code, "date", low=low, high=high)
-
-
-def _text(parameter: Parameter, value: Any, _zone: tzinfo, found: list[IndexRow]) -> None:
-    if value is not None:
-        found.append(IndexRow(parameter.code, "string", "", fold(value)))
-
-
-def _texts(*names: str) -> Reader:
-    def read(parameter: Parameter, value: Any, zone: tzinfo, found: list[IndexRow]) -> None:
-        for name in names:
-            part = value.get(name)
-            for text in part if isinstance(part, list) else (part,):
-                _text(parameter, text, zone, found)
-
-    return read
-
-
-_TOKENS: dict[str, Reader] = {
-    "Coding": _coding,
-    "CodeableConcept": _codeable_concept,
-    "Identifier": _identifier,
-    "ContactPoint": _contact_point,
-}
-_DATES: dict[str, Reader] = {"Period": _period, "Timing": _timing}
-_STRINGS: dict[str, Reader] = {
-    "HumanName": _texts("text", "family", "given", "prefix", "suffix"),
-    "Address": _texts("text", "line", "city", "district", "state", "postalCode", "country"),
-}
-_READERS: dict[str, Callable[[str], Reader]] = {
-    "token": lambda datatype: _TOKENS.get(datatype, _plain_token),
-    "uri": lambda _: _plain_token,
-    "date": lambda datatype: _DATES.get(datatype, _date),
-    "string": lambda datatype: _STRINGS.get(datatype, _text),
-    "reference": lambda _: _reference,
-}

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
+from interop.errors import Issue
 from interop.fhir.json import dumps
+from interop.fhir.outcome import outcome_of
 from interop.store import Page, Stored
 
 Params = Iterable[tuple[str, str]]
 
 
-def search_bundle(base_url: str, type: str, params: Params, page: Page) -> bytes:
-    """R4 bundle.html#searchset"""
-    entries = [
-        {
-            "fullUrl": f"{base_url}/{row.type}/{row.id}",
-            "resource": orjson.Fragment(row.body),
-            "search": {"mode": "match"},
-        }
-        for row in page.rows
-    ]
+def search_bundle(base_url: str, type: str, params: Params, page: Page, issues: Sequence[Issue] = ()) -> bytes:
+    """R4 bundle.html#searchset: what was found, what it brings with it, and what the client should know."""
+    entries = [_found(base_url, row, "match") for row in page.rows]
+    entries += [_found(base_url, row, "include") for row in page.included]
+    if issues:
+        entries.append({"resource": outcome_of(issues), "search": {"mode": "outcome"}})
     return _bundle("searchset", f"{base_url}/{type}", params, page, entries)
+
+
+def _found(base_url: str, row: Stored, mode: str) -> dict[str, Any]:
+    return {
+        "fullUrl": f"{base_url}/{row.type}/{row.id}",
+        "resource": orjson.Fragment(row.body),
+        "search": {"mode": mode},
+    }
 
 
 def history_bundle(base_url: str, path: str, params: Params, page: Page) -> bytes:
@@ -53,6 +59,8 @@ def _bundle(kind: str, url: str, params: Params, page: Page, entries: list[dict[
     asked = list(params)
     here = [param for param in asked if param[0] != "_cursor"]
     links = [{"relation": "self", "url": _link(url, asked)}]
+    if kind == "searchset":
+        links.append({"relation": "first", "url": _link(url, here)})
     for relation, token in (("next", page.next), ("previous", page.previous)):
         if token:
             links.append({"relation": relation, "url": _link(url, [*here, ("_cursor", token)])})

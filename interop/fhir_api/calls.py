@@ -25,6 +25,7 @@ class Call:
     problem: InteropError | None = None
     if_match: int | None = None
     if_none_exist: str | None = None
+    lenient: bool = False  # Prefer: handling=lenient
     new_id: str | None = None  # given beforehand to what a transaction creates
     coming: frozenset[str] = frozenset()  # references that the rest of the transaction will make good
 

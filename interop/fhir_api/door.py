@@ -18,7 +18,16 @@ from interop.errors import InteropError, UnauthenticatedError
 from interop.fhir_api import trail
 from interop.fhir_api.answers import http_answer, http_error
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.incoming import FORM_TYPE, JSON_TYPES, Wanted, body_of, query_params, version_of, wanted
+from interop.fhir_api.incoming import (
+    FORM_TYPE,
+    JSON_TYPES,
+    Wanted,
+    body_of,
+    is_lenient,
+    query_params,
+    version_of,
+    wanted,
+)
 from interop.fhir_api.interactions import perform
 from interop.fhir_api.metadata import statement
 from interop.fhir_api.preparing import Plan, aside, plan_of, with_input, with_resource
@@ -73,7 +82,16 @@ class FhirDoor:
                 "transaction" if target.interaction == "bundle" else target.interaction
             )  # until it says it is a batch
             params = query_params(query)
-            call = Call(name, target.type, target.id, target.version, params, query, target.operation)
+            call = Call(
+                name,
+                target.type,
+                target.id,
+                target.version,
+                params,
+                query,
+                target.operation,
+                lenient=is_lenient(request),
+            )
             asked = wanted(request, params)
             if target.interaction == "bundle":
                 plan = await self._plan(request)

@@ -40,6 +40,11 @@ def wanted(request: Request, params: tuple[tuple[str, str], ...]) -> Wanted:
     return Wanted(given.get("_pretty") == "true", returns, prefer is not None)
 
 
+def is_lenient(request: Request) -> bool:
+    """Whether Prefer: handling=lenient has parameters that are not understood left out (R4 search.html#errors)."""
+    return re.search(r"\bhandling\s*=\s*\"?lenient\b", request.headers.get("prefer", "")) is not None
+
+
 @lru_cache(maxsize=256)
 def _takes_json(accept: str) -> bool:
     return any(_is_json(each) for each in accept.split(","))

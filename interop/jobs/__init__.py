@@ -1,5 +1,6 @@
 """Effects outside the database, owed by the commits that made them: one file per kind, one runner for all."""
 
+from interop.jobs.indexing import keep_indexed, reindex
 from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
@@ -23,8 +24,10 @@ __all__ = [
     "Wanted",
     "WorklistItems",
     "WorklistJobs",
+    "keep_indexed",
     "keep_pruned",
     "prune",
     "reconcile",
+    "reindex",
     "sending_lanes",
 ]

@@ -3,6 +3,7 @@
 from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
 from interop.store.reading import Reader, engine_version, open_reader
+from interop.store.reindexing import Progress
 from interop.store.rows import (
     EVERY_KEY,
     DuplicateIdentityError,
@@ -38,6 +39,7 @@ __all__ = [
     "PeerCounts",
     "PeerNote",
     "PeerQueue",
+    "Progress",
     "Reader",
     "SeriesPart",
     "Stats",

@@ -6,11 +6,38 @@ import base64
 import binascii
 import json
 import re
+from dataclasses import dataclass
 
 from interop.errors import UnsupportedError
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # R4 datatypes.html#id
 Position = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page of a search begins: behind this resource (before it, where backwards), as it was at this instant.
+
+    ``of`` names the search, so that a link of one is not followed with another.
+    """
+
+    id: str
+    as_of: int
+    of: str
+    backwards: bool = False
+
+    def text(self) -> str:
+        """As the link has it."""
+        return write_token((self.id, self.as_of, self.of), backwards=self.backwards)
+
+
+def read_cursor(token: str, of: str) -> Cursor:
+    """The cursor of a search; UnsupportedError where this is none of ours, or another search's."""
+    position, backwards = read_token(token, (str, int, str))
+    id, as_of, search = position
+    if search != of:
+        raise UnsupportedError("the page link is of another search; follow it as it is", issue_code="value")
+    return Cursor(str(id), int(as_of), of, backwards)
 
 
 def write_token(position: Position, *, backwards: bool = False) -> str:
@@ -39,4 +66,6 @@ def read_token(token: str, shape: tuple[type, ...]) -> tuple[Position, bool]:
 
 
 def _refusal() -> UnsupportedError:
-    return UnsupportedError("the page link is not one that this server wrote; start the search again")
+    return UnsupportedError(
+        "the page link is not one that this server wrote; start the search again", issue_code="value"
+    )

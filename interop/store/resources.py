@@ -147,7 +147,7 @@ class Resources(Unit):
         pk, type, id = current[0], current[1], current[2]
         body = make_body(resource, id, current[3] + 1, self._moment_after(current))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
-        search_index.rewrite(self.session, pk, search_index.entries(rows, type, pk))
+        search_index.rewrite(self.session, type, pk, search_index.entries(rows, type, pk))
         return self._next_version(current, body)
 
     def _next_version(self, current: Row, body: bytes, *, deleted: bool = False) -> Stored:

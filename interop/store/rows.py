@@ -47,6 +47,8 @@ class Page:
     next: str | None = None
     previous: str | None = None
     total: int | None = None
+    included: Sequence[Stored] = ()  # what the rows bring with them
+    left_out: bool = False  # more was asked for than a page brings with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlalchemy.sql import text
 
@@ -103,6 +115,25 @@ string_index = Table(
     Column("pk", BigInteger, primary_key=True),
     Index("string_index_resource", "pk"),
     sqlite_with_rowid=False,
+)
+
+# Numbers and composites: two facts of one part of a resource. Few types have any, so two plain indexes do.
+tuple_index = Table(
+    "tuple_index",
+    metadata,
+    _surrogate("row"),
+    _need("pk", BigInteger),
+    _need("type", Key),
+    _need("param", Key),
+    _need("value", Key),
+    _need("low", Double),
+    _need("high", Double),
+    _need("system", Key),
+    _need("other_system", Key),
+    _need("other", Key),
+    _need("unit", Key),
+    Index("tuple_index_value", "type", "param", "value", "low"),
+    Index("tuple_index_resource", "pk"),
 )
 
 study_part = Table(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
+from functools import cache
 from typing import Any
 
+from interop.fhir.parameters import parameters
 from interop.fhir.query import IndexRow
 from interop.store import statements as sql
 from interop.store.session import Session
@@ -16,6 +18,7 @@ Entry = tuple[Any, ...]  # pk and then the columns of the kind's table
 Entries = dict[str, dict[Entry, None]]  # by kind; a dict keeps the order and drops what is said twice
 
 LONGEST = 256  # characters of an indexed value; PostgreSQL refuses an index row of more than 2704 bytes
+LONGEST_TEXT = 600  # characters of an indexed string: the folded text and what it was before (fhir/folding.py)
 
 
 def key_text(value: str) -> str:
@@ -30,18 +33,21 @@ def key_text(value: str) -> str:
 
 def prefix_text(value: str) -> str:
     """A string as the index has it: searches ask for its beginning, so the rest of a long one is left out."""
-    return value.replace("\0", "")[:LONGEST]
+    return value.replace("\0", "")[:LONGEST_TEXT]
 
 
 def entries(rows: Iterable[IndexRow], type: str, pk: int) -> Entries:
     """The rows as their tables have them."""
     found: Entries = {}
-    for param, kind, system, value, low, high in rows:
+    for param, kind, system, value, low, high, other_system, other, unit in rows:
         entry: Entry
         if kind == "date":
             entry = (pk, type, param, low, high)
         elif kind == "string":
             entry = (pk, type, param, prefix_text(value))
+        elif kind == "tuple":
+            texts = key_text(system), key_text(other_system), key_text(other), key_text(unit)
+            entry = (pk, type, param, key_text(value), float(low), float(high), *texts)
         else:
             entry = (pk, type, param, key_text(value), key_text(system))
         table = found.get(kind)
@@ -58,9 +64,16 @@ def write(session: Session, wanted: Entries) -> None:
         session.put_many(sql.INDEX_INSERT[kind], rows)
 
 
-def rewrite(session: Session, pk: int, wanted: Entries) -> None:
+@cache
+def kinds_of(type: str) -> tuple[str, ...]:
+    """The kinds of rows that resources of the type can have: most have none of the rarest."""
+    rare = any(each.type in ("quantity", "composite", "special") for each in parameters(type).values())
+    return tuple(kind for kind in sql.INDEX_TABLES if kind != "tuple" or rare)
+
+
+def rewrite(session: Session, type: str, pk: int, wanted: Entries) -> None:
     """Make the rows of this resource exactly these."""
-    for kind in sql.INDEX_TABLES:
+    for kind in {**dict.fromkeys(kinds_of(type)), **wanted}:
         have = set(session.rows(sql.INDEX_OF[kind], (pk,)))
         want = wanted.get(kind, {})
         gone = have.difference(want)

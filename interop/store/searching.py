@@ -1,253 +1,58 @@
-"""Searches as SQL: one condition per clause, all of which must hold, and pages that begin where the last one ended."""
+"""Searches: pages of the resources that meet all clauses, in any order, which neither skip nor repeat.
+
+A page link names the last resource of its page and the instant of the first page. The next page begins behind where
+that resource stood then; whatever was changed meanwhile is taken where it stood then, too, so that a change moves
+nothing past the reader. Nothing is kept between pages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from interop.errors import UnsupportedError
-from interop.fhir.query import Clause, DateValue, Query, ReferenceValue, TokenValue
-from interop.store import paging
-from interop.store.resources import Resources, Row
+from interop.fhir.query import Query
+from interop.store import paging, sorting
+from interop.store.conditions import Condition
+from interop.store.including import Including
+from interop.store.paging import Cursor
+from interop.store.planning import Plan, Planner
+from interop.store.resources import Row
 from interop.store.rows import Page
-from interop.store.search_index import key_text, prefix_text
+from interop.store.sorting import Key, Values
 
-FEW = 500  # a condition that fewer rows meet is where a search begins; above, resources are walked in their order
-MILLISECOND = 1000  # an instant of ours stands for its millisecond
-_CERTAINLY_FEW = frozenset(("identifier", "instance", "series"))
-_LAST_CHARACTER = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A part of a WHERE with the values for its marks."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
+CHANGED = 2000  # resources that may have changed since the first page of a search; beyond, it begins anew
+_COLUMNS = "r.type, r.id, r.version, r.last_updated, r.deleted, r.body"
+_THEN = """
+    SELECT type, id, version, last_updated, deleted, body FROM (
+        SELECT type, id, version, last_updated, deleted, body FROM resource WHERE type = ? AND id = ?
+        UNION ALL SELECT type, id, version, last_updated, deleted, body FROM history WHERE type = ? AND id = ?) v
+    WHERE last_updated <= ? ORDER BY version DESC LIMIT 1"""  # the version of an instant
 
 
 @dataclass(frozen=True, slots=True)
-class IndexCondition:
-    """Rows of an index table; a resource meets it by having one of them."""
+class _Found:
+    """A resource of a page, and where it stands."""
 
-    table: str
-    type: str
-    param: str
-    choice: Condition
-
-    def pks(self) -> Condition:
-        """SELECT of the resources that meet it."""
-        return Condition(
-            f"SELECT DISTINCT pk FROM {self.table} WHERE type = ? AND param = ? AND ({self.choice.sql})",  # noqa: S608
-            (self.type, self.param, *self.choice.values),
-        )
-
-    def exists(self) -> Condition:
-        """Whether resource r meets it."""
-        return Condition(
-            f"EXISTS (SELECT 1 FROM {self.table} x WHERE x.type = ? AND x.param = ? AND x.pk = r.pk "  # noqa: S608
-            f"AND ({self.choice.sql}))",
-            (self.type, self.param, *self.choice.values),
-        )
+    pk: int
+    values: Values
 
 
-def either(conditions: Iterable[Condition]) -> Condition:
-    """One of these."""
-    parts = list(conditions)
-    if len(parts) == 1:
-        return parts[0]
-    return Condition(" OR ".join(f"({part.sql})" for part in parts), tuple(v for part in parts for v in part.values))
-
-
-def one_of(column: str, values: Iterable[str]) -> Condition:
-    """The column has one of these values."""
-    wanted = tuple(dict.fromkeys(values))
-    if len(wanted) == 1:
-        return Condition(f"{column} = ?", wanted)
-    return Condition(f"{column} IN ({', '.join('?' for _ in wanted)})", wanted)
-
-
-def date_condition(value: DateValue, low: str, high: str) -> Condition:
-    """How the range [low, high) of a resource stands to the range of the search (R4 search.html#prefix)."""
-    contained = Condition(f"{low} >= ? AND {high} <= ?", (value.low, value.high))
-    below = Condition(f"{low} < ?", (value.low,))
-    above = Condition(f"{high} > ?", (value.high,))
-    match value.prefix:
-        case "eq":
-            return contained
-        case "ne":
-            return either((below, above))
-        case "lt":
-            return below
-        case "gt":
-            return above
-        case "le":  # below, or contained
-            return either((below, Condition(f"{high} <= ?", (value.high,))))
-        case "ge":  # above, or contained
-            return either((above, Condition(f"{low} >= ?", (value.low,))))
-        case "sa":
-            return Condition(f"{low} >= ?", (value.high,))
-        case "eb":
-            return Condition(f"{high} <= ?", (value.low,))
-        case "ap":
-            return Condition(f"{low} < ? AND {high} > ?", (value.high, value.low))
-    raise UnsupportedError(f"the date prefix {value.prefix!r} is not offered", issue_code="not-supported")
-
-
-def moment_condition(value: DateValue, column: str) -> Condition:
-    """The same for an instant of ours, [t, t + 1 ms), as a range of t that an index over t serves."""
-    low, high = value.low, value.high - MILLISECOND
-    match value.prefix:
-        case "eq":
-            return Condition(f"{column} >= ? AND {column} <= ?", (low, high))
-        case "le":
-            return Condition(f"{column} <= ?", (max(low - 1, high),))
-        case "ge":
-            return Condition(f"{column} >= ?", (min(low, high + 1),))
-        case "gt":
-            return Condition(f"{column} > ?", (high,))
-        case "eb":
-            return Condition(f"{column} <= ?", (low - MILLISECOND,))
-        case "ap":
-            return Condition(f"{column} > ? AND {column} < ?", (low - MILLISECOND, value.high))
-        case "ne":
-            return Condition(f"{column} < ? OR {column} > ?", (low, high))
-    return date_condition(value, column, column)  # lt and sa ask for the beginning only
-
-
-def token_condition(values: Iterable[TokenValue]) -> Condition:
-    """``code``, ``system|code``, ``|code`` and ``system|`` (R4 search.html#token)."""
-    by_system: dict[str | None, list[str]] = {}
-    systems: list[str] = []
-    for value in values:
-        if value.code is not None:
-            by_system.setdefault(value.system, []).append(key_text(value.code))
-        elif value.system is not None:
-            systems.append(key_text(value.system))
-        else:
-            raise UnsupportedError("a token needs a code or a system")
-    choices = [_under(system, codes) for system, codes in by_system.items()]
-    if systems:
-        choices.append(one_of("system", systems))
-    return either(choices)
-
-
-def reference_condition(values: Iterable[ReferenceValue]) -> Condition:
-    """``Type/id``, ``id`` or an absolute URL (R4 search.html#reference)."""
-    by_type: dict[str | None, list[str]] = {}
-    for value in values:
-        by_type.setdefault(value.type, []).append(key_text(value.id))
-    return either(_under(type, found) for type, found in by_type.items())
-
-
-def _under(system: str | None, values: list[str]) -> Condition:
-    chosen = one_of("value", values)
-    if system is None:
-        return chosen
-    return Condition(f"{chosen.sql} AND system = ?", (*chosen.values, key_text(system)))
-
-
-def string_condition(values: Iterable[str], column: str = "value") -> Condition:
-    """The beginning of a folded text (R4 search.html#string)."""
-    prefixes = [prefix_text(value) for value in values]
-    return either(Condition(f"{column} >= ? AND {column} < ?", (p, p + _LAST_CHARACTER)) for p in prefixes)
-
-
-def index_condition(type: str, clause: Clause) -> IndexCondition:
-    """The clause as a condition on its index table."""
-    table, choice = _TABLES[clause.kind], _CHOICES[clause.kind](clause.values)
-    return IndexCondition(table, type, clause.param, choice)
-
-
-def _date_choice(values: Iterable[DateValue]) -> Condition:
-    return either(date_condition(value, "low", "high") for value in values)
-
-
-_TABLES = {
-    "token": "token_index",
-    "reference": "reference_index",
-    "date": "date_index",
-    "string": "string_index",
-}
-_CHOICES: dict[str, Any] = {
-    "token": token_condition,
-    "reference": reference_condition,
-    "date": _date_choice,
-    "string": string_condition,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """FROM and WHERE of a search."""
-
-    source: Condition
-    where: tuple[Condition, ...]
-
-    def sql(self, columns: str, extra: tuple[Condition, ...] = (), tail: str = "") -> Condition:
-        """The whole SELECT."""
-        conditions = (*self.where, *extra)
-        text = " AND ".join(f"({condition.sql})" for condition in conditions)
-        return Condition(
-            f"SELECT {columns} FROM {self.source.sql} WHERE {text} {tail}",  # noqa: S608
-            (*self.source.values, *(value for condition in conditions for value in condition.values)),
-        )
-
-
-class Search(Resources):
+class Search(Including):
     """Searches of a transaction."""
 
     def search(self, query: Query) -> Page:
-        """One page of the live resources that meet all clauses."""
-        plan = self._plan(query)
+        """One page of the live resources that meet all clauses, and what they bring with them."""
+        plan = Planner(self.session).plan(query)
         total = self._count(plan) if query.total else None
+        if query.count == 0:
+            return Page([], total=total)
         rows, following, previous = self._page(plan, query)
-        return Page([self._stored(row) for row in rows], following, previous, total)
-
-    def _plan(self, query: Query) -> Plan:
-        where = [Condition("r.type = ?", (query.type,)), Condition("r.deleted = 0")]
-        indexed: list[IndexCondition] = []
-        few: Condition | None = None
-        for clause in query.clauses:
-            if clause.kind == "id":
-                ids = one_of("id", (str(value) for value in clause.values))
-                few = Condition(f"SELECT pk FROM resource WHERE type = ? AND {ids.sql}", (query.type, *ids.values))  # noqa: S608
-                where.append(Condition(f"r.{ids.sql}", ids.values))
-            elif clause.kind == "last-updated":
-                where.append(
-                    either(
-                        moment_condition(value, "r.last_updated")
-                        for value in clause.values
-                        if isinstance(value, DateValue)
-                    )
-                )
-            else:
-                indexed.append(index_condition(query.type, clause))
-        start = self._start(indexed) if few is None else None
-        where.extend(condition.exists() for condition in indexed if condition is not start)
-        if start is not None:
-            few = start.pks()
-        if few is None:
-            return Plan(Condition("resource r"), tuple(where))
-        # CROSS JOIN: SQLite then walks the few and looks each resource up, never the other way round
-        where.append(Condition("r.pk = d.pk"))
-        return Plan(Condition(f"({few.sql}) d CROSS JOIN resource r", few.values), tuple(where))
-
-    def _start(self, indexed: list[IndexCondition]) -> IndexCondition | None:
-        """The condition that few resources meet, from which the search is best begun."""
-        for condition in indexed:
-            if condition.param in _CERTAINLY_FEW:
-                return condition
-        for condition in indexed:
-            some = condition.pks()
-            counted = self.session.row(
-                f"SELECT count(*) FROM ({some.sql} LIMIT {FEW}) f",  # noqa: S608
-                some.values,
-            )
-            if counted is not None and counted[0] < FEW:
-                return condition
-        return None
+        page = [self._stored(row[1:]) for row in rows]
+        included, left_out = self.included(query, [row[0] for row in rows], page) if query.includes else ([], False)
+        return Page(page, following, previous, total, included, left_out)
 
     def _count(self, plan: Plan) -> int:
         counting = plan.sql("count(*)")
@@ -255,19 +60,101 @@ class Search(Resources):
         return 0 if counted is None else int(counted[0])
 
     def _page(self, plan: Plan, query: Query) -> tuple[list[Row], str | None, str | None]:
-        position, backwards = (None, False) if query.after is None else paging.read_token(query.after, (int, str))
-        ascending = (query.sort == "_lastUpdated") != backwards
-        extra: tuple[Condition, ...] = ()
-        if position is not None:
-            extra = (Condition(f"(r.last_updated, r.id) {'>' if ascending else '<'} (?, ?)", position),)
-        direction = "ASC" if ascending else "DESC"
+        keys = sorting.sort_keys(query.type, query.sort)
+        of = _name_of(query)
+        cursor = None if query.after is None else paging.read_cursor(query.after, of)
+        backwards = cursor is not None and cursor.backwards
+        found = self._first(plan, query, keys) if cursor is None else self._next(plan, query, keys, cursor)
+        more = len(found) > query.count
+        page = found[: query.count]
+        if backwards:
+            page.reverse()
+        if not page:
+            return [], None, None
+        as_of = self._instant(query.type, keys) if cursor is None else cursor.as_of
+        first, last = str(page[0].values[-1]), str(page[-1].values[-1])
+        following = Cursor(last, as_of, of).text() if more or backwards else None
+        continued = more if backwards else cursor is not None
+        return self._bodies(page), following, Cursor(first, as_of, of, True).text() if continued else None
+
+    def _instant(self, type: str, keys: Sequence[Key]) -> int:
+        """The instant whose state the first page shows: now, or just before where nothing happened now."""
+        if _stays(keys):
+            return 0
+        asked = "SELECT 1 FROM resource WHERE type = ? AND last_updated >= ? LIMIT 1"
+        return self._now - (self.session.row(asked, (type, self._now)) is None)
+
+    def _first(self, plan: Plan, query: Query, keys: tuple[Key, ...]) -> list[_Found]:
+        return self._walk(plan, keys, (), query.count + 1, backwards=False)
+
+    def _next(self, plan: Plan, query: Query, keys: tuple[Key, ...], cursor: Cursor) -> list[_Found]:
+        behind = self._stood(query.type, cursor.id, keys, cursor.as_of)
+        if behind is None:
+            raise UnsupportedError("the page link names what is not here; start the search again", issue_code="value")
+        extra = [sorting.beyond(keys, behind, cursor.backwards)]
+        if _stays(keys):
+            return self._walk(plan, keys, extra, query.count + 1, backwards=cursor.backwards)
+        extra.append(Condition("r.last_updated <= ?", (cursor.as_of,)))
+        unchanged = self._walk(plan, keys, extra, query.count + 1, backwards=cursor.backwards)
+        changed = [
+            each
+            for each in self._changed(plan, query.type, keys, cursor.as_of)
+            if sorting.compare(keys, each.values, behind, cursor.backwards) > 0
+        ]
+        return sorting.in_order(keys, [*unchanged, *changed], lambda each: each.values, cursor.backwards)
+
+    def _walk(
+        self, plan: Plan, keys: tuple[Key, ...], extra: Sequence[Condition], limit: int, *, backwards: bool
+    ) -> list[_Found]:
+        """In the order of the keys, from the beginning or from where ``extra`` begins."""
+        columns = sorting.columns(keys)
         asked = plan.sql(
-            "r.type, r.id, r.version, r.last_updated, r.deleted, r.body",
-            extra,
-            f"ORDER BY r.last_updated {direction}, r.id {direction} LIMIT {query.count + 1:d}",
+            f"r.pk, {columns.sql}, r.id", tuple(extra), f"{sorting.order(keys, backwards)} LIMIT {limit:d}"
         )
+        rows = self.session.rows(asked.sql, (*columns.values, *asked.values))
+        return [_Found(row[0], tuple(row[1:])) for row in rows]
+
+    def _changed(self, plan: Plan, type: str, keys: tuple[Key, ...], as_of: int) -> list[_Found]:
+        """What was changed since the instant and meets the clauses, where it stood then."""
+        since = Condition("r.last_updated > ?", (as_of,))
+        before = Condition(
+            "EXISTS (SELECT 1 FROM history h WHERE h.type = r.type AND h.id = r.id AND h.last_updated <= ?)", (as_of,)
+        )
+        asked = plan.sql("r.pk, r.id", (since, before), f"LIMIT {CHANGED + 1:d}")
         rows = self.session.rows(asked.sql, asked.values)
-        return cut_page(rows, query.count, position is not None, backwards, lambda row: (row[3], row[1]))
+        if len(rows) > CHANGED:
+            text = f"more than {CHANGED} resources were changed since the first page; start the search again"
+            raise UnsupportedError(text, issue_code="too-costly")
+        stood = [(pk, self._stood(type, id, keys, as_of)) for pk, id in rows]
+        return [_Found(pk, values) for pk, values in stood if values is not None]
+
+    def _stood(self, type: str, id: str, keys: tuple[Key, ...], as_of: int) -> Values | None:
+        """The keys of a resource as they were at the instant; None where it was not there."""
+        if _stays(keys):
+            return (*(id for _ in keys), id)
+        row = self.session.row(_THEN, (type, id, type, id, as_of))
+        if row is None or row[4]:
+            return None
+        rows = () if all(key.own for key in keys) else self._surroundings.index(self._stored(row).resource(), self.zone)
+        own = {"id": row[1], "last_updated": row[3]}
+        return (*(own[key.column] if key.own else key.of(rows) for key in keys), id)
+
+    def _bodies(self, page: list[_Found]) -> list[Row]:
+        pks = [each.pk for each in page]
+        marks = ", ".join("?" for _ in pks)
+        rows = self.session.rows(f"SELECT r.pk, {_COLUMNS} FROM resource r WHERE r.pk IN ({marks})", pks)  # noqa: S608
+        by_pk = {row[0]: row for row in rows}
+        return [by_pk[pk] for pk in pks]
+
+
+def _stays(keys: Sequence[Key]) -> bool:
+    """Whether no change of a resource moves it."""
+    return all(key.name == "_id" for key in keys)
+
+
+def _name_of(query: Query) -> str:
+    asked = repr((query.type, query.sort, [(each.param, each.kind, each.modifier) for each in query.clauses]))
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def cut_page(

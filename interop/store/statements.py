@@ -47,6 +47,7 @@ INDEX_TABLES = {
     "reference": ("reference_index", "type, param, value, system"),
     "date": ("date_index", "type, param, low, high"),
     "string": ("string_index", "type, param, value"),
+    "tuple": ("tuple_index", "type, param, value, low, high, system, other_system, other, unit"),
 }
 
 
@@ -59,7 +60,8 @@ INDEX_INSERT = {kind: _index_insert(table, columns) for kind, (table, columns) i
 
 
 def _index_insert_arrays(table: str, columns: str) -> str:
-    kinds = ", ".join("?::bigint[]" if column in ("low", "high") else "?::text[]" for column in columns.split(", "))
+    number = "float8" if table == "tuple_index" else "bigint"
+    kinds = ", ".join(f"?::{number}[]" if column in ("low", "high") else "?::text[]" for column in columns.split(", "))
     return f"INSERT INTO {table} (pk, {columns}) SELECT * FROM unnest(?::bigint[], {kinds}) ON CONFLICT DO NOTHING"
 
 

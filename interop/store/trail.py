@@ -18,17 +18,17 @@ from interop.fhir.names import DCM, STUDY_UID
 from interop.fhir.query import Clause, DateValue, Query, ReferenceValue, TokenValue
 from interop.store import instants, paging
 from interop.store import statements as sql
-from interop.store.messages import plain
-from interop.store.rows import Page, Stored
-from interop.store.searching import (
+from interop.store.conditions import (
     Condition,
-    cut_page,
     either,
     moment_condition,
     one_of,
     string_condition,
     token_condition,
 )
+from interop.store.messages import plain
+from interop.store.rows import Page, Stored
+from interop.store.searching import cut_page
 from interop.store.unit import Unit
 
 AUDIT_EVENT = "AuditEvent"
@@ -109,7 +109,7 @@ class Trail(Unit):
 
     def _audit_page(self, query: Query, where: Condition) -> tuple[list[tuple[Any, ...]], str | None, str | None]:
         position, backwards = (None, False) if query.after is None else paging.read_token(query.after, (int, int))
-        ascending = (query.sort == "_lastUpdated") != backwards
+        ascending = (not query.sort.startswith("-")) != backwards
         direction = "ASC" if ascending else "DESC"
         condition, values = where.sql, where.values
         if position is not None:

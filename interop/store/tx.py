@@ -11,16 +11,16 @@ from interop.store import statements as sql
 from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
 from interop.store.queue import Queue
+from interop.store.reindexing import Reindexing
 from interop.store.rows import Page, Stats, Stored
 from interop.store.searching import Search
-from interop.store.studies import Studies
 from interop.store.traffic import Traffic
 from interop.store.trail import AUDIT_EVENT, Trail
 
 _MILLISECOND = 1000
 
 
-class Tx(Studies, Search, Orders, MessageLists, Queue, Traffic, Trail):
+class Tx(Reindexing, Search, Orders, MessageLists, Queue, Traffic, Trail):
     """One unit of work; synchronous, on either engine. It may be run again, so it changes nothing outside itself."""
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:

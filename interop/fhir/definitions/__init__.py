@@ -1,6 +1,6 @@
 """FHIR R4 4.0.1 as data: elements, required codes, search parameters.
 
-The three JSON files beside this module are reduced from the official package hl7.fhir.r4.core 4.0.1 (CC0-1.0).
+The JSON files beside this module are reduced from the official package hl7.fhir.r4.core 4.0.1 (CC0-1.0).
 ``elements.json`` has each type's elements with ``min`` (0 unless stated), ``many`` (max is *), ``types``, Reference
 ``targets`` (any unless stated), the ``codes`` set of a required binding, nested ``parts`` of a backbone element, or
 ``like`` for a contentReference. Choice elements keep their ``[x]``.
@@ -44,4 +44,10 @@ def resource_types() -> frozenset[str]:
 def search_definitions() -> dict[str, list[dict[str, Any]]]:
     """By resource type (``Resource`` for all): the standard search parameters as rows of element paths."""
     definitions: dict[str, list[dict[str, Any]]] = _read("search-parameters.json")["parameters"]
+    return definitions
+
+
+def compartment_definitions() -> dict[str, dict[str, list[str]]]:
+    """By the type that a compartment is of: which parameters of a type put a resource into it."""
+    definitions: dict[str, dict[str, list[str]]] = _read("compartments.json")["compartments"]
     return definitions

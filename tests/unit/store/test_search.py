@@ -19,7 +19,8 @@ from interop.access.agent import system_agent
 from interop.errors import MalformedError, UnsupportedError
 from interop.fhir.query import Clause, DateValue, IndexRow, Query, ReferenceValue, TokenValue
 from interop.store import Page, Store, Tx, open_store
-from interop.store.searching import FEW, Condition, date_condition, moment_condition
+from interop.store.conditions import Condition, date_condition, moment_condition
+from interop.store.planning import FEW
 
 AGENT = system_agent("test")
 PREFIXES = ("eq", "ne", "lt", "le", "gt", "ge", "sa", "eb", "ap")
@@ -295,7 +296,7 @@ async def test_searches_begin_where_few_are(store: Store) -> None:
     """SQLite has no statistics here, so the order of the walk is ours to say."""
     plans = await store.view(_plans)
     assert "resource_identity (type=? AND id=?)" in plans["id"]
-    assert "token_index USING PRIMARY KEY (type=? AND param=? AND value=?)" in plans["identifier"]
+    assert "SEARCH x USING PRIMARY KEY (type=? AND param=? AND value=?)" in plans["identifier"]
     assert "SEARCH r USING INTEGER PRIMARY KEY" in plans["identifier"]
     assert "resource_updated (type=? AND last_updated>?" in plans["updated"]
     assert "audit_patient (patient=? AND recorded>?" in plans["audit"]
