@@ -189,13 +189,12 @@ def _no_modifier(code: str, modifier: str, offered: tuple[str, ...]) -> Unsuppor
 
 
 def _members(parameter: Parameter, value_set: str) -> list[TokenValue]:
-    known = own_value_sets()
-    codes = known.get(value_set) or known.get(value_set.removeprefix("ValueSet/"))
+    codes = own_value_sets().get(value_set)
     if codes is None:
-        ours = ", ".join(url for url in known if ":" in url)
+        ours = ", ".join(own_value_sets())
         raise UnsupportedError(f"{parameter.code}:in knows only the value sets of this server: {ours}")
     plain = set(parameter.datatypes) <= {"code", "string", "boolean", "uri"}  # these have no system in the index
-    return [TokenValue(None if plain else system, code) for system, code in codes]
+    return [TokenValue(None if plain else system, code) for system, each in codes.items() for code in sorted(each)]
 
 
 _READ: dict[str, tuple[str, Callable[[str, str], Value]]] = {
