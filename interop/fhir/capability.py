@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from interop.fhir.clauses import APART
 from interop.fhir.constraints import constraining
 from interop.fhir.parameters import parameters
 from interop.fhir.profile import CONFORMANCE_TYPES, AcceptedType, accepted_types, definition_parameters
@@ -84,6 +85,7 @@ def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "enforced", "local"],
+        **_includes(accepted.type),
         "searchParam": _search_parameters(accepted.type),
         **_operations(accepted.type, operations),
     }
@@ -92,6 +94,22 @@ def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
 def _profiles(type: str) -> dict[str, Any]:
     urls = [url for url, definition in constraining().items() if definition["type"] == type]
     return {"supportedProfile": urls} if urls else {}
+
+
+def _includes(type: str) -> dict[str, Any]:
+    """What ``_include`` and ``_revinclude`` take; AuditEvents are kept apart from both."""
+    if type == APART:
+        return {}
+    forwards = [f"{type}:{code}" for code, parameter in parameters(type).items() if parameter.type == "reference"]
+    backwards = [
+        f"{source}:{code}"
+        for source in accepted_types()
+        if source != APART
+        for code, parameter in parameters(source).items()
+        if parameter.type == "reference" and type in (parameter.targets or (type,))
+    ]
+    included = {"searchInclude": ["*", *forwards]} if forwards else {}
+    return {**included, "searchRevInclude": ["*", *backwards]}
 
 
 def _search_parameters(type: str) -> list[dict[str, Any]]:

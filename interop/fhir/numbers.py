@@ -29,7 +29,8 @@ def number_range(text: str) -> tuple[float, float, float]:
     if exponent is not None and digits == 1:
         last -= 1
     half = Decimal(5).scaleb(last - 1)
-    return _within(exact), _within(exact - half), _within(exact + half)
+    number = _within(exact)  # as a double, which has fewer digits than some texts
+    return number, min(_within(exact - half), number), max(_within(exact + half), _above(number))
 
 
 def around(exact: float) -> tuple[float, float]:

@@ -53,7 +53,17 @@ async def test_what_it_lists_is_answered_and_what_it_does_not_list_is_refused(st
                     assert answer.status_code in (403, 405), (code, resource["type"], answer.text)
 
 
-EXAMPLES = {"token": "x", "reference": "Patient/x", "date": "2026", "string": "x", "uri": "urn:x"}
+EXAMPLES = {
+    "token": "x",
+    "reference": "Patient/x",
+    "date": "2026",
+    "string": "x",
+    "uri": "urn:x",
+    "quantity": "5",
+    "composite": "x$2026",
+    "special": "35|33|5|km",
+    "deceased": "true",
+}
 
 
 async def test_every_parameter_it_lists_is_searched_and_no_other(store: Store) -> None:
@@ -62,7 +72,9 @@ async def test_every_parameter_it_lists_is_searched_and_no_other(store: Store) -
             type = resource["type"]
             listed = [parameter["name"] for parameter in resource["searchParam"]]
             for parameter in resource["searchParam"]:
-                answer = await http.get(type, params={parameter["name"]: EXAMPLES[parameter["type"]]})
+                answer = await http.get(
+                    type, params={parameter["name"]: EXAMPLES.get(parameter["name"]) or EXAMPLES[parameter["type"]]}
+                )
                 assert answer.status_code == 200, (type, parameter, answer.text)
             refused = await http.get(f"{type}?surely-unknown=1")
             assert refused.status_code == 400
