@@ -35,6 +35,9 @@ def test_a_merge_is_seen_at_once_by_fhir_and_the_modality(shared_server: RealSer
     assert prior["link"] == [{"other": {"reference": f"Patient/{survivor['id']}"}, "type": "replaced-by"}]
     (moved,) = shared_server.found(f"ServiceRequest?patient={survivor['id']}")
     assert moved["id"] == order["id"]
+    for asked in (f"patient={prior['id']}", f"subject=Patient/{prior['id']}", "patient.identifier=M100"):
+        assert [moved] == shared_server.found(f"ServiceRequest?{asked}")
+    assert [survivor] == shared_server.found(f"Patient?identifier=M100&_has:ServiceRequest:patient:_id={order['id']}")
     eventually("the worklist shows the survivor", lambda: shown(shared_server, accession) == {("M200", "Merged^Maria")})
     told = shared_server.found(f"AuditEvent?patient={prior['id']}&subtype=A40")
     assert [event["entity"][0]["what"]["reference"] for event in told]
