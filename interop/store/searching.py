@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from interop.errors import UnsupportedError
@@ -22,6 +21,7 @@ from interop.store.planning import Plan, Planner
 from interop.store.resources import Row
 from interop.store.rows import Page
 from interop.store.sorting import Key, Values
+from interop.store.walking import Found, Part, walk
 
 CHANGED = 2000  # resources that may have changed since the first page of a search; beyond, it begins anew
 _COLUMNS = "r.type, r.id, r.version, r.last_updated, r.deleted, r.body"
@@ -30,14 +30,6 @@ _THEN = """
         SELECT type, id, version, last_updated, deleted, body FROM resource WHERE type = ? AND id = ?
         UNION ALL SELECT type, id, version, last_updated, deleted, body FROM history WHERE type = ? AND id = ?) v
     WHERE last_updated <= ? ORDER BY version DESC LIMIT 1"""  # the version of an instant
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A resource of a page, and where it stands."""
-
-    pk: int
-    values: Values
 
 
 class Search(Including):
@@ -84,18 +76,17 @@ class Search(Including):
         asked = "SELECT 1 FROM resource WHERE type = ? AND last_updated >= ? LIMIT 1"
         return self._now - (self.session.row(asked, (type, self._now)) is None)
 
-    def _first(self, plan: Plan, query: Query, keys: tuple[Key, ...]) -> list[_Found]:
-        return self._walk(plan, keys, (), query.count + 1, backwards=False)
+    def _first(self, plan: Plan, query: Query, keys: tuple[Key, ...]) -> list[Found]:
+        return walk(self.session, plan, keys, Part(query.count + 1))
 
-    def _next(self, plan: Plan, query: Query, keys: tuple[Key, ...], cursor: Cursor) -> list[_Found]:
+    def _next(self, plan: Plan, query: Query, keys: tuple[Key, ...], cursor: Cursor) -> list[Found]:
         behind = self._stood(query.type, cursor.id, keys, cursor.as_of)
         if behind is None:
             raise UnsupportedError("the page link names what is not here; start the search again", issue_code="value")
-        extra = [sorting.beyond(keys, behind, cursor.backwards)]
         if _stays(keys):
-            return self._walk(plan, keys, extra, query.count + 1, backwards=cursor.backwards)
-        extra.append(Condition("r.last_updated <= ?", (cursor.as_of,)))
-        unchanged = self._walk(plan, keys, extra, query.count + 1, backwards=cursor.backwards)
+            return walk(self.session, plan, keys, Part(query.count + 1, behind, cursor.backwards))
+        as_then = Condition("r.last_updated <= ?", (cursor.as_of,))
+        unchanged = walk(self.session, plan, keys, Part(query.count + 1, behind, cursor.backwards, (as_then,)))
         changed = [
             each
             for each in self._changed(plan, query.type, keys, cursor.as_of)
@@ -103,18 +94,7 @@ class Search(Including):
         ]
         return sorting.in_order(keys, [*unchanged, *changed], lambda each: each.values, cursor.backwards)
 
-    def _walk(
-        self, plan: Plan, keys: tuple[Key, ...], extra: Sequence[Condition], limit: int, *, backwards: bool
-    ) -> list[_Found]:
-        """In the order of the keys, from the beginning or from where ``extra`` begins."""
-        columns = sorting.columns(keys)
-        asked = plan.sql(
-            f"r.pk, {columns.sql}, r.id", tuple(extra), f"{sorting.order(keys, backwards)} LIMIT {limit:d}"
-        )
-        rows = self.session.rows(asked.sql, (*columns.values, *asked.values))
-        return [_Found(row[0], tuple(row[1:])) for row in rows]
-
-    def _changed(self, plan: Plan, type: str, keys: tuple[Key, ...], as_of: int) -> list[_Found]:
+    def _changed(self, plan: Plan, type: str, keys: tuple[Key, ...], as_of: int) -> list[Found]:
         """What was changed since the instant and meets the clauses, where it stood then."""
         since = Condition("r.last_updated > ?", (as_of,))
         before = Condition(
@@ -126,7 +106,7 @@ class Search(Including):
             text = f"more than {CHANGED} resources were changed since the first page; start the search again"
             raise UnsupportedError(text, issue_code="too-costly")
         stood = [(pk, self._stood(type, id, keys, as_of)) for pk, id in rows]
-        return [_Found(pk, values) for pk, values in stood if values is not None]
+        return [Found(pk, values) for pk, values in stood if values is not None]
 
     def _stood(self, type: str, id: str, keys: tuple[Key, ...], as_of: int) -> Values | None:
         """The keys of a resource as they were at the instant; None where it was not there."""
@@ -139,7 +119,7 @@ class Search(Including):
         own = {"id": row[1], "last_updated": row[3]}
         return (*(own[key.column] if key.own else key.of(rows) for key in keys), id)
 
-    def _bodies(self, page: list[_Found]) -> list[Row]:
+    def _bodies(self, page: list[Found]) -> list[Row]:
         pks = [each.pk for each in page]
         marks = ", ".join("?" for _ in pks)
         rows = self.session.rows(f"SELECT r.pk, {_COLUMNS} FROM resource r WHERE r.pk IN ({marks})", pks)  # noqa: S608

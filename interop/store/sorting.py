@@ -19,6 +19,7 @@ from interop.store.search_index import key_text, prefix_text
 Values = tuple[Any, ...]  # of the keys, and the id last
 
 _LAST_TEXT = "\U0010ffff"
+_ORDERED = {"date_index": "high", "string_index": None, "token_index": "system"}  # and what tells equal ones apart
 _COLUMNS = {
     "token": ("token_index", "value"),
     "uri": ("token_index", "value"),
@@ -40,6 +41,12 @@ class Key:
     type: str = ""
     params: tuple[str, ...] = ()
     system: str | None = None
+    walked: bool = False  # the search goes through this key's index, row by row
+
+    @property
+    def walkable(self) -> bool:
+        """Whether an index has the values of this key, and of nothing else, in their order."""
+        return self.table in _ORDERED and len(self.params) == 1 and self.system is None
 
     @property
     def own(self) -> bool:
@@ -65,6 +72,8 @@ class Key:
         """The key of resource r: the least of its values, the greatest where it descends."""
         if self.own:
             return Condition(f"r.{self.column}")
+        if self.walked:
+            return Condition(f"s.{self.column}")
         pick = "max" if self.descending else "min"
         return Condition(
             f"coalesce((SELECT {pick}(x.{self.column}) FROM {self.table} x "  # noqa: S608
@@ -99,16 +108,37 @@ def _key(type: str, name: str, descending: bool) -> Key:
     return Key(name, descending, table, column, type, source.params, source.system)
 
 
+def steps(key: Key) -> Condition:
+    """The rows s of a walked key's index, one for each resource: its least value, the greatest where it descends."""
+    before, apart = "<>"[key.descending], _ORDERED[key.table]
+    closer = f"y.{key.column} {before} s.{key.column}"
+    if apart is not None:
+        closer += f" OR (y.{key.column} = s.{key.column} AND y.{apart} < s.{apart})"
+    return Condition(
+        "s.type = ? AND s.param = ? AND r.pk = s.pk "  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM {key.table} y WHERE y.pk = s.pk AND y.type = ? AND y.param = ? AND ({closer}))",
+        (key.type, key.params[0], key.type, key.params[0]),
+    )
+
+
+def without(key: Key) -> Condition:
+    """Whether resource r has no value for the key."""
+    return Condition(
+        f"NOT EXISTS (SELECT 1 FROM {key.table} x WHERE x.pk = r.pk AND {key.rows.sql})",  # noqa: S608
+        key.rows.values,
+    )
+
+
 def _column(row: IndexRow, table: str, column: str) -> Any:
     if column == "low":
         return row.low
     return prefix_text(row.value) if table == "string_index" else key_text(row.value)
 
 
-def beyond(keys: Sequence[Key], values: Values, backwards: bool) -> Condition:
+def beyond(keys: Sequence[Key], values: Values, backwards: bool, id_descends: bool) -> Condition:
     """What comes behind these values in the order of the keys (before them, where backwards)."""
     terms = [(key.expression(), key.descending != backwards) for key in keys]
-    terms.append((Condition("r.id"), _id_descends(keys) != backwards))
+    terms.append((Condition("r.id"), id_descends != backwards))
     if len({descends for _, descends in terms}) == 1 and all(key.own for key in keys):
         names = ", ".join(term.sql for term, _ in terms)
         marks = ", ".join("?" for _ in terms)
@@ -127,10 +157,10 @@ def beyond(keys: Sequence[Key], values: Values, backwards: bool) -> Condition:
     return found
 
 
-def order(keys: Sequence[Key], backwards: bool) -> str:
+def order(keys: Sequence[Key], backwards: bool, id_descends: bool) -> str:
     """ORDER BY the columns k0, k1, … of the keys, and id."""
     terms = [f"{_name(key, n)} {'DESC' if key.descending != backwards else 'ASC'}" for n, key in enumerate(keys)]
-    terms.append(f"r.id {'DESC' if _id_descends(keys) != backwards else 'ASC'}")
+    terms.append(f"r.id {'DESC' if id_descends != backwards else 'ASC'}")
     return "ORDER BY " + ", ".join(terms)
 
 
@@ -139,13 +169,13 @@ def _name(key: Key, n: int) -> str:
 
 
 def columns(keys: Sequence[Key]) -> Condition:
-    """The keys as columns k0, k1, …"""
+    """The keys as columns k0, k1, …, a comma behind each."""
     each = [key.expression() for key in keys]
-    text = ", ".join(f"{expression.sql} AS k{n}" for n, expression in enumerate(each))
+    text = "".join(f"{expression.sql} AS k{n}, " for n, expression in enumerate(each))
     return Condition(text, tuple(value for expression in each for value in expression.values))
 
 
-def _id_descends(keys: Sequence[Key]) -> bool:
+def id_descends(keys: Sequence[Key]) -> bool:
     return keys[-1].descending
 
 
@@ -156,7 +186,7 @@ def in_order(keys: Sequence[Key], found: list[Any], values_of: Any, backwards: b
 
 def compare(keys: Sequence[Key], one: Values, other: Values, backwards: bool) -> int:
     """Below 0 where the one comes before the other."""
-    descends = [*(key.descending for key in keys), _id_descends(keys)]
+    descends = [*(key.descending for key in keys), id_descends(keys)]
     for first, second, down in zip(one, other, descends, strict=True):
         if first != second:
             return (1 if first > second else -1) * (-1 if down != backwards else 1)
