@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interop import errors_page, settings_page
-from interop.fhir import capability_page
+from interop.fhir import capability_page, search_page
 from interop.mapping import reference as mappings_page
 from interop.mapping.tables import compile_tables
 from interop.shipped import shipped
@@ -28,6 +28,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/errors.md": errors_page.as_markdown,
     "docs/reference/fhir.md": capability_page.as_markdown,
     "docs/reference/mappings.md": lambda: mappings_page.as_markdown(compile_tables(shipped("mappings"))),
+    "docs/reference/search-parameters.md": search_page.as_markdown,
     "docs/reference/settings.md": settings_page.as_markdown,
 }
 

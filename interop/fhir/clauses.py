@@ -113,7 +113,7 @@ def _each(clauses: Iterable[Clause]) -> tuple[Query, ...]:
 def _modified(type: str, parameter: Parameter, modifier: str, values: list[str], around: Around) -> Clause:
     """R4 search.html#modifiers"""
     code = parameter.code
-    offered = _offered(type, parameter)
+    offered = modifiers(type, parameter)
     if modifier not in offered:
         raise _no_modifier(code, modifier, offered)
     read = _READ.get(modifier)
@@ -158,7 +158,8 @@ def _of_target(parameter: Parameter, kind: str, values: list[str], around: Aroun
     return Clause(parameter.code, "reference", tuple(typed))
 
 
-def _offered(type: str, parameter: Parameter) -> tuple[str, ...]:
+def modifiers(type: str, parameter: Parameter) -> tuple[str, ...]:
+    """The modifiers that the parameter takes; of a reference the types of its targets too."""
     if type == APART:
         return ("identifier", *_types_of(parameter)) if parameter.type == "reference" else ()
     offered = _MODIFIERS.get(parameter.type, ())
