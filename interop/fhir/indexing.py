@@ -16,6 +16,7 @@ from interop.fhir.query import IndexRow
 
 FORM = 2  # of the rows; one more whenever the same parameters give other rows
 
+_INSTANCE = "series.instance."
 _Reading = tuple[tuple[str, str | None] | None, tuple[Step, ...], Reader, Parameter]
 
 
@@ -40,6 +41,8 @@ def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
                 read(parameter, value, zone, found)
                 if len(found) == before and parameter.only is None and value is not None and not parameter.computed:
                     found.append(IndexRow(f"{parameter.code}:present", "token"))
+    if type_ == "ImagingStudy":
+        found += _instances(resource)
     for composite in _composites(type_):
         _read_composite(composite, resource, zone, found)
     return found
@@ -60,7 +63,9 @@ def _readings(type: str) -> dict[str, tuple[_Reading, ...]]:
     """Every path of every parameter, by its first element, because most are not there."""
     found: dict[str, list[_Reading]] = {}
     for parameter in parameters(type).values():
-        for steps, read in parameter.readers if parameter.type != "composite" else ():
+        if parameter.type == "composite" or parameter.paths[0].startswith(_INSTANCE):
+            continue
+        for steps, read in parameter.readers:
             (name, child, wanted), *rest = steps
             chosen = (child, wanted) if child else None
             found.setdefault(name, []).append((chosen, tuple(rest), read, parameter))
@@ -70,6 +75,15 @@ def _readings(type: str) -> dict[str, tuple[_Reading, ...]]:
 @cache
 def _composites(type: str) -> tuple[Parameter, ...]:
     return tuple(each for each in parameters(type).values() if each.type == "composite" and each.readers)
+
+
+def _instances(study: dict[str, Any]) -> list[IndexRow]:
+    """What is said instance by instance, of which there are thousands: ``instance`` and ``dicom-class``."""
+    each = [instance for series in study.get("series", ()) for instance in series.get("instance", ())]
+    classes = {(kind.get("system", ""), kind.get("code")) for one in each if (kind := one.get("sopClass"))}
+    rows = [IndexRow("dicom-class", "token", system, code) for system, code in classes if code is not None]
+    rows += [IndexRow("instance", "token", "", one["uid"]) for one in each if "uid" in one]
+    return rows
 
 
 def _read_composite(parameter: Parameter, resource: dict[str, Any], zone: tzinfo, found: list[IndexRow]) -> None:

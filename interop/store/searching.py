@@ -21,10 +21,9 @@ from interop.store.planning import Plan, Planner
 from interop.store.resources import Row
 from interop.store.rows import Page
 from interop.store.sorting import Key, Values
-from interop.store.walking import Found, Part, walk
+from interop.store.walking import COLUMNS, Found, Part, walk
 
 CHANGED = 2000  # resources that may have changed since the first page of a search; beyond, it begins anew
-_COLUMNS = "r.type, r.id, r.version, r.last_updated, r.deleted, r.body"
 _THEN = """
     SELECT type, id, version, last_updated, deleted, body FROM (
         SELECT type, id, version, last_updated, deleted, body FROM resource WHERE type = ? AND id = ?
@@ -42,8 +41,8 @@ class Search(Including):
         if query.count == 0:
             return Page([], total=total)
         rows, following, previous = self._page(plan, query)
-        page = [self._stored(row[1:]) for row in rows]
-        included, left_out = self.included(query, [row[0] for row in rows], page) if query.includes else ([], False)
+        page = [self._stored(row) for _, row in rows]
+        included, left_out = self.included(query, [pk for pk, _ in rows], page) if query.includes else ([], False)
         return Page(page, following, previous, total, included, left_out)
 
     def _count(self, plan: Plan) -> int:
@@ -51,10 +50,9 @@ class Search(Including):
         counted = self.session.row(counting.sql, counting.values)
         return 0 if counted is None else int(counted[0])
 
-    def _page(self, plan: Plan, query: Query) -> tuple[list[Row], str | None, str | None]:
+    def _page(self, plan: Plan, query: Query) -> tuple[list[tuple[int, Row]], str | None, str | None]:
         keys = sorting.sort_keys(query.type, query.sort)
-        of = _name_of(query)
-        cursor = None if query.after is None else paging.read_cursor(query.after, of)
+        cursor = None if query.after is None else paging.read_cursor(query.after, _name_of(query))
         backwards = cursor is not None and cursor.backwards
         found = self._first(plan, query, keys) if cursor is None else self._next(plan, query, keys, cursor)
         more = len(found) > query.count
@@ -63,6 +61,9 @@ class Search(Including):
             page.reverse()
         if not page:
             return [], None, None
+        if cursor is None and not more:
+            return self._bodies(page), None, None
+        of = _name_of(query)
         as_of = self._instant(query.type, keys) if cursor is None else cursor.as_of
         first, last = str(page[0].values[-1]), str(page[-1].values[-1])
         following = Cursor(last, as_of, of).text() if more or backwards else None
@@ -119,12 +120,12 @@ class Search(Including):
         own = {"id": row[1], "last_updated": row[3]}
         return (*(own[key.column] if key.own else key.of(rows) for key in keys), id)
 
-    def _bodies(self, page: list[Found]) -> list[Row]:
-        pks = [each.pk for each in page]
+    def _bodies(self, page: list[Found]) -> list[tuple[int, Row]]:
+        pks = [each.pk for each in page if each.row is None]
         marks = ", ".join("?" for _ in pks)
-        rows = self.session.rows(f"SELECT r.pk, {_COLUMNS} FROM resource r WHERE r.pk IN ({marks})", pks)  # noqa: S608
-        by_pk = {row[0]: row for row in rows}
-        return [by_pk[pk] for pk in pks]
+        asked = f"SELECT r.pk, {COLUMNS} FROM resource r WHERE r.pk IN ({marks})"  # noqa: S608
+        by_pk = {row[0]: row[1:] for row in self.session.rows(asked, pks)} if pks else {}
+        return [(each.pk, by_pk[each.pk] if each.row is None else each.row) for each in page]
 
 
 def _stays(keys: Sequence[Key]) -> bool:

@@ -220,10 +220,7 @@ class Studies(Resources):
         search_index.rewrite(self.session, STUDY, pk, self._entries(loads(self._whole_study(made)), pk))
 
     def _entries(self, resource: dict[str, Any], pk: int) -> search_index.Entries:
-        found = search_index.entries(self._surroundings.index(resource, self.zone), STUDY, pk)
-        instances = (each["uid"] for series in resource.get("series", ()) for each in series.get("instance", ()))
-        found.setdefault("token", {}).update(((pk, STUDY, "instance", uid, ""), None) for uid in instances)
-        return found
+        return search_index.entries(self._surroundings.index(resource, self.zone), STUDY, pk)
 
     def _whole_study(self, stored: Stored) -> bytes:
         return self._whole(STUDY, stored.id, stored.version, stored.body)

@@ -13,8 +13,11 @@ from typing import Any
 from interop.store import sorting
 from interop.store.conditions import Condition
 from interop.store.planning import Plan
+from interop.store.resources import Row
 from interop.store.session import Session
 from interop.store.sorting import Key, Values
+
+COLUMNS = "r.type, r.id, r.version, r.last_updated, r.deleted, r.body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Found:
 
     pk: int
     values: Values
+    row: Row | None = None  # the resource, where it was read along
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def _without_value(session: Session, plan: Plan, keys: tuple[Key, ...], part: Pa
     behind = None if part.behind is None else part.behind[1:]
     extra = (*part.extra, sorting.without(keys[0]))
     found = _asked(session, plan, keys[1:], replace(part, behind=behind, extra=extra), sorting.id_descends(keys))
-    return [Found(each.pk, (keys[0].none, *each.values)) for each in found]
+    return [Found(each.pk, (keys[0].none, *each.values), each.row) for each in found]
 
 
 def _asked(session: Session, plan: Plan, keys: Sequence[Key], part: Part, id_descends: bool) -> list[Found]:
@@ -81,7 +85,9 @@ def _asked(session: Session, plan: Plan, keys: Sequence[Key], part: Part, id_des
     if part.behind is not None:
         extra.append(sorting.beyond(keys, part.behind, part.backwards, id_descends))
     columns = sorting.columns(keys)
+    whole = f", {COLUMNS}" if plan.few is not None or all(key.own for key in keys) else ""  # bodies are not sorted
     tail = f"{sorting.order(keys, part.backwards, id_descends)} LIMIT {part.limit:d}"
-    asked = plan.sql(f"r.pk, {columns.sql}r.id", tuple(extra), tail)
+    asked = plan.sql(f"r.pk, {columns.sql}r.id{whole}", tuple(extra), tail)
     rows: list[tuple[Any, ...]] = session.rows(asked.sql, (*columns.values, *asked.values))
-    return [Found(row[0], tuple(row[1:])) for row in rows]
+    last = len(keys) + 2
+    return [Found(row[0], row[1:last], row[last:] or None) for row in rows]
