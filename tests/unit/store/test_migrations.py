@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -135,3 +136,20 @@ async def test_replicas_that_start_together_migrate_once(postgres_cluster: Clust
     ]
     assert [await each.wait() for each in starting] == [0, 0, 0]
     postgres_cluster.drop_database(name)
+
+
+@pytest.mark.parametrize("stored", [0, 1])
+async def test_what_was_stored_before_waits_to_be_indexed(tmp_path: Path, stored: int) -> None:
+    path = tmp_path / "old.db"
+    config = migrating.alembic_config("sqlite", lambda: sqlite3.connect(path, isolation_level=None))
+    command.upgrade(config, "0002")
+    for number in range(stored):
+        body = '{"resourceType": "Patient", "id": "p"}'
+        columns = "type, id, version, last_updated, deleted, body"
+        insert = f"INSERT INTO resource ({columns}) VALUES ('Patient', 'p{number}', 1, 0, 0, CAST('{body}' AS BLOB))"
+        execute(f"sqlite:///{path}", insert)
+    store = await open_store(f"sqlite:///{path}")
+    progress = await store.view(lambda tx: tx.index_progress())
+    assert (progress is None) is (stored == 0)
+    assert progress is None or (progress.complete, progress.last) == (False, 1)
+    await store.close()

@@ -58,8 +58,11 @@ async def test_the_prior_patient_ends_and_everything_about_it_goes_over(hospital
     assert (await one(hospital, "100"))["id"] == stays  # whoever searches the merged number finds the survivor
     assert (await hospital.row(row.id)).patient_id == stays
     for type in ("ServiceRequest", "ImagingStudy", "DiagnosticReport", "Observation"):
-        assert await about(hospital, type, f"Patient/{stays}"), type
-        assert not await about(hospital, type, f"Patient/{prior}"), type
+        found = await about(hospital, type, f"Patient/{stays}")
+        assert found, type
+        assert await about(hospital, type, f"Patient/{prior}") == found, type  # who asks for the prior is led on
+    left = await hospital.store.view(lambda tx: tx.referrers("Patient", prior, limit=50))
+    assert left == [("Patient", stays)]
     study = await hospital.get("ImagingStudy", registered.stored.id)
     assert (study["numberOfInstances"], len(study["series"][0]["instance"])) == (2, 2)
 

@@ -13,6 +13,12 @@ depends_on = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 KEY = sa.Text().with_variant(sa.TEXT(collation="C"), "postgresql")
 
+# What is stored already waits to be indexed anew, and searches say so; an empty database has nothing that waits.
+_TO_BE_INDEXED = """
+    INSERT INTO state (name, value)
+    SELECT 'search-index', '{"fingerprint": "", "done": 0, "last": 0, "complete": false}'
+    WHERE EXISTS (SELECT 1 FROM resource)"""
+
 
 def upgrade() -> None:
     """Forward; there is no way back but a backup. The rows come when the server indexes anew what is stored."""
@@ -33,3 +39,4 @@ def upgrade() -> None:
     )
     op.create_index("tuple_index_value", "tuple_index", ["type", "param", "value", "low"])
     op.create_index("tuple_index_resource", "tuple_index", ["pk"])
+    op.get_bind().exec_driver_sql(_TO_BE_INDEXED)
