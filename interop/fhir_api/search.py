@@ -88,7 +88,7 @@ def _readable(tx: Tx, page: Page) -> tuple[Page, list[Issue]]:
         text = f"{len(page.included) - len(kept)} more would be included, which this token may not read"
         issues.append(Issue("suppressed", text, severity="warning"))
     if page.left_out:
-        text = f"a page brings at most {len(page.included)} others with it: some are left out; ask for a smaller _count"
+        text = "more would be included than a page brings with it, so some are left out; ask for a smaller _count"
         issues.append(Issue("too-costly", text, severity="warning"))
     return replace(page, included=kept), issues
 

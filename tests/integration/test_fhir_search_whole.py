@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from interop.store import Store
+from interop.store.including import INCLUDED
 from tests.fhir_door import BASE, agent, client
 
 LOINC = "http://loinc.org"
@@ -475,6 +476,28 @@ async def test_a_patients_token_looks_at_nobody_else_by_chains_or_includes(
         assert (await narrow.get("Patient?_has:Observation:patient:code=1")).status_code == 403
         answer = await narrow.get("Patient?_revinclude=ServiceRequest:patient")
         assert ids(answer, "include") == []
+
+
+async def test_includes_end_somewhere_and_say_so(store: Store) -> None:
+    def fill(tx: Any) -> None:
+        tx.create({"resourceType": "Patient"}, id="p")
+        for number in range(INCLUDED + 5):
+            tx.create(observation("", performer=[{"reference": "Patient/p"}]), id=f"o{number}")
+        for number in range(15):
+            above = {"partOf": {"reference": f"Organization/g{number - 1}"}} if number else {}
+            tx.create({"resourceType": "Organization", **above}, id=f"g{number}")
+
+    await store.unit(agent(), fill)
+    async with client(store) as http:
+        many = await http.get("Patient?_id=p&_revinclude=Observation:performer")
+        assert len(ids(many, "include")) == INCLUDED
+        deep = await http.get("Organization?_id=g14&_include:iterate=Organization:partof")
+        assert ids(deep, "include") == [f"g{number}" for number in range(13, 3, -1)]
+        for answer in (many, deep):
+            (said,) = [each for each in answer.json()["entry"] if each["search"]["mode"] == "outcome"]
+            assert said["resource"]["issue"][0]["code"] == "too-costly"
+        round_trip = await http.get("Organization?_id=g0&_revinclude:iterate=Organization:partof&_include:iterate=*")
+        assert "g0" not in ids(round_trip, "include")
 
 
 async def test_a_page_link_of_another_search_is_refused(http: httpx.AsyncClient) -> None:
