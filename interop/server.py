@@ -279,7 +279,12 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     settings, store = rooms.settings, rooms.store
     assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
     fhir = fhir_routes(
-        store, rooms.site, writer=resources, base_url=f"{settings.base_url}/fhir", max_bytes=settings.fhir_max_bytes
+        store,
+        rooms.site,
+        writer=resources,
+        base_url=f"{settings.base_url}/fhir",
+        max_bytes=settings.fhir_max_bytes,
+        delete_multiple=settings.fhir_delete_multiple,
     )
     hl7 = hl7_routes(store, rooms.site)
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         0, ge=0, le=36500, description="Days that settled HL7 messages are kept; 0: for ever. Owed and dead ones stay."
     )
     fhir_max_bytes: int = Field(20_000_000, ge=1024, description="Largest FHIR body accepted, in bytes.")
+    fhir_delete_multiple: bool = Field(
+        False, description="Whether a FHIR conditional delete may end several resources (up to 100), not one only."
+    )
     orthanc_url: str = Field(
         "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."
     )

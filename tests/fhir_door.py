@@ -63,9 +63,17 @@ def client(
     site: HasZone = PlainSite(),
     writer: Any = None,
     max_bytes: int = 1_000_000,
+    delete_multiple: bool = False,
 ) -> httpx.AsyncClient:
     """An HTTP client of the door."""
-    routes = fhir_routes(store, site, writer=writer or PlainWriter(), base_url=BASE, max_bytes=max_bytes)
+    routes = fhir_routes(
+        store,
+        site,
+        writer=writer or PlainWriter(),
+        base_url=BASE,
+        max_bytes=max_bytes,
+        delete_multiple=delete_multiple,
+    )
     app = As(Starlette(routes=routes), by or agent())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE + "/")
 

@@ -15,8 +15,9 @@ from interop.errors import InteropError, InvalidContentError, Issue, Unsupported
 from interop.fhir.primitives import valid_id
 from interop.fhir.references import references
 
-METHODS = ("DELETE", "POST", "PUT", "GET")  # the order of a transaction (http.html#trules)
+METHODS = ("DELETE", "POST", "PUT", "PATCH", "GET")  # the order of a transaction (http.html#trules)
 MAX_ENTRIES = 2000
+_WRITES = (("POST",), ("PUT", "PATCH"))
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(\S+)")
 
@@ -35,6 +36,7 @@ class Entry:
     if_match: str | None = None
     if_none_exist: str | None = None
     if_none_match: str | None = None
+    if_modified_since: str | None = None
 
     @property
     def type(self) -> str:
@@ -68,7 +70,7 @@ def _entry(index: int, entry: Any, base_url: str) -> Entry:
             f"entries with the method {method[:10]!r} are not offered", expression=f"{path}.request.method"
         )
     resource = entry.get("resource")
-    writes = method in ("POST", "PUT")
+    writes = method in ("POST", "PUT", "PATCH")
     if not isinstance(resource, dict) if writes else "resource" in entry:
         has = "needs a resource" if writes else "has no resource"
         raise InvalidContentError(f"a {method} {has}", expression=f"{path}.resource", issue_code="required")
@@ -84,6 +86,7 @@ def _entry(index: int, entry: Any, base_url: str) -> Entry:
         _text(request, "ifMatch", path),
         _text(request, "ifNoneExist", path),
         _text(request, "ifNoneMatch", path),
+        _text(request, "ifModifiedSince", path),
     )
 
 
@@ -108,10 +111,10 @@ def ordered(entries: Sequence[Entry]) -> list[Entry]:
     """The entries as a transaction carries them out: DELETE, then what is written, then GET.
 
     The outcome may not depend on the order of the entries (http.html#trules), so of the writes those that others refer
-    to come first; POST comes before PUT where nothing else decides.
+    to come first; POST comes before PUT and PATCH where nothing else decides.
     """
     _refuse_overlap(entries)
-    writes = [entry for method in ("POST", "PUT") for entry in entries if entry.method == method]
+    writes = [entry for methods in _WRITES for entry in entries if entry.method in methods]
     deletes = [entry for entry in entries if entry.method == "DELETE"]
     gets = [entry for entry in entries if entry.method == "GET"]
     return deletes + _needed_first(writes) + gets
@@ -120,13 +123,19 @@ def ordered(entries: Sequence[Entry]) -> list[Entry]:
 def _refuse_overlap(entries: Sequence[Entry]) -> None:
     seen: dict[tuple[str, ...], int] = {}
     for entry in entries:
-        if entry.method in ("PUT", "DELETE"):
+        if entry.method in ("PUT", "PATCH", "DELETE") and len(entry.segments) > 1:
             if entry.segments in seen:
-                raise InvalidContentError(
-                    f"entries {seen[entry.segments]} and {entry.index} are about the same resource",
-                    expression=f"Bundle.entry[{entry.index}].request.url",
-                )
+                raise overlap(seen[entry.segments], entry.index)
             seen[entry.segments] = entry.index
+
+
+def overlap(one: int, other: int) -> InvalidContentError:
+    """The refusal of two entries about one resource, of which nobody could say which is to win (http.html#trules)."""
+    return InvalidContentError(
+        f"entries {one} and {other} are about the same resource",
+        expression=f"Bundle.entry[{other}].request.url",
+        status=400,
+    )
 
 
 def _needed_first(writes: list[Entry]) -> list[Entry]:
@@ -134,7 +143,7 @@ def _needed_first(writes: list[Entry]) -> list[Entry]:
     for entry in writes:
         if entry.full_url:
             names[entry.full_url] = entry
-        if entry.method == "PUT":
+        if entry.method in ("PUT", "PATCH") and len(entry.segments) > 1:
             names["/".join(entry.segments)] = entry
     done: list[Entry] = []
     state: dict[int, bool] = {}  # False: on the way; a circle is cut there, the ids being known beforehand

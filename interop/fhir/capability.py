@@ -10,13 +10,16 @@ from interop.fhir.constraints import constraining
 from interop.fhir.parameters import parameters
 from interop.fhir.profile import CONFORMANCE_TYPES, AcceptedType, accepted_types, definition_parameters
 
-FORMATS = ("application/fhir+json", "json")
+FORMATS = ("application/fhir+json", "json", "application/fhir+xml", "xml")
 Operations = Sequence[tuple[str, str, frozenset[str]]]
-SYSTEM_INTERACTIONS = ("transaction", "batch")
-_ORDER = ("read", "vread", "create", "update", "delete", "history-instance", "history-type", "search-type")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
+_ORDER = ("read", "vread", "create", "update", "patch", "delete", "history-instance", "history-type", "search-type")
 
 
-def capability(*, base_url: str, version: str, date: str, operations: Operations = ()) -> dict[str, Any]:
+def capability(
+    *, base_url: str, version: str, date: str, operations: Operations = (), delete_multiple: bool = False
+) -> dict[str, Any]:
     """What this server does, as it says itself at ``/fhir/metadata``.
 
     ``operations``: name and canonical URL of each, with the types it is offered for; "" stands for the whole system.
@@ -31,6 +34,7 @@ def capability(*, base_url: str, version: str, date: str, operations: Operations
         "implementation": {"description": "Imaging interoperability server", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
         "rest": [
             {
                 "mode": "server",
@@ -40,7 +44,7 @@ def capability(*, base_url: str, version: str, date: str, operations: Operations
                     "system/*.cruds, user/ServiceRequest.rs or patient/ImagingStudy.rs.",
                 },
                 "resource": [
-                    *(_resource(accepted, operations) for accepted in accepted_types().values()),
+                    *(_resource(accepted, operations, delete_multiple) for accepted in accepted_types().values()),
                     *(_defined(type) for type in CONFORMANCE_TYPES),
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
@@ -69,7 +73,7 @@ def _defined(type: str) -> dict[str, Any]:
     }
 
 
-def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
+def _resource(accepted: AcceptedType, operations: Operations, delete_multiple: bool) -> dict[str, Any]:
     does = accepted.interactions
     writable = "create" in does
     return {
@@ -81,9 +85,9 @@ def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
         "readHistory": "vread" in does,
         "updateCreate": "update" in does,
         "conditionalCreate": writable,
-        "conditionalRead": "not-supported",
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
+        "conditionalRead": "full-support" if "read" in does else "not-supported",
+        "conditionalUpdate": "update" in does,
+        "conditionalDelete": _conditional_delete(does, delete_multiple),
         "referencePolicy": ["literal", "logical", "enforced", "local"],
         **_includes(accepted.type),
         "searchParam": _search_parameters(accepted.type),
@@ -94,6 +98,12 @@ def _resource(accepted: AcceptedType, operations: Operations) -> dict[str, Any]:
 def _profiles(type: str) -> dict[str, Any]:
     urls = [url for url, definition in constraining().items() if definition["type"] == type]
     return {"supportedProfile": urls} if urls else {}
+
+
+def _conditional_delete(does: frozenset[str], delete_multiple: bool) -> str:
+    if "delete" not in does:
+        return "not-supported"
+    return "multiple" if delete_multiple else "single"
 
 
 def _includes(type: str) -> dict[str, Any]:

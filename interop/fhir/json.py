@@ -57,6 +57,20 @@ def _real(text: str) -> DecimalText:
     return DecimalText(text)
 
 
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+
+
+def number(text: str) -> int | DecimalText | None:
+    """The number that the text is in JSON's grammar, as ``loads`` reads it; None if it is none."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        return _integer(text) if match[1] is match[2] is None else _real(text)
+    except (ValueError, InvalidOperation) as error:
+        raise MalformedError("a number is beyond limits") from error
+
+
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_real, parse_int=_integer, parse_constant=_no_constant
 )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from interop.errors import InteropError, Issue
+
+# What a text may quote of a request, though neither XML nor every reader of JSON could hold it.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def outcome(error: InteropError) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def all_ok(text: str = "done") -> dict[str, Any]:
 def _issue(issue: Issue) -> dict[str, Any]:
     said: dict[str, Any] = {"severity": issue.severity, "code": issue.code}
     if issue.text:
-        said["details"] = {"text": issue.text}
+        said["details"] = {"text": _UNWRITABLE.sub("\ufffd", issue.text)}
     if issue.location:
         said["diagnostics"] = f"at {issue.location}"  # a place in an HL7 message; location itself is for XPath
     if issue.expression:

@@ -70,7 +70,7 @@ def _accepted(name: str, row: dict[str, Any]) -> AcceptedType:
     search = defined_searches(name) if row["search"] == "all" else row["search"]
     return AcceptedType(
         name,
-        frozenset(row["interactions"]),
+        _offered(row["interactions"]),
         tuple(code for code in search if code not in without),
         tuple(row.get("supported_profiles", ())),
         without,
@@ -85,6 +85,11 @@ def defined_searches(type: str) -> dict[str, dict[str, Any]]:
         if type in own["base"]:
             rows[own["code"]] = own
     return rows
+
+
+def _offered(listed: list[str]) -> frozenset[str]:
+    """A patch is an update said differently: whatever may be updated may be patched."""
+    return frozenset(listed) | ({"patch"} if "update" in listed else set())
 
 
 @cache

@@ -6,16 +6,41 @@ their links are known), so they take any JSON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from interop.fhir.definitions import type_definitions
 from interop.fhir.parameters import split_reference
 
-__all__ = ["localised", "patient_of", "references", "rewrite", "split_reference"]
+__all__ = ["link_names", "localised", "patient_of", "references", "rewrite", "split_reference"]
 
-# Where R4 http.html#trules has links replaced: literal references and elements of type uri, url, oid and uuid (never
-# canonical, and never Extension.url, which names a definition); links in the narrative besides.
-_LINKS = frozenset(("reference", "valueUri", "valueUrl", "valueOid", "valueUuid", "instantiatesUri"))
+# Where a literal reference to this server is made relative.
+_REFERENCES = frozenset(("reference", "valueUri", "valueUrl", "instantiatesUri"))
+_LINK_TYPES = frozenset(("uri", "url", "oid", "uuid"))
+_EXTENSIONS = ("extension", "modifierExtension")
+_NARRATIVE_LINK = re.compile(r"""(\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL)
+
+
+@cache
+def link_names() -> frozenset[str]:
+    """Where R4 http.html#trules has links replaced: literal references, and elements of type uri, url, oid and uuid.
+
+    Never canonical, and never Extension.url, which names a definition.
+    """
+    named = {"reference"}
+
+    def gather(elements: Mapping[str, Any]) -> None:
+        for name, spec in elements.items():
+            gather(spec.get("parts", {}))
+            for kind in _LINK_TYPES.intersection(spec.get("types", ())):
+                named.add(f"{name[:-3]}{kind.capitalize()}" if name.endswith("[x]") else name)
+
+    for definition in type_definitions().values():
+        gather(definition["elements"])
+    return frozenset(named)
 
 
 def references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -83,17 +108,12 @@ def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, A
 
     def change(link: str) -> str:
         plain, mark, fragment = link.partition("#")
-        if plain in mapping:
-            return mapping[plain] + mark + fragment
-        return link
+        return mapping[plain] + mark + fragment if plain in mapping else link
 
     def narrative(div: str) -> str:
-        for link, target in mapping.items():
-            if link in div:
-                div = div.replace(f'"{link}"', f'"{target}"')
-        return div
+        return _NARRATIVE_LINK.sub(lambda found: f"{found[1]}{found[2]}{change(found[3])}{found[2]}", div)
 
-    changed: dict[str, Any] = _changed(resource, change, narrative)
+    changed: dict[str, Any] = _Changing(link_names(), change, narrative).of(resource)
     return changed
 
 
@@ -104,28 +124,49 @@ def localised(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
     def change(link: str) -> str:
         return link[len(start) :] if link.startswith(start) and split_reference(link[len(start) :]) else link
 
-    local: dict[str, Any] = _changed(resource, change, lambda div: div)
+    local: dict[str, Any] = _Changing(_REFERENCES, change, lambda div: div).of(resource)
     return local
 
 
-def _changed(node: Any, change: Callable[[str], str], narrative: Callable[[str], str]) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Changing:
     """A copy in which links are changed; what has none is shared with the original."""
-    if type(node) is list:
-        items = [_changed(item, change, narrative) if type(item) in (dict, list) else item for item in node]
-        return items if any(new is not old for new, old in zip(items, node, strict=True)) else node
-    copy: dict[str, Any] | None = None
-    for name, value in node.items():
-        kind = type(value)
-        if kind is dict or kind is list:
-            new = _changed(value, change, narrative)
-        elif kind is str and name in _LINKS:
-            new = change(value)
-        elif name == "div" and kind is str:
-            new = narrative(value)
-        else:
-            continue
-        if new is not value and new != value:
-            if copy is None:
-                copy = dict(node)
-            copy[name] = new
-    return node if copy is None else copy
+
+    names: frozenset[str]
+    change: Callable[[str], str]
+    narrative: Callable[[str], str]
+
+    def of(self, node: dict[str, Any], *, extension: bool = False) -> dict[str, Any]:
+        """The object; of an extension the url stays."""
+        copy: dict[str, Any] | None = None
+        for name, value in node.items():
+            kind = type(value)
+            if kind is dict:
+                new: Any = self.of(value)
+            elif kind is list:
+                new = self._items(value, name)
+            elif kind is str and name in self.names and not (extension and name == "url"):
+                new = self.change(value)
+            elif name == "div" and kind is str:
+                new = self.narrative(value)
+            else:
+                continue
+            if new is not value and new != value:
+                if copy is None:
+                    copy = dict(node)
+                copy[name] = new
+        return node if copy is None else copy
+
+    def _items(self, values: list[Any], name: str) -> list[Any]:
+        linked = name in self.names
+        extension = name in _EXTENSIONS
+        items: list[Any] = []
+        for value in values:
+            kind = type(value)
+            if kind is dict:
+                items.append(self.of(value, extension=extension))
+            elif kind is list:
+                items.append(self._items(value, name))
+            else:
+                items.append(self.change(value) if linked and kind is str else value)
+        return items if any(new is not old for new, old in zip(items, values, strict=True)) else values

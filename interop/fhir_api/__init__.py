@@ -13,9 +13,15 @@ __all__ = ["HasZone", "Writer", "fhir_routes"]
 
 
 def fhir_routes(
-    store: Store, site: HasZone, *, writer: Writer, base_url: str, max_bytes: int = 20_000_000
+    store: Store,
+    site: HasZone,
+    *,
+    writer: Writer,
+    base_url: str,
+    max_bytes: int = 20_000_000,
+    delete_multiple: bool = False,
 ) -> list[BaseRoute]:
     """The routes of the door, ``/fhir`` and all below. ``base_url`` is how clients reach it, e.g. https://x/fhir."""
-    around = Surroundings(site, writer, base_url.rstrip("/"))
+    around = Surroundings(site, writer, base_url.rstrip("/"), delete_multiple)
     door = FhirDoor(store, around, max_bytes)
     return [*BulkExport(store, around).routes(), Route("/fhir", door), Route("/fhir/{path:path}", door)]

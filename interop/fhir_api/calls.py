@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import tzinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
 from interop.errors import InteropError
+from interop.fhir.summary import View
 from interop.store import Stored, Tx
+
+
+class Patch(Protocol):
+    """A change of a resource, read from a request and not yet carried out: ``interop.fhir.json_patch``, for one."""
+
+    def applied(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """The resource as it is changed; InvalidContentError where it cannot be changed so."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,12 @@ class Call:
     lenient: bool = False  # Prefer: handling=lenient
     new_id: str | None = None  # given beforehand to what a transaction creates
     coming: frozenset[str] = frozenset()  # references that the rest of the transaction will make good
+    criteria: tuple[tuple[str, str], ...] | None = None  # of a conditional update, patch or delete: instead of an id
+    if_none_match: frozenset[str] | None = None  # versions that the client has; "*" any
+    if_modified_since: datetime | None = None
+    patch: Patch | None = None
+    links: Mapping[str, str] = field(default_factory=dict)  # what a patch may call other entries of its transaction
+    view: View | None = None  # which part of the resources is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,7 @@ class Answer:
     stored: Stored | None = None  # the version that was read or written: ETag, Last-Modified
     location: bool = False  # whether to say where it is
     written: bool = False  # body is what was written, and may be left out (Prefer)
+    view: View | None = None
 
 
 class Writer(Protocol):
@@ -73,3 +90,4 @@ class Surroundings:
     site: HasZone
     writer: Writer
     base_url: str  # of the FHIR endpoint, without a trailing slash
+    delete_multiple: bool = False  # whether a conditional delete may end more than one resource

@@ -7,16 +7,15 @@ criteria waits for the lock, and then finds what the one before has made.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from interop.access import decide
-from interop.errors import InvalidContentError, PreconditionError
+from interop.errors import InvalidContentError
 from interop.fhir.merges import new_merges
-from interop.fhir.query import Clause, Query
 from interop.fhir.references import patient_of
-from interop.fhir.search import parse_query
 from interop.fhir_api import trail
+from interop.fhir_api.binaries import BINARY, decided, decided_by_context, require_all
 from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.conditions import criteria, criteria_key, criteria_of, the_one
 from interop.fhir_api.linked import require_targets
 from interop.store import Stored, Tx
 
@@ -26,7 +25,8 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
     resource = permitted(tx, call, "c")
     if call.if_none_exist is not None:
         decide(tx.agent, "s", call.type, patient=patient_of(resource))
-        query = criteria(tx, around, call.type, call.if_none_exist)
+        require_all(tx, call)
+        query = criteria(tx, around, call.type, criteria_of(call.type, call.if_none_exist))
         tx.lock(criteria_key(query))
         present = the_one(tx, query)
         if present is not None:
@@ -45,7 +45,10 @@ def permitted(tx: Tx, call: Call, verb: str) -> dict[str, Any]:
     patient = None
     if call.resource is not None:
         patient = f"Patient/{call.id}" if call.type == "Patient" and call.id else patient_of(call.resource)
-        decide(tx.agent, verb, call.type, patient=patient)
+        if call.type == BINARY:
+            decided_by_context(tx, verb, call.resource)
+        else:
+            decide(tx.agent, verb, call.type, patient=patient)
     if call.problem is not None:
         raise call.problem
     if call.resource is None:
@@ -62,33 +65,6 @@ def permitted_merges(tx: Tx, resource: dict[str, Any], before: dict[str, Any]) -
 
 def found(tx: Tx, call: Call, present: Stored) -> Answer:
     """The answer of a conditional create that found its match."""
-    patient = trail.patient_in(present)
-    decide(tx.agent, "r", call.type, patient=patient)
+    patient = decided(tx, "r", present)
     trail.done(tx, call, patient=patient, entity=trail.versioned(present))
     return Answer(200, present.body, present, location=True, written=True)
-
-
-def criteria(tx: Tx, around: Surroundings, type: str, text: str) -> Query:
-    """The criteria as a search for at most two."""
-    params = parse_qsl(text.removeprefix(type).removeprefix("?"), keep_blank_values=True)
-    query = parse_query(type, params, around.site.zone, base_url=around.base_url, now=tx.now)
-    if not query.clauses:
-        raise PreconditionError("If-None-Exist has no criteria", status=400, issue_code="invalid")
-    return Query(type, query.clauses, count=2)
-
-
-def criteria_key(query: Query) -> str:
-    """One name for the same criteria, in whatever order they were written."""
-    return f"if-none-exist:{query.type}?{'&'.join(sorted(map(_clause_key, query.clauses)))}"
-
-
-def _clause_key(clause: Clause) -> str:
-    return f"{clause.param}={sorted(map(repr, clause.values))}"
-
-
-def the_one(tx: Tx, query: Query) -> Stored | None:
-    """What the criteria match: nothing, or one; PreconditionError (412) if several."""
-    rows = tx.search(query).rows
-    if len(rows) > 1:
-        raise PreconditionError(f"more than one {query.type} meets the criteria", issue_code="multiple-matches")
-    return rows[0] if rows else None

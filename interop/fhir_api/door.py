@@ -15,22 +15,27 @@ from starlette.types import Receive, Scope, Send
 
 from interop.access import Agent
 from interop.errors import InteropError, UnauthenticatedError
+from interop.fhir.summary import view_of
 from interop.fhir_api import trail
 from interop.fhir_api.answers import http_answer, http_error
+from interop.fhir_api.binaries import BINARY, content, content_wanted, is_resource, with_content
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.fhir_api.incoming import (
     FORM_TYPE,
-    JSON_TYPES,
-    Wanted,
+    PATCH_TYPES,
+    RESOURCE_TYPES,
     body_of,
-    is_lenient,
+    bytes_of,
+    content_kind,
+    moment_of,
     query_params,
+    tags_of,
     version_of,
-    wanted,
 )
 from interop.fhir_api.interactions import perform
 from interop.fhir_api.metadata import statement
-from interop.fhir_api.preparing import Plan, aside, plan_of, with_input, with_resource
+from interop.fhir_api.negotiation import Wanted, wanted, wanted_of_errors, without_presentation
+from interop.fhir_api.preparing import Plan, aside, checked, plan_of, with_input, with_patch, with_resource
 from interop.fhir_api.routing import resolve, segments_of
 from interop.fhir_api.transaction import response_bundle, transaction
 from interop.store import Store, Tx
@@ -57,10 +62,11 @@ class FhirDoor:
         try:
             response = await self._respond(request)
         except InteropError as error:
-            response = http_error(error)
+            response = http_error(error, wanted_of_errors(request))
         except Exception as error:  # its text may hold what was sent, so only its kind and place are logged
             logger.error("a FHIR request failed: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
-            response = http_error(InteropError("this server made a mistake; it is in its log"))
+            mistake = InteropError("this server made a mistake; it is in its log")
+            response = http_error(mistake, wanted_of_errors(request))
         if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)
@@ -69,8 +75,10 @@ class FhirDoor:
         segments = segments_of(request.path_params.get("path", ""))
         query = request.scope.get("query_string", b"").decode("latin-1")
         if segments == ("metadata",) and request.method in ("GET", "HEAD"):
-            asked = wanted(request, query_params(query))
-            return http_answer(Answer(200, statement(self._around.base_url)), asked, self._around.base_url)
+            params = query_params(query)
+            asked = wanted(request, params)
+            said = Answer(200, statement(self._around.base_url, self._around.delete_multiple), view=view_of(params))
+            return await self._answered(said, asked)
         agent = getattr(request.state, "agent", None)
         if not isinstance(agent, Agent):
             raise UnauthenticatedError()
@@ -82,45 +90,60 @@ class FhirDoor:
                 "transaction" if target.interaction == "bundle" else target.interaction
             )  # until it says it is a batch
             params = query_params(query)
-            call = Call(
-                name,
-                target.type,
-                target.id,
-                target.version,
-                params,
-                query,
-                target.operation,
-                lenient=is_lenient(request),
-            )
-            asked = wanted(request, params)
+            call = Call(name, target.type, target.id, target.version, params, query, target.operation)
+            asked = _asked(request, call)
+            call = replace(call, view=view_of(params), lenient=asked.lenient)
             if target.interaction == "bundle":
                 plan = await self._plan(request)
             else:
                 call = await self._with_body(request, call)
+                asked = _asked(request, call)  # a form may say it too
         except InteropError as error:
             await self._refuse(agent, call, error)
         if plan is not None:
             answer = Answer(200, await self._bundle(agent, call, plan, asked))
         else:
             answer = await self._perform(agent, call)
+            if call.type == BINARY and answer.stored is not None and answer.status == 200 and not answer.written:
+                return await aside(len(answer.body), lambda: self._binary(request, answer, asked))
+        return await self._answered(answer, asked)
+
+    def _binary(self, request: Request, answer: Answer, asked: Wanted) -> Response:
+        """A Binary that was read: its content, or the resource about it."""
+        assert answer.stored is not None
+        if content_wanted(request, answer.stored.resource()["contentType"]):
+            return content(answer)
         return http_answer(answer, asked, self._around.base_url)
+
+    async def _answered(self, answer: Answer, asked: Wanted) -> Response:
+        """The response; in a thread where a large body is still to be written anew."""
+        anew = asked.pretty or asked.format != "json" or answer.view is not None
+        size = len(answer.body) if anew else 0
+        return await aside(size, lambda: http_answer(answer, asked, self._around.base_url))
 
     async def _with_body(self, request: Request, call: Call) -> Call:
         """The call with what headers and body add to it."""
         if call.interaction == "search-type" and request.method == "POST":
             form = await body_of(request, self._max_bytes, (FORM_TYPE,))
             query = "&".join(part for part in (call.query, form.decode("utf-8", "replace")) if part)
-            return replace(call, query=query, params=query_params(query))
+            params = query_params(query)
+            return replace(call, query=query, params=params, view=view_of(params))
         if call.interaction == "operation" and request.method == "POST":
             return await with_input(request, call, self._max_bytes)
-        if call.interaction in ("create", "update", "delete"):
-            call = replace(call, if_match=version_of(request.headers.get("if-match")))
+        call = _conditioned(call, request)
+        if call.interaction == "patch":
+            body = await body_of(request, self._max_bytes, PATCH_TYPES)
+            return await aside(len(body), lambda: with_patch(call, body, content_kind(request)))
         if call.interaction not in ("create", "update"):
             return call
-        body = await body_of(request, self._max_bytes, JSON_TYPES)
-        if call.interaction == "create":
-            call = replace(call, if_none_exist=request.headers.get("if-none-exist"))
-        return await aside(len(body), lambda: with_resource(call, body, self._around.base_url))
+        kind = content_kind(request)
+        if call.type == BINARY:
+            body = await bytes_of(request, self._max_bytes)
+            if not is_resource(kind, body):
+                return await aside(len(body), lambda: checked(with_content(call, request, body), self._around.base_url))
+        else:
+            body = await body_of(request, self._max_bytes, RESOURCE_TYPES)
+        return await aside(len(body), lambda: with_resource(call, body, kind, self._around.base_url))
 
     async def _perform(self, agent: Agent, call: Call) -> Answer:
         return await self._unit(agent, call, lambda tx: perform(tx, self._around, call))
@@ -147,8 +170,8 @@ class FhirDoor:
         raise error
 
     async def _plan(self, request: Request) -> Plan:
-        body = await body_of(request, self._max_bytes, JSON_TYPES)
-        return await aside(len(body), lambda: plan_of(body, self._around.base_url))
+        body = await body_of(request, self._max_bytes, RESOURCE_TYPES)
+        return await aside(len(body), lambda: plan_of(body, content_kind(request), self._around.base_url))
 
     async def _bundle(self, agent: Agent, call: Call, plan: Plan, asked: Wanted) -> bytes:
         if plan.kind == "batch":
@@ -180,3 +203,32 @@ class FhirDoor:
                     return error
 
         return list(await asyncio.gather(*map(one, plan.calls)))
+
+
+def _asked(request: Request, call: Call) -> Wanted:
+    """What is wanted back; of a Binary it may also be its content, whatever type that has."""
+    if call.type == BINARY and call.interaction in ("read", "vread"):
+        return wanted_of_errors(request)
+    return wanted(request, call.params)
+
+
+def _conditioned(call: Call, request: Request) -> Call:
+    """The call under the conditions that the headers and the address set (R4 http.html, RFC 9110 13.1)."""
+    headers = request.headers
+    match call.interaction:
+        case "read" | "vread":
+            return replace(
+                call,
+                if_none_match=tags_of(headers.get("if-none-match")),
+                if_modified_since=moment_of(headers.get("if-modified-since")),
+            )
+        case "create":
+            return replace(call, if_none_exist=headers.get("if-none-exist"))
+        case "update" | "patch" | "delete":
+            return replace(
+                call,
+                if_match=version_of(headers.get("if-match")),
+                if_none_match=tags_of(headers.get("if-none-match")),
+                criteria=None if call.id else without_presentation(call.params),
+            )
+    return call

@@ -1,10 +1,10 @@
-"""Reading a request: its body within the limit, what it carries, what it wants back, on which condition."""
+"""Reading a request: its body within the limit, what it carries, on which condition."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -12,49 +12,15 @@ from starlette.requests import Request
 from interop.errors import MalformedError, TooLargeError, UnsupportedError
 
 JSON_TYPES = ("application/fhir+json", "application/json", "text/json")
+XML_TYPES = ("application/fhir+xml", "application/xml", "text/xml")
+RESOURCE_TYPES = (*JSON_TYPES, *XML_TYPES)
+JSON_PATCH = "application/json-patch+json"
+PATCH_TYPES = (JSON_PATCH, *RESOURCE_TYPES)
 FORM_TYPE = "application/x-www-form-urlencoded"
-_ACCEPTED = frozenset((*JSON_TYPES, "*/*", "application/*", "text/*", "json"))
 _ETAG = re.compile(r'\s*(?:W/)?"([0-9]{1,9})"\s*', re.ASCII)
+_ETAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
+_TAG = re.compile(r'"([^"]*)"')
 _MAX_PARAMS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """How the client wants its answer."""
-
-    pretty: bool = False
-    returns: str = "representation"  # Prefer: return=minimal | representation | OperationOutcome
-    asked: bool = False  # whether it said so
-
-
-def wanted(request: Request, params: tuple[tuple[str, str], ...]) -> Wanted:
-    """What Accept, ``_format``, ``_pretty`` and Prefer ask for; 406 for a format that is not JSON."""
-    given = dict(params)
-    formats = given.get("_format", "").replace(" ", "+")  # the + of fhir+json, where nobody escaped it
-    if not _takes_json(formats or request.headers.get("accept", "*/*")):
-        raise UnsupportedError("answers are application/fhir+json, for FHIR 4.0", status=406)
-    prefer = re.search(
-        r"\breturn\s*=\s*\"?(minimal|representation|OperationOutcome)\b", request.headers.get("prefer", "")
-    )
-    returns = prefer[1] if prefer else "representation"
-    return Wanted(given.get("_pretty") == "true", returns, prefer is not None)
-
-
-def is_lenient(request: Request) -> bool:
-    """Whether Prefer: handling=lenient has parameters that are not understood left out (R4 search.html#errors)."""
-    return re.search(r"\bhandling\s*=\s*\"?lenient\b", request.headers.get("prefer", "")) is not None
-
-
-@lru_cache(maxsize=256)
-def _takes_json(accept: str) -> bool:
-    return any(_is_json(each) for each in accept.split(","))
-
-
-def _is_json(media_range: str) -> bool:
-    kind, *options = (part.strip().lower() for part in media_range.split(";"))
-    version = next((option.partition("=")[2] for option in options if option.startswith("fhirversion=")), "4.0")
-    refused = any(re.fullmatch(r"q=0(\.0*)?", option) for option in options)
-    return kind in _ACCEPTED and not refused and version.strip('"') in ("4.0", "4.0.1")
 
 
 def query_params(query: str) -> tuple[tuple[str, str], ...]:
@@ -65,6 +31,11 @@ def query_params(query: str) -> tuple[tuple[str, str], ...]:
         raise UnsupportedError(f"more than {_MAX_PARAMS} parameters", issue_code="too-costly") from error
 
 
+def content_kind(request: Request) -> str:
+    """The media type of the body, without its options."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def body_of(request: Request, max_bytes: int, kinds: tuple[str, ...]) -> bytes:
     """The body; 415 for another content type, 413 as soon as it is too long."""
     kind, *options = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
@@ -72,7 +43,16 @@ async def body_of(request: Request, max_bytes: int, kinds: tuple[str, ...]) -> b
         (option.partition("=")[2].strip('"') for option in options if option.startswith("charset=")), "utf-8"
     )
     if kind not in kinds or charset not in ("utf-8", "utf8"):
-        raise UnsupportedError(f"the body must be {kinds[0]} in UTF-8", status=415)
+        raise UnsupportedError(f"the body must be {' or '.join(_main(kinds))} in UTF-8", status=415)
+    return await bytes_of(request, max_bytes)
+
+
+def _main(kinds: tuple[str, ...]) -> list[str]:
+    return [kind for kind in kinds if kind not in ("application/json", "text/json", "application/xml", "text/xml")]
+
+
+async def bytes_of(request: Request, max_bytes: int) -> bytes:
+    """The body, whatever it is; 413 as soon as it is too long."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
         raise TooLargeError(f"a body has at most {max_bytes} bytes")
@@ -94,3 +74,25 @@ def version_of(if_match: str | None) -> int | None:
     if match is None:
         raise MalformedError('If-Match names one version, as W/"3"', issue_code="value")
     return int(match[1])
+
+
+def tags_of(if_none_match: str | None) -> frozenset[str] | None:
+    """The versions that If-None-Match names, ``*`` any (RFC 9110 13.1.2); 400 where it is no list of entity tags."""
+    if if_none_match is None:
+        return None
+    if if_none_match.strip() == "*":
+        return frozenset("*")
+    if not _ETAGS.fullmatch(if_none_match):
+        raise MalformedError('If-None-Match names versions, as W/"3", or *', issue_code="value")
+    return frozenset(_TAG.findall(if_none_match))
+
+
+def moment_of(if_modified_since: str | None) -> datetime | None:
+    """The instant of If-Modified-Since; None where it is no HTTP date, which is then ignored (RFC 9110 13.1.3)."""
+    if if_modified_since is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(if_modified_since)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -18,10 +18,18 @@ from interop.fhir_api.operations import OPERATIONS, Operation
 
 
 @cache
-def statement(base_url: str) -> bytes:
+def statement(base_url: str, delete_multiple: bool = False) -> bytes:
     """The CapabilityStatement as bytes; its date is that of the first request after the start."""
     today = datetime.now(UTC).date().isoformat()
-    return dumps(capability(base_url=base_url, version=__version__, date=today, operations=_offered()))
+    return dumps(
+        capability(
+            base_url=base_url,
+            version=__version__,
+            date=today,
+            operations=_offered(),
+            delete_multiple=delete_multiple,
+        )
+    )
 
 
 def _offered() -> list[tuple[str, str, frozenset[str]]]:

@@ -6,20 +6,27 @@ What is wrong is kept in the call as its ``problem``: whether the agent may know
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from interop.errors import InteropError, InvalidContentError, MalformedError, UnsupportedError
 from interop.fhir.bundle import Entry, conditional_reference, entries_of, links, located
-from interop.fhir.json import loads
+from interop.fhir.fhirpath_patch import read_fhirpath_patch
+from interop.fhir.json import dumps, loads
+from interop.fhir.json_patch import read_json_patch
 from interop.fhir.references import localised, references, rewrite
+from interop.fhir.summary import SUBSETTED, view_of
 from interop.fhir.validation import validate
-from interop.fhir_api.calls import Call
-from interop.fhir_api.incoming import JSON_TYPES, body_of, version_of
-from interop.fhir_api.routing import resolve
+from interop.fhir.xml_reading import from_xml
+from interop.fhir_api.calls import Call, Patch
+from interop.fhir_api.incoming import JSON_PATCH, RESOURCE_TYPES, XML_TYPES, body_of, content_kind, tags_of, version_of
+from interop.fhir_api.negotiation import without_presentation
+from interop.fhir_api.routing import Target, resolve
 
 LARGE = 128 * 1024  # bytes from which a body is read aside from the event loop
 
@@ -40,9 +47,9 @@ async def aside(size: int, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work) if size > LARGE else work()
 
 
-def with_resource(call: Call, body: bytes, base_url: str) -> Call:
+def with_resource(call: Call, body: bytes, kind: str, base_url: str) -> Call:
     """The call with the resource of its body, or with what is wrong with it."""
-    parsed = with_parsed(call, body)
+    parsed = with_parsed(call, body, kind)
     return parsed if parsed.problem is not None else checked(parsed, base_url)
 
 
@@ -50,19 +57,43 @@ async def with_input(request: Request, call: Call, max_bytes: int) -> Call:
     """The call with an operation's body: Parameters or a resource, read and not yet validated; there may be none."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return call
-    body = await body_of(request, max_bytes, JSON_TYPES)
-    return await aside(len(body), lambda: with_parsed(call, body)) if body else call
+    body = await body_of(request, max_bytes, RESOURCE_TYPES)
+    return await aside(len(body), lambda: with_parsed(call, body, content_kind(request))) if body else call
 
 
-def with_parsed(call: Call, body: bytes) -> Call:
-    """The call with the JSON object of its body as it stands, or with what is wrong with it."""
+def with_parsed(call: Call, body: bytes, kind: str) -> Call:
+    """The call with the resource of its body as it stands, or with what is wrong with it."""
     try:
-        resource = loads(body)
+        return replace(call, resource=_resource(body, kind))
     except MalformedError as error:
         return replace(call, problem=error)
+
+
+def with_patch(call: Call, body: bytes, kind: str) -> Call:
+    """The call with the patch of its body, or with what is wrong with it."""
+    try:
+        return replace(call, patch=patch_of(body, kind))
+    except InteropError as error:
+        return replace(call, problem=error)
+
+
+def patch_of(body: bytes, kind: str) -> Patch:
+    """The patch: by its media type a JSON Patch (RFC 6902) or Parameters (R4 fhirpatch.html)."""
+    if kind == JSON_PATCH:
+        return read_json_patch(loads(body))
+    return _fhirpath_patch(_resource(body, kind))
+
+
+def _fhirpath_patch(parameters: dict[str, Any]) -> Patch:
+    validate(parameters, type="Parameters")
+    return read_fhirpath_patch(parameters)
+
+
+def _resource(body: bytes, kind: str) -> dict[str, Any]:
+    resource = loads(dumps(from_xml(body)) if kind in XML_TYPES else body)
     if not isinstance(resource, dict):
-        return replace(call, problem=MalformedError("a resource is a JSON object"))
-    return replace(call, resource=resource)
+        raise MalformedError("a resource is a JSON object")
+    return resource
 
 
 def checked(call: Call, base_url: str) -> Call:
@@ -71,19 +102,31 @@ def checked(call: Call, base_url: str) -> Call:
     assert resource is not None
     try:
         validate(resource, type=call.type)
-        if call.interaction == "update" and resource.get("id") != call.id:
-            raise InvalidContentError(
-                "the id in the resource is not the id in the address", expression=f"{call.type}.id", status=400
-            )
+        if call.interaction == "update":
+            _require_whole(call, resource)
     except InteropError as error:
         return replace(call, problem=error)
     return replace(call, resource=localised(resource, base_url))
 
 
-def plan_of(body: bytes, base_url: str) -> Plan:
+def _require_whole(call: Call, resource: dict[str, Any]) -> None:
+    """What replaces a resource is that resource, and all of it."""
+    if call.criteria is None and resource.get("id") != call.id:
+        raise InvalidContentError(
+            "the id in the resource is not the id in the address", expression=f"{call.type}.id", status=400
+        )
+    if SUBSETTED["code"] in (tag.get("code") for tag in resource.get("meta", {}).get("tag", ())):
+        raise InvalidContentError(
+            "a resource that was read in part (tag SUBSETTED) does not replace the whole",
+            expression=f"{call.type}.meta.tag",
+            issue_code="business-rule",
+        )
+
+
+def plan_of(body: bytes, kind: str, base_url: str) -> Plan:
     """The Bundle as a plan; what is wrong with a single entry is in its call."""
-    bundle = loads(body)
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+    bundle = _resource(body, kind)
+    if bundle.get("resourceType") != "Bundle":
         raise MalformedError("a Bundle is posted to the base address", expression="resourceType")
     if bundle.get("type") not in ("batch", "transaction"):
         raise InvalidContentError("a Bundle that is posted here is a batch or a transaction", expression="Bundle.type")
@@ -113,29 +156,59 @@ def _call(entry: Entry, names: Mapping[str, str], base_url: str) -> Call:
     call = Call("unknown", entry.type, params=entry.params, query=entry.query, resource=entry.resource)
     try:
         target = resolve(entry.method, entry.segments)
-        if entry.method != "GET" and (entry.query or target.interaction == "search-type"):
-            raise UnsupportedError("a write with criteria in its url is not offered", expression=_request(entry))
-        if entry.if_none_match is not None:
-            raise UnsupportedError("ifNoneMatch is not offered", expression=_request(entry))
-        call = Call(
-            target.interaction,
-            target.type,
-            target.id,
-            target.version,
-            entry.params,
-            entry.query,
-            target.operation,
-            entry.resource,
-            if_match=version_of(entry.if_match),
-            if_none_exist=entry.if_none_exist if target.interaction == "create" else None,
-        )
+        call = _conditioned(entry, target)
         if entry.resource is None or target.interaction == "operation":
             return call
+        if call.interaction == "patch":
+            return replace(call, patch=_patch_in(entry.resource), resource=None)
         seen = checked(replace(call, resource=_as_linked(entry.resource, names)), base_url)
         problem = None if seen.problem is None else located(seen.problem, entry.index)
         return replace(call, resource=localised(entry.resource, base_url), problem=problem)
     except InteropError as error:
         return replace(call, problem=located(error, entry.index))
+
+
+def _conditioned(entry: Entry, target: Target) -> Call:
+    """The entry's request as a call, under the conditions that it sets (R4 http.html#trules)."""
+    reads = entry.method == "GET"
+    takes_criteria = target.interaction in ("update", "patch", "delete") and not target.id
+    criteria = without_presentation(entry.params) if takes_criteria else None
+    if not reads and (target.interaction == "search-type" or (criteria is None and without_presentation(entry.params))):
+        raise UnsupportedError("this url takes no criteria", expression=_request(entry))
+    return Call(
+        target.interaction,
+        target.type,
+        target.id,
+        target.version,
+        entry.params,
+        entry.query,
+        target.operation,
+        entry.resource if entry.method != "PATCH" else None,
+        if_match=version_of(entry.if_match),
+        if_none_exist=entry.if_none_exist if target.interaction == "create" else None,
+        criteria=criteria,
+        if_none_match=tags_of(entry.if_none_match),
+        if_modified_since=_instant(entry),
+        view=view_of(entry.params) if reads else None,
+    )
+
+
+def _instant(entry: Entry) -> datetime | None:
+    text = entry.if_modified_since
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError as error:
+        raise MalformedError("ifModifiedSince is an instant", expression=_request(entry)) from error
+
+
+def _patch_in(resource: dict[str, Any]) -> Patch:
+    """The patch of an entry: Parameters, or a Binary with a JSON Patch (R4 http.html#patch)."""
+    if resource.get("resourceType") != "Binary":
+        return _fhirpath_patch(resource)
+    validate(resource, type="Binary")
+    if resource["contentType"].partition(";")[0].strip() != JSON_PATCH:
+        raise UnsupportedError(f"a Binary with a patch is {JSON_PATCH}", expression="Binary.contentType", status=415)
+    return patch_of(b64decode(resource.get("data", "")), JSON_PATCH)
 
 
 def _request(entry: Entry) -> str:

@@ -17,16 +17,17 @@ from interop.fhir_api.operations import OPERATIONS
 # Form of the path below the base, then method -> interaction.
 FORMS: dict[str, dict[str, str]] = {
     "": {"POST": "bundle"},
+    "_history": {"GET": "history-system"},
     "metadata": {"GET": "capabilities"},
-    "type": {"GET": "search-type", "POST": "create"},
+    "type": {"GET": "search-type", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"},
     "type/_search": {"POST": "search-type"},
     "type/_history": {"GET": "history-type"},
-    "type/id": {"GET": "read", "PUT": "update", "DELETE": "delete"},
+    "type/id": {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete"},
     "type/id/_history": {"GET": "history-instance"},
     "type/id/_history/version": {"GET": "vread"},
 }
 _DEFINED = frozenset(("read", "search-type"))  # of a conformance resource: it is part of the software
-_WRITES = ("create", "update", "delete")
+_WRITES = ("create", "update", "patch", "delete")
 
 
 class MethodNotOfferedError(UnsupportedError):
@@ -62,7 +63,7 @@ def resolve(method: str, segments: tuple[str, ...]) -> Target:
     form = _form(segments)
     offered = FORMS[form]
     interaction = offered.get("GET" if method == "HEAD" else method)
-    type = segments[0] if form not in ("", "metadata") else ""
+    type = segments[0] if form.startswith("type") else ""
     does = {m: i for m, i in offered.items() if not type or i in _interactions(type)}
     if interaction is None or interaction not in does.values():
         if interaction in _WRITES:
@@ -104,8 +105,8 @@ def _operation(method: str, segments: tuple[str, ...]) -> Target:
 def _form(segments: tuple[str, ...]) -> str:
     if not segments:
         return ""
-    if segments == ("metadata",):
-        return "metadata"
+    if segments in (("metadata",), ("_history",)):
+        return segments[0]
     _require_type(segments[0])
     match segments[1:]:
         case ():

@@ -18,8 +18,10 @@ _ACTIONS = {
     "vread": "R",
     "history-instance": "R",
     "history-type": "R",
+    "history-system": "R",
     "create": "C",
     "update": "U",
+    "patch": "U",
     "delete": "D",
 }
 

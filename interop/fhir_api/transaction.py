@@ -7,7 +7,7 @@ known before anything is written, so links between entries may go in any directi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -22,10 +22,12 @@ from interop.fhir_api import trail
 from interop.fhir_api.answers import preferred_body, status_line
 from interop.fhir_api.bundles import instant_text
 from interop.fhir_api.calls import Answer, Call, Surroundings
-from interop.fhir_api.create import criteria, criteria_key, permitted, the_one
-from interop.fhir_api.incoming import Wanted
+from interop.fhir_api.conditions import criteria, criteria_of, the_one
+from interop.fhir_api.create import permitted
 from interop.fhir_api.interactions import perform
+from interop.fhir_api.negotiation import Wanted
 from interop.fhir_api.preparing import Plan
+from interop.fhir_api.promises import Promise, ended, promises
 from interop.store import Tx
 
 _VERBS = {"create": "c", "update": "u"}
@@ -36,11 +38,12 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
     _require_right(tx, plan)
     steps = ordered(plan.entries)
     answers: dict[int, Answer] = {}
+    gone = ended(tx, around, plan)
     for entry in steps:
         if entry.method == "DELETE":
             answers[entry.index] = _carry_out(tx, around, entry, plan.calls[entry.index])
     # Only now: what was deleted no longer meets the criteria of a conditional create.
-    promised = _promises(tx, around, plan)
+    promised = promises(tx, around, plan, gone)
     names: dict[str, str] = {}
     for promise in promised.values():
         names |= links(promise.entry, promise.reference, around.base_url)
@@ -49,28 +52,21 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
     for entry in steps:
         if entry.method == "DELETE":
             continue
+        mine = promised.get(entry.index)
         one = plan.calls[entry.index]
-        if one.resource is not None:
-            resource = rewrite(one.resource, names)
-            linked.update(reference for _, reference in references(resource))
-            one = replace(one, resource=resource, new_id=promised[entry.index].new_id, coming=coming)
+        if mine is not None:
+            one = replace(mine.call, new_id=mine.new_id, coming=coming, links=names)
+            if one.resource is not None:
+                one = replace(one, resource=rewrite(one.resource, names))
+                linked.update(reference for _, reference in references(one.resource or {}))
         answers[entry.index] = _carry_out(tx, around, entry, one)
-        if entry.index in promised:
-            names |= _kept(promised[entry.index], answers[entry.index], linked, around.base_url)
+        if mine is not None:
+            names |= _kept(mine, answers[entry.index], linked, around.base_url)
     trail.done(tx, call)
     return [answers[index] for index in range(len(plan.entries))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Promise:
-    """What an entry that writes is going to be; the others link to it before it is."""
-
-    entry: Entry
-    reference: str
-    new_id: str | None = None
-
-
-def _kept(promise: _Promise, answer: Answer, linked: set[str], base_url: str) -> dict[str, str]:
+def _kept(promise: Promise, answer: Answer, linked: set[str], base_url: str) -> dict[str, str]:
     """How the links change where an entry turned out to be something that stood already."""
     if answer.stored is None or answer.stored.reference == promise.reference:
         return {}
@@ -110,30 +106,6 @@ def _require_right(tx: Tx, plan: Plan) -> None:
         ) from worst
 
 
-def _promises(tx: Tx, around: Surroundings, plan: Plan) -> dict[int, _Promise]:
-    """The reference of each entry that writes, and its id if it is a new one."""
-    conditional = {
-        entry.index: criteria(tx, around, entry.type, call.if_none_exist)
-        for entry, call in zip(plan.entries, plan.calls, strict=True)
-        if call.if_none_exist is not None
-    }
-    keys = {index: criteria_key(query) for index, query in conditional.items()}
-    tx.lock(*sorted(set(keys.values())))
-    promised: dict[int, _Promise] = {}
-    by_key: dict[str, str] = {}
-    for entry, call in zip(plan.entries, plan.calls, strict=True):
-        if call.interaction == "update":
-            promised[entry.index] = _Promise(entry, f"{call.type}/{call.id}")
-        elif call.interaction == "create":
-            key = keys.get(entry.index)
-            present = the_one(tx, conditional[entry.index]) if key else None
-            new_id = None if present else by_key.get(key or "") or tx.new_id()
-            if key and new_id:
-                by_key[key] = new_id  # the same criteria again will find what this one makes
-            promised[entry.index] = _Promise(entry, f"{call.type}/{present.id if present else new_id}", new_id)
-    return promised
-
-
 def _resolved(tx: Tx, around: Surroundings, resource: dict[str, Any]) -> dict[str, Any]:
     """Conditional references by what they match, this transaction's own creations included."""
     found: dict[str, str] = {}
@@ -143,7 +115,7 @@ def _resolved(tx: Tx, around: Surroundings, resource: dict[str, Any]) -> dict[st
             continue
         type, text = conditional
         try:
-            match = the_one(tx, criteria(tx, around, type, text))
+            match = the_one(tx, criteria(tx, around, type, criteria_of(type, text)))
         except InteropError as error:
             error.issues = tuple(replace(issue, expression=(path,)) for issue in error.issues)
             raise

@@ -5,7 +5,9 @@ from __future__ import annotations
 from interop.access import decide
 from interop.errors import GoneError, NotFoundError
 from interop.fhir_api import trail
+from interop.fhir_api.binaries import decided
 from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.read import unless_known
 from interop.store import Tx
 
 
@@ -19,7 +21,6 @@ def vread(tx: Tx, _around: Surroundings, call: Call) -> Answer:
     if stored.deleted:
         decide(tx.agent, "r", call.type)
         raise GoneError(f"{call.type}/{call.id} was deleted with version {call.version}")
-    patient = trail.patient_in(stored)
-    decide(tx.agent, "r", call.type, patient=patient)
+    patient = decided(tx, "r", stored)
     trail.done(tx, call, patient=patient, entity=trail.versioned(stored))
-    return Answer(200, stored.body, stored)
+    return unless_known(call, stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.errors import DuplicateError, GoneError, NotFoundError
 from interop.store import instants, paging, search_index
@@ -14,6 +14,34 @@ from interop.store.rows import Page, Stored
 from interop.store.unit import Unit
 
 Row = tuple[Any, ...]  # type, id, version, last_updated, deleted, body
+
+
+class _Asked(NamedTuple):
+    """Which versions a history is about, as a WHERE over table t."""
+
+    type: str
+    conditions: str
+    values: tuple[Any, ...]
+
+
+def _versions_of(type: str, id: str | None, since: int | None, at: tuple[int, int] | None) -> _Asked:
+    conditions, values = ["t.type = ?"], [type]
+    if id is not None:
+        conditions.append("t.id = ?")
+        values.append(id)
+    bounds: list[Any] = []
+    if since is not None:
+        conditions.append("t.last_updated >= ?")
+        bounds.append(since)
+    if at is not None:
+        low, high = at
+        conditions += ["t.last_updated < ?", sql.NOT_SUPERSEDED["resource"], sql.NOT_SUPERSEDED["history"]]
+        bounds += [high, low, low]
+    return _Asked(type, " AND ".join(conditions), (*values, *bounds))
+
+
+def _place(row: Row) -> tuple[int, str, int, str]:
+    return row[3], row[1], row[2], row[0]
 
 
 class Resources(Unit):
@@ -85,16 +113,31 @@ class Resources(Unit):
         """Type and id of live resources that refer to this one."""
         return [(row[0], row[1]) for row in self.session.rows(sql.REFERRERS, (id, type, limit))]
 
-    def history(self, type: str | None, id: str | None, *, count: int = 50, after: str | None = None) -> Page:
-        """The versions of a resource, of a type or of all, newest first."""
-        position = None if after is None else paging.read_token(after, (int, str, int))[0]
+    def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        count: int = 50,
+        after: str | None = None,
+        since: int | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> Page:
+        """The versions of a resource, of a type or of all, newest first; with count 0 only how many there are.
+
+        ``since`` leaves out what is older, ``at`` what was not current at any moment of that range (R4
+        http.html#history), both in microseconds.
+        """
+        position = None if after is None else paging.read_token(after, (int, str, int, str))[0]
         types = [type] if type is not None else [row[0] for row in self.session.rows(sql.RESOURCE_TYPES)]
-        rows = [row for each in types for row in self._versions(each, id, count + 1, position)]
-        rows.sort(key=lambda row: (row[3], row[1], row[2]), reverse=True)
+        asked = [_versions_of(each, id, since, at) for each in types]
+        if count == 0:
+            return Page([], total=sum(self._how_many(each) for each in asked))
+        rows = [row for each in asked for row in self._versions(each, id is not None, count + 1, position)]
+        rows.sort(key=_place, reverse=True)
         page = rows[:count]
         more = len(rows) > count and page
-        token = paging.write_token((page[-1][3], page[-1][1], page[-1][2])) if more else None
-        return Page([self._stored(row) for row in page], next=token)
+        return Page([self._stored(row) for row in page], next=paging.write_token(_place(page[-1])) if more else None)
 
     def as_of(
         self, type: str, moment: datetime, *, since: datetime | None = None, after: str = "", limit: int = 500
@@ -113,22 +156,29 @@ class Resources(Unit):
                 found.append(self._stored(then))
         return found, rows[-1][1] if len(rows) == limit else None
 
-    def _versions(self, type: str, id: str | None, limit: int, before: paging.Position | None) -> list[Row]:
-        conditions, values = "type = ?", [type, *(() if id is None else (id,)), *(before or ())]
-        if id is not None:
-            conditions += " AND id = ?"
-        if before is not None:
-            conditions += " AND (last_updated, id, version) < (?, ?, ?)"
-        order = "version DESC" if id is not None else "last_updated DESC, id DESC, version DESC"
+    def _versions(self, asked: _Asked, of_one: bool, limit: int, before: paging.Position | None) -> list[Row]:
+        conditions, values = asked.conditions, list(asked.values)
+        if before is not None:  # of what is equal but for its type, the later types were on the page before
+            sign = "<=" if asked.type < str(before[3]) else "<"
+            conditions += f" AND (t.last_updated, t.id, t.version) {sign} (?, ?, ?)"
+            values += before[:3]
+        order = "t.version DESC" if of_one else "t.last_updated DESC, t.id DESC, t.version DESC"
         return [
             row
             for table in ("resource", "history")
             for row in self.session.rows(
-                f"SELECT type, id, version, last_updated, deleted, body FROM {table} "  # noqa: S608
+                f"SELECT t.type, t.id, t.version, t.last_updated, t.deleted, t.body FROM {table} t "  # noqa: S608
                 f"WHERE {conditions} ORDER BY {order} LIMIT ?",
                 (*values, limit),
             )
         ]
+
+    def _how_many(self, asked: _Asked) -> int:
+        counted = [
+            self.session.row(f"SELECT count(*) FROM {table} t WHERE {asked.conditions}", asked.values)  # noqa: S608
+            for table in ("resource", "history")
+        ]
+        return sum(int(row[0]) for row in counted if row is not None)
 
     # what is written
 

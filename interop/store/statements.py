@@ -27,6 +27,11 @@ RESOURCE_TYPES = """
 HISTORY_INSERT = f"""
     INSERT INTO history ({_COLUMNS}) SELECT {_COLUMNS} FROM resource WHERE pk = ?"""
 HISTORY_VERSION = f"SELECT {_COLUMNS} FROM history WHERE type = ? AND id = ? AND version = ?"
+NOT_SUPERSEDED = {  # no later version of t had come by then
+    table: f"NOT EXISTS (SELECT 1 FROM {table} n WHERE n.type = t.type AND n.id = t.id "
+    "AND n.version = t.version + 1 AND n.last_updated <= ?)"
+    for table in ("resource", "history")
+}
 BY_IDENTIFIER = """
     SELECT r.type, r.id, r.version, r.last_updated, r.deleted, r.body FROM token_index t JOIN resource r ON r.pk = t.pk
     WHERE t.type = ? AND t.param = 'identifier' AND t.value = ? AND t.system = ? ORDER BY r.last_updated, r.id"""

@@ -35,11 +35,20 @@ class Tx(Reindexing, Search, Orders, MessageLists, Queue, Traffic, Trail):
             return self._search_audit(query)
         return super().search(query)
 
-    def history(self, type: str | None, id: str | None, *, count: int = 50, after: str | None = None) -> Page:
+    def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        count: int = 50,
+        after: str | None = None,
+        since: int | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> Page:
         """The versions of a resource, of a type or of all, newest first."""
         if type == AUDIT_EVENT:
             raise UnsupportedError("an AuditEvent has no history: it is never changed")
-        return super().history(type, id, count=count, after=after)
+        return super().history(type, id, count=count, after=after, since=since, at=at)
 
     def as_of(
         self, type: str, moment: datetime, *, since: datetime | None = None, after: str = "", limit: int = 500

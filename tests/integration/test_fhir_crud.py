@@ -121,7 +121,7 @@ async def test_history(store: Store) -> None:
         everything = (await http.get("Patient/_history")).json()
         assert len(everything["entry"]) == 3
         assert (await http.get("Patient/never/_history")).status_code == 404
-        assert (await http.get("Patient/_history?_since=2020")).status_code == 400
+        assert (await http.get("Patient/_history?_since=yesterday")).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from interop.fhir.json import loads
+from interop.fhir.json import dumps, loads
 from interop.fhir.validation import validate
 from interop.fhir_api.metadata import statement as statement_of
 from interop.store import Store
-from tests.fhir_door import BASE, client
+from tests.fhir_door import BASE, JSON, client
 
 REQUESTS = {
     "read": ("GET", "{type}/x"),
@@ -46,7 +46,9 @@ async def test_what_it_lists_is_answered_and_what_it_does_not_list_is_refused(st
             offered = {interaction["code"] for interaction in resource["interaction"]}
             for code, (method, path) in REQUESTS.items():
                 json = {"resourceType": resource["type"], "id": "x"} if method in ("POST", "PUT") else None
-                answer = await http.request(method, path.format(type=resource["type"]), json=json)
+                kind = {"Content-Type": "application/json-patch+json"} if method == "PATCH" else JSON
+                body = b"[]" if method == "PATCH" else dumps(json) if json else None
+                answer = await http.request(method, path.format(type=resource["type"]), content=body, headers=kind)
                 if code in offered:
                     assert answer.status_code in (200, 201, 204, 404, 422), (code, resource["type"], answer.text)
                 else:

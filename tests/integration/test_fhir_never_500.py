@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from interop.fhir.json import dumps
 from interop.fhir.search import known_parameters
+from interop.fhir.xml_reading import from_xml
+from interop.fhir.xml_writing import to_xml
 from interop.store import open_store
 from tests.fhir_door import client
 from tests.fhir_resources import RIGHT
@@ -38,19 +40,36 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
 def is_fhir(answer: httpx.Response) -> None:
     assert answer.status_code != 500, answer.text
-    if answer.content:
-        assert answer.headers["content-type"] == "application/fhir+json"
+    if not answer.content:
+        return
+    kind = answer.headers["content-type"]
+    assert kind in ("application/fhir+json", "application/fhir+xml")
+    said = answer.json() if kind == "application/fhir+json" else from_xml(answer.content)
     if answer.status_code >= 400:
-        assert answer.json()["resourceType"] == "OperationOutcome"
-        assert answer.json()["issue"][0]["code"] != "exception"
+        assert said["resourceType"] == "OperationOutcome"
+        assert said["issue"][0]["code"] != "exception"
 
 
 SEGMENT = st.sampled_from(["Patient", "ServiceRequest", "_history", "_search", "1", "$x", "metadata", "a_b", "%00"])
 METHOD = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 HEADERS = st.fixed_dictionaries(
-    {"content-type": st.sampled_from(["application/fhir+json", "application/json", "text/plain", "", ";"])},
+    {
+        "content-type": st.sampled_from(
+            [
+                "application/fhir+json",
+                "application/json",
+                "application/fhir+xml",
+                "application/json-patch+json",
+                "text/plain",
+                "",
+                ";",
+            ]
+        )
+    },
     optional={
         "if-match": st.sampled_from(['W/"1"', '"1"', "1", "*", 'W/"99999999999"']),
+        "if-none-match": st.sampled_from(['W/"1"', "*", "x", ""]),
+        "if-modified-since": st.sampled_from(["Mon, 01 Jan 2001 00:00:00 GMT", "x", ""]),
         "if-none-exist": st.sampled_from(["identifier=1", "", "x=1", "identifier=%00", "identifier=a|b,c|d", "_id=1"]),
         "prefer": st.sampled_from(["return=minimal", "return=nothing", "handling=lenient"]),
         "accept": st.sampled_from(["*/*", "application/fhir+json;q=0.5", "application/fhir+xml", ";;", "a/b;q"]),
@@ -64,6 +83,94 @@ def test_any_request(ask: Ask, method: str, path: list[str], query: str, headers
     answer = ask(method, "/".join(path), params=query, headers=headers, content=body)
     if method != "HEAD":
         is_fhir(answer)
+
+
+STEPS = st.sampled_from(
+    ["", "/", "/name", "/name/0", "/name/-", "/id", "/meta", "/identifier/0/value", "/a~1b", "/x/y"]
+)
+OPERATIONS = st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": STEPS},
+    optional={"from": STEPS, "value": st.none() | st.text(max_size=3) | st.sampled_from([[], {}, [{}], 1.5, True])},
+)
+
+
+@SETTINGS
+@given(st.lists(OPERATIONS, max_size=4))
+def test_any_json_patch(ask: Ask, operations: list[dict[str, Any]]) -> None:
+    ask("PUT", "Patient/p", json={"resourceType": "Patient", "id": "p", "name": [{"family": "x"}]})
+    answer = ask(
+        "PATCH", "Patient/p", content=dumps(operations), headers={"content-type": "application/json-patch+json"}
+    )
+    is_fhir(answer)
+    assert answer.status_code in (200, 400, 422)
+
+
+PATHS = st.sampled_from(
+    [
+        "Patient",
+        "Patient.name",
+        "Patient.name[0]",
+        "Patient.name.where(family = 'x')",
+        "Patient.id",
+        "Patient.meta.versionId",
+        "Patient.deceased",
+        "Patient.extension('urn:x')",
+        "name.given.first()",
+        "$this",
+    ]
+) | st.text(alphabet="Patientname.[]()'=0 $", max_size=20)
+PARTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["add", "insert", "delete", "replace", "move"]), "path": PATHS},
+    optional={
+        "name": st.sampled_from(["name", "birthDate", "deceased", "id", "extension", "contact", "x"]),
+        "index": st.integers(-1, 2),
+        "source": st.integers(-1, 2),
+        "destination": st.integers(-1, 2),
+        "value": st.sampled_from(
+            [
+                {"valueString": "x"},
+                {"valueBoolean": True},
+                {"valueHumanName": {"family": "y"}},
+                {"part": [{"name": "name", "valueHumanName": {"text": "n"}}]},
+                {"part": [{"name": "url", "valueUri": "urn:x"}, {"name": "value", "valueString": "v"}]},
+            ]
+        ),
+    },
+)
+
+
+@SETTINGS
+@given(st.lists(PARTS, min_size=1, max_size=3))
+def test_any_fhirpath_patch(ask: Ask, operations: list[dict[str, Any]]) -> None:
+    ask("PUT", "Patient/p", json={"resourceType": "Patient", "id": "p", "name": [{"family": "x", "given": ["g"]}]})
+    listed = [{"name": "operation", "part": [_part(*each) for each in one.items()]} for one in operations]
+    answer = ask("PATCH", "Patient/p", json={"resourceType": "Parameters", "parameter": listed})
+    is_fhir(answer)
+    assert answer.status_code in (200, 400, 422)
+
+
+def _part(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"name": name, **value}
+    if isinstance(value, int):
+        return {"name": name, "valueInteger": value}
+    return {"name": name, "valueCode" if name == "type" else "valueString": value or "x"}
+
+
+@SETTINGS
+@given(st.sampled_from(RIGHT), st.data())
+def test_any_xml(ask: Ask, resource: dict[str, Any], data: st.DataObject) -> None:
+    document = bytearray(to_xml(resource))
+    for _ in range(data.draw(st.integers(0, 4))):
+        start = data.draw(st.integers(0, len(document) - 1))
+        document[start : start + data.draw(st.integers(0, 6))] = data.draw(st.binary(max_size=6))
+    answer = ask(
+        "POST",
+        resource["resourceType"],
+        content=bytes(document),
+        headers={"content-type": "application/fhir+xml", "accept": "application/fhir+xml"},
+    )
+    is_fhir(answer)
 
 
 NAMES = st.sampled_from(

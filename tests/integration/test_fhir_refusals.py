@@ -37,8 +37,12 @@ CASES = [
     ("GET", "Patient/$everything", b"", 404, "not-supported"),
     ("GET", "Patient/a/b", b"", 404, "not-found"),
     ("GET", "Patient/spaces are no id", b"", 400, "value"),
-    ("PATCH", "Patient/1", b"{}", 405, "not-supported"),
-    ("DELETE", "Patient", b"", 405, "not-supported"),
+    ("PATCH", "Patient/1", b"{}", 400, "structure"),
+    ("PATCH", "Patient", b"{}", 400, "structure"),
+    ("PATCH", "AuditEvent/1", b"{}", 403, "forbidden"),
+    ("DELETE", "Patient", b"", 400, "invalid"),
+    ("PUT", "Patient", b'{"resourceType":"Patient"}', 400, "invalid"),
+    ("PUT", "Patient/1/_history", b"{}", 405, "not-supported"),
     ("POST", "metadata", b"{}", 405, "not-supported"),
     ("GET", "", b"", 405, "not-supported"),
 ]
@@ -72,7 +76,7 @@ async def test_faults_say_where_they_are(store: Store) -> None:
         }
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/json; charset=latin-1", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "text/turtle", "application/json; charset=latin-1", ""])
 async def test_another_content_type_is_415(store: Store, kind: str) -> None:
     async with client(store) as http:
         assert (await http.post("Patient", content=b"{}", headers={"Content-Type": kind})).status_code == 415
@@ -85,7 +89,8 @@ async def test_another_content_type_is_415(store: Store, kind: str) -> None:
         ("application/json", 200),
         ("text/html, */*;q=0.1", 200),
         ("application/fhir+json; fhirVersion=4.0", 200),
-        ("application/fhir+xml", 406),
+        ("application/fhir+xml", 200),
+        ("application/fhir+turtle", 406),
         ("application/fhir+json; fhirVersion=3.0", 406),
         ("application/fhir+json;q=0", 406),
     ],
@@ -97,11 +102,11 @@ async def test_accept(store: Store, accept: str, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("format", "status"),
-    [("json", 200), ("application/fhir+json", 200), ("application/fhir%2Bjson", 200), ("xml", 406)],
+    [("json", 200), ("application/fhir+json", 200), ("application/fhir%2Bjson", 200), ("xml", 200), ("ttl", 406)],
 )
 async def test_format(store: Store, format: str, status: int) -> None:
     async with client(store) as http:
-        headers = {"Accept": "application/xml"}  # _format counts for more (http.html#mime-type)
+        headers = {"Accept": "text/turtle"}  # _format counts for more (http.html#mime-type)
         assert (await http.get(f"Patient?_format={format}", headers=headers)).status_code == status
 
 

@@ -200,10 +200,12 @@ async def test_bundles_that_cannot_be_carried_out(store: Store) -> None:
             (bundle(plain("GET", "")), 422),
             (bundle(plain("POST", "Patient")), 422),
             (bundle({**plain("GET", "Patient/1"), "resource": patient()}), 422),
-            (bundle(plain("PATCH", "Patient/1")), 400),
-            (bundle({"resource": patient(), "request": {"method": "PUT", "url": "Patient?identifier=1"}}), 400),
-            (bundle(put(patient(id="a")), put(patient(id="a"))), 422),
-            (bundle(put(patient(id="a")), plain("DELETE", "Patient/a")), 422),
+            (bundle(plain("PATCH", "Patient/1")), 422),
+            (bundle(plain("HEAD", "Patient/1")), 400),
+            (bundle({"resource": patient(), "request": {"method": "PUT", "url": "Patient"}}), 400),
+            (bundle({"resource": patient(), "request": {"method": "POST", "url": "Patient?identifier=1"}}), 400),
+            (bundle(put(patient(id="a")), put(patient(id="a"))), 400),
+            (bundle(put(patient(id="a")), plain("DELETE", "Patient/a")), 400),
             (bundle(post({"resourceType": "ImagingStudy"})), 403),
             (bundle({**plain("GET", "Patient"), "resource": []}), 422),
             (bundle({**plain("POST", "Patient"), "resource": {"resourceType": None, "a": {"reference": "x"}}}), 400),
@@ -239,3 +241,91 @@ async def test_each_entry_is_audited_and_the_transaction_too(store: Store) -> No
         ("create", "0", person.removesuffix("/_history/1"), done[0]["response"]["location"]),
         ("transaction", "0", None, None),
     ]
+
+
+def conditional(method: str, url: str, resource: dict[str, Any] | None = None, **request: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"request": {"method": method, "url": url, **request}}
+    return entry if resource is None else {**entry, "resource": resource}
+
+
+KEY = "Patient?identifier=urn:x:mrn|1"
+
+
+async def test_conditional_updates_and_deletes(store: Store) -> None:
+    async with client(store) as http:
+        await http.put("Patient/old", json=patient("9", id="old"))
+        update = {"fullUrl": P, **conditional("PUT", KEY, patient("1", gender="male"))}
+        entries = (post(order(P), S), update, conditional("DELETE", "Patient?identifier=urn:x:mrn|9"))
+        done = await send(http, *entries)
+        assert done.status_code == 200, done.text
+        assert [entry["response"]["status"][:3] for entry in done.json()["entry"]] == ["201", "201", "204"]
+        person = done.json()["entry"][1]["response"]["location"].removesuffix("/_history/1")
+        made = (await http.get(done.json()["entry"][0]["response"]["location"])).json()
+        assert made["subject"]["reference"] == person
+        assert (await http.get("Patient/old")).status_code == 410
+        again = await send(http, {"fullUrl": P, **conditional("PUT", KEY, patient("1", gender="female"))})
+        assert again.json()["entry"][0]["response"]["location"] == f"{person}/_history/2"
+
+
+async def test_what_leads_to_one_resource_twice_is_refused(store: Store) -> None:
+    async with client(store) as http:
+        await http.put("Patient/a", json=patient("1", id="a"))
+        by_criteria = conditional("PUT", KEY, patient("1"))
+        for entries in (
+            (put(patient("1", id="a")), by_criteria),
+            (by_criteria, conditional("PUT", f"{KEY}&_format=json", patient("1"))),
+            (plain("DELETE", "Patient/a"), plain("DELETE", KEY)),
+            (plain("DELETE", KEY), put(patient("1", id="a"))),
+            (plain("DELETE", KEY), plain("DELETE", KEY)),
+            (
+                post(patient("2"), ifNoneExist="identifier=urn:x:mrn|2"),
+                conditional("PUT", "Patient?identifier=urn:x:mrn|2", patient("2")),
+            ),
+        ):
+            refused = await send(http, *entries)
+            assert refused.status_code == 400, refused.text
+            assert expressions(refused)[0].startswith("Bundle.entry["), refused.text
+        assert (await http.get("Patient/a")).headers["etag"] == 'W/"1"'
+
+
+async def test_conditions_of_an_entry(store: Store) -> None:
+    async with client(store) as http:
+        await http.put("Patient/a", json=patient("1", id="a"))
+        done = await send(
+            http,
+            conditional("GET", "Patient/a", ifNoneMatch='W/"1"'),
+            conditional("GET", "Patient/a", ifNoneMatch='W/"2"'),
+            conditional("GET", "Patient/a", ifModifiedSince="2999-01-01T00:00:00Z"),
+            conditional("GET", "Patient/a?_summary=true"),
+        )
+        statuses = [entry["response"]["status"] for entry in done.json()["entry"]]
+        assert statuses == ["304 Not Modified", "200 OK", "304 Not Modified", "200 OK"]
+        assert "resource" not in done.json()["entry"][0]
+        stale = await send(http, put(patient("1", id="a", gender="male"), ifMatch='W/"7"'))
+        assert (stale.status_code, expressions(stale)) == (412, ["Bundle.entry[0]"])
+        there = await send(http, put(patient("1", id="a", gender="male"), ifNoneMatch="*"))
+        assert (there.status_code, expressions(there)) == (412, ["Bundle.entry[0]"])
+        for entry in (
+            conditional("GET", "Patient/a", ifNoneMatch="1"),
+            conditional("GET", "Patient/a", ifModifiedSince="yesterday"),
+        ):
+            refused = await send(http, entry)
+            assert refused.status_code in (400, 422)
+            assert expressions(refused)[0].startswith("Bundle.entry[0]")
+
+
+async def test_faults_of_criteria_are_located(store: Store) -> None:
+    async with client(store) as http:
+        for value in ("1", "2"):
+            await http.post("Patient", json=patient(value, gender="female"))
+        for entry, status in (
+            (conditional("PUT", "Patient?gender=female", patient("3")), 412),
+            (conditional("DELETE", "Patient?gender=female"), 412),
+            (post(patient("3"), ifNoneExist="gender=female"), 412),
+            (conditional("PUT", "Patient?surname=x", patient("3")), 400),
+            (conditional("DELETE", "Patient"), 400),
+        ):
+            refused = await send(http, post(patient("4"), P), entry)
+            assert refused.status_code == status, refused.text
+            assert expressions(refused)[0].startswith("Bundle.entry[1]"), refused.text
+        assert await count(http, "Patient") == 2

@@ -29,6 +29,12 @@ def type_definitions() -> dict[str, dict[str, Any]]:
     return definitions
 
 
+def carried_definitions() -> dict[str, dict[str, str | list[str]]]:
+    """By type name: the elements of every other type, each with its type, in a list where it repeats."""
+    definitions: dict[str, dict[str, str | list[str]]] = _read("carried.json")["types"]
+    return definitions
+
+
 def code_sets() -> dict[str, dict[str, list[str]]]:
     """By value set name: code system to codes."""
     sets: dict[str, dict[str, list[str]]] = _read("codes.json")["sets"]
@@ -39,6 +45,12 @@ def code_sets() -> dict[str, dict[str, list[str]]]:
 def resource_types() -> frozenset[str]:
     """Every resource type that R4 has, whether we know its elements or not."""
     return frozenset(_read("codes.json")["resource-types"])
+
+
+def summary_elements() -> dict[str, list[str]]:
+    """By resource type: the paths of the elements that its definition marks as part of a summary."""
+    paths: dict[str, list[str]] = _read("summary.json")["types"]
+    return paths
 
 
 def search_definitions() -> dict[str, list[dict[str, Any]]]:

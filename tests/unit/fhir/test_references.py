@@ -114,3 +114,35 @@ def test_a_body_that_only_claims_to_be_an_audit_event_is_about_nobody() -> None:
     assert patient_of({"resourceType": "AuditEvent", "entity": 5, "agent": [None, {"who": []}]}) is None
     assert patient_of({"resourceType": "Patient", "id": {"a": 1}}) is None
     assert list(references({"resourceType": None, "subject": {"reference": "x"}})) == [("Resource.subject", "x")]
+
+
+def test_links_are_replaced_wherever_they_may_stand_and_nowhere_else() -> None:
+    new = {"urn:uuid:x": "Patient/1"}
+    resource = {
+        "resourceType": "DocumentReference",
+        "text": {"div": '<div><a href=\'urn:uuid:x#p\'>"urn:uuid:x"</a><img src="urn:uuid:x"/></div>'},
+        "extension": [
+            {"url": "urn:uuid:x", "valueUri": "urn:uuid:x"},
+            {"url": "a", "valueCanonical": "urn:uuid:x"},
+            {"url": "b", "valueAttachment": {"url": "urn:uuid:x"}},
+        ],
+        "meta": {"source": "urn:uuid:x", "profile": ["urn:uuid:x"]},
+        "instantiatesUri": ["urn:uuid:x", "urn:uuid:y"],
+        "content": [{"attachment": {"url": "urn:uuid:x", "title": "urn:uuid:x"}}],
+        "identifier": [{"system": "urn:uuid:x", "value": "urn:uuid:x"}],
+    }
+    changed = rewrite(resource, new)
+    assert changed == {
+        "resourceType": "DocumentReference",
+        "text": {"div": '<div><a href=\'Patient/1#p\'>"urn:uuid:x"</a><img src="Patient/1"/></div>'},
+        "extension": [
+            {"url": "urn:uuid:x", "valueUri": "Patient/1"},
+            {"url": "a", "valueCanonical": "urn:uuid:x"},
+            {"url": "b", "valueAttachment": {"url": "Patient/1"}},
+        ],
+        "meta": {"source": "Patient/1", "profile": ["urn:uuid:x"]},
+        "instantiatesUri": ["Patient/1", "urn:uuid:y"],
+        "content": [{"attachment": {"url": "Patient/1", "title": "urn:uuid:x"}}],
+        "identifier": [{"system": "Patient/1", "value": "urn:uuid:x"}],
+    }
+    assert rewrite(resource, {"urn:uuid:z": "Patient/1"}) is resource
