@@ -41,6 +41,7 @@ class Call:
     criteria: tuple[tuple[str, str], ...] | None = None  # of a conditional update, patch or delete: instead of an id
     if_none_match: frozenset[str] | None = None  # versions that the client has; "*" any
     if_modified_since: datetime | None = None
+    compartment: str = ""  # Patient/x, whose resources alone are searched
     patch: Patch | None = None
     links: Mapping[str, str] = field(default_factory=dict)  # what a patch may call other entries of its transaction
     view: View | None = None  # which part of the resources is wanted

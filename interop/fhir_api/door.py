@@ -92,7 +92,7 @@ class FhirDoor:
             params = query_params(query)
             call = Call(name, target.type, target.id, target.version, params, query, target.operation)
             asked = _asked(request, call)
-            call = replace(call, view=view_of(params), lenient=asked.lenient)
+            call = replace(call, view=view_of(params), lenient=asked.lenient, compartment=target.compartment)
             if target.interaction == "bundle":
                 plan = await self._plan(request)
             else:
@@ -123,7 +123,7 @@ class FhirDoor:
 
     async def _with_body(self, request: Request, call: Call) -> Call:
         """The call with what headers and body add to it."""
-        if call.interaction == "search-type" and request.method == "POST":
+        if call.interaction in ("search-type", "search-system") and request.method == "POST":
             form = await body_of(request, self._max_bytes, (FORM_TYPE,))
             query = "&".join(part for part in (call.query, form.decode("utf-8", "replace")) if part)
             params = query_params(query)

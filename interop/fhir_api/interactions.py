@@ -8,6 +8,7 @@ from dataclasses import replace
 from interop.fhir.profile import CONFORMANCE_TYPES
 from interop.fhir_api.binaries import require_all
 from interop.fhir_api.calls import Answer, Call, Surroundings
+from interop.fhir_api.compartment import search_compartment
 from interop.fhir_api.conformance import defined
 from interop.fhir_api.create import create
 from interop.fhir_api.delete import delete
@@ -28,6 +29,7 @@ INTERACTIONS: dict[str, Callable[[Tx, Surroundings, Call], Answer]] = {
     "patch": patch,
     "delete": delete,
     "search-type": search,
+    "search-system": search_compartment,
     "history-instance": history_instance,
     "history-type": history_type,
     "history-system": history_system,

@@ -173,7 +173,10 @@ def _conditioned(entry: Entry, target: Target) -> Call:
     reads = entry.method == "GET"
     takes_criteria = target.interaction in ("update", "patch", "delete") and not target.id
     criteria = without_presentation(entry.params) if takes_criteria else None
-    if not reads and (target.interaction == "search-type" or (criteria is None and without_presentation(entry.params))):
+    if not reads and (
+        target.interaction in ("search-type", "search-system")
+        or (criteria is None and without_presentation(entry.params))
+    ):
         raise UnsupportedError("this url takes no criteria", expression=_request(entry))
     return Call(
         target.interaction,
@@ -187,6 +190,7 @@ def _conditioned(entry: Entry, target: Target) -> Call:
         if_match=version_of(entry.if_match),
         if_none_exist=entry.if_none_exist if target.interaction == "create" else None,
         criteria=criteria,
+        compartment=target.compartment,
         if_none_match=tags_of(entry.if_none_match),
         if_modified_since=_instant(entry),
         view=view_of(entry.params) if reads else None,

@@ -25,9 +25,14 @@ FORMS: dict[str, dict[str, str]] = {
     "type/id": {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete"},
     "type/id/_history": {"GET": "history-instance"},
     "type/id/_history/version": {"GET": "vread"},
+    "compartment": {"GET": "search-type"},
+    "compartment/_search": {"POST": "search-type"},
+    "compartment/*": {"GET": "search-system"},
+    "compartment/*/_search": {"POST": "search-system"},
 }
 _DEFINED = frozenset(("read", "search-type"))  # of a conformance resource: it is part of the software
 _WRITES = ("create", "update", "patch", "delete")
+COMPARTMENTS = ("Patient",)
 
 
 class MethodNotOfferedError(UnsupportedError):
@@ -49,6 +54,7 @@ class Target:
     id: str = ""
     version: str = ""
     operation: str = ""
+    compartment: str = ""  # Patient/x
 
 
 def segments_of(path: str) -> tuple[str, ...]:
@@ -61,6 +67,8 @@ def resolve(method: str, segments: tuple[str, ...]) -> Target:
     if segments and segments[-1].startswith("$"):
         return _operation(method, segments)
     form = _form(segments)
+    if form.startswith("compartment"):
+        return _in_compartment(method, form, segments)
     offered = FORMS[form]
     interaction = offered.get("GET" if method == "HEAD" else method)
     type = segments[0] if form.startswith("type") else ""
@@ -71,9 +79,28 @@ def resolve(method: str, segments: tuple[str, ...]) -> Target:
         what = f"{type} resources" if type else "this address"
         raise MethodNotOfferedError(f"{method[:20]} is not offered for {what}", tuple(does))
     id = segments[1] if form.startswith("type/id") else ""
-    if id and not valid_id(id):
-        raise InvalidContentError("an id has 1 to 64 letters, digits, - and .", status=400, issue_code="value")
+    if id:
+        _require_id(id)
     return Target(interaction, type, id, segments[3] if len(segments) == 4 else "")
+
+
+def _in_compartment(method: str, form: str, segments: tuple[str, ...]) -> Target:
+    """A search within the compartment of a resource; NotFoundError (404) where there is no such compartment."""
+    kind, id, type = segments[:3]
+    if kind not in COMPARTMENTS:
+        raise NotFoundError(f"compartments are those of a {' or '.join(COMPARTMENTS)}", issue_code="not-supported")
+    if type != "*":
+        _require_type(type)
+    _require_id(id)
+    interaction = FORMS[form].get("GET" if method == "HEAD" else method)
+    if interaction is None:
+        raise MethodNotOfferedError(f"{method[:20]} is not offered for a compartment", tuple(FORMS[form]))
+    return Target(interaction, "" if type == "*" else type, compartment=f"{kind}/{id}")
+
+
+def _require_id(id: str) -> None:
+    if not valid_id(id):
+        raise InvalidContentError("an id has 1 to 64 letters, digits, - and .", status=400, issue_code="value")
 
 
 def _interactions(type: str) -> frozenset[str]:
@@ -97,8 +124,8 @@ def _operation(method: str, segments: tuple[str, ...]) -> Target:
     if method not in operation.methods:
         raise MethodNotOfferedError(f"{method[:20]} is not offered for {last}", tuple(sorted(operation.methods)))
     id = place[1] if level == "instance" else ""
-    if id and not valid_id(id):
-        raise InvalidContentError("an id has 1 to 64 letters, digits, - and .", status=400, issue_code="value")
+    if id:
+        _require_id(id)
     return Target("operation", type, id, operation=operation.name)
 
 
@@ -121,6 +148,8 @@ def _form(segments: tuple[str, ...]) -> str:
             return "type/id/_history"
         case (_, "_history", _):
             return "type/id/_history/version"
+        case (_, other, *rest) if (other == "*" or other[:1].isupper()) and rest in ([], ["_search"]):
+            return "/".join(["compartment", *(["*"] if other == "*" else []), *rest])
     raise NotFoundError("nothing has this address", issue_code="not-found")
 
 

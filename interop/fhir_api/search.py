@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from interop.access import bound_to_patient, decide
 from interop.errors import ForbiddenError, Issue
+from interop.fhir.compartments import within_compartment
 from interop.fhir.parameters import parameters
 from interop.fhir.query import Clause, Query, ReferenceValue
 from interop.fhir.search import parse_query
@@ -26,6 +27,8 @@ def search(tx: Tx, around: Surroundings, call: Call) -> Answer:
     )
     left_out = {(each.name, each.value) for each in query.ignored}
     params = [param for param in call.params if param[0] not in _SILENT and param not in left_out]
+    if call.compartment:
+        query = held(tx, query, call.compartment)
     query, added = permitted(tx, query)
     page = tx.search(query)
     page, issues = _readable(tx, page)
@@ -39,7 +42,15 @@ def search(tx: Tx, around: Surroundings, call: Call) -> Answer:
     ]
     trail.done_about(tx, call, [*page.rows, *page.included])
     params = [(name, str(query.count) if name == "_count" else value) for name, value in [*params, *added]]
-    return Answer(200, search_bundle(around.base_url, call.type, params, page, issues))
+    path = f"{call.compartment}/{call.type}" if call.compartment else call.type
+    return Answer(200, search_bundle(around.base_url, path, params, page, issues))
+
+
+def held(tx: Tx, query: Query, compartment: str) -> Query:
+    """The search within the compartment (``Patient/x``); ForbiddenError for a token that is another patient's."""
+    kind, _, id = compartment.partition("/")
+    decide(tx.agent, "s", query.type, patient=compartment)
+    return within_compartment(query, kind, id)
 
 
 def permitted(tx: Tx, query: Query) -> tuple[Query, Params]:

@@ -24,6 +24,7 @@ _ACTIONS = {
     "patch": "U",
     "delete": "D",
 }
+_SEARCHES = ("search-type", "search-system")
 
 
 def done(tx: Tx, call: Call, *, patient: str | None = None, entity: str | None = None) -> None:
@@ -72,14 +73,15 @@ def _query(call: Call) -> str | None:
     """What a search asked, as BALP has it: the request line below the base."""
     if call.interaction == "operation":
         return "/".join(part for part in (call.type, call.id, f"${call.operation}") if part)
-    if call.interaction != "search-type":
+    if call.interaction not in _SEARCHES:
         return None
-    return f"{call.type}?{call.query}" if call.query else call.type
+    path = f"{call.compartment}/{call.type or '*'}" if call.compartment else call.type
+    return f"{path}?{call.query}" if call.query else path
 
 
 def _target(tx: Tx, call: Call) -> tuple[str | None, str | None]:
-    if call.interaction == "search-type":
-        return _patient_asked(call), None
+    if call.interaction in _SEARCHES:
+        return call.compartment or _patient_asked(call), None
     if call.id:
         stored = tx.read(call.type, call.id)
         patient = None

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from interop.fhir.capability import capability
 from interop.fhir.json import dumps, loads
+from interop.fhir.profile import accepted_types
 from interop.fhir.validation import validate
+from interop.fhir_api.incoming import JSON_PATCH
 from interop.fhir_api.metadata import statement as statement_of
+from interop.fhir_api.negotiation import MEDIA_TYPES
+from interop.fhir_api.routing import FORMS
 from interop.store import Store
 from tests.fhir_door import BASE, JSON, client
 
@@ -100,3 +105,26 @@ async def test_system_interactions(store: Store, code: str) -> None:
     async with client(store) as http:
         answer = await http.post("", json={"resourceType": "Bundle", "type": code})
         assert answer.status_code == 200
+
+
+def test_the_statement_is_made_of_the_routes_and_tables() -> None:
+    systemwide = {code for form in ("", "_history") for code in FORMS[form].values()}
+    assert {each["code"] for each in rest()["interaction"]} == (systemwide - {"bundle"}) | {"transaction", "batch"}
+    routed = {code for form, methods in FORMS.items() if form.startswith("type") for code in methods.values()}
+    for resource in rest()["resource"]:
+        accepted = accepted_types().get(resource["type"])
+        if accepted is None:  # a definition of ours
+            continue
+        offered = {each["code"] for each in resource["interaction"]}
+        assert offered == accepted.interactions & routed
+        assert resource["conditionalCreate"] is ("create" in offered)
+        assert resource["conditionalUpdate"] is resource["updateCreate"] is ("update" in offered)
+        assert resource["conditionalRead"] == "full-support"
+        assert resource["conditionalDelete"] == ("single" if "delete" in offered else "not-supported")
+        assert ("patch" in offered) is ("update" in offered)
+    statement = capability(base_url=BASE, version="1", date="2026-01-01")
+    assert {form for form in statement["format"] if "/" in form} == set(MEDIA_TYPES.values())
+    assert set(statement["patchFormat"]) == {JSON_PATCH, *MEDIA_TYPES.values()}
+    everything = capability(base_url=BASE, version="1", date="2026-01-01", delete_multiple=True)
+    deletes = {resource.get("conditionalDelete") for resource in everything["rest"][0]["resource"]}
+    assert deletes == {"multiple", "not-supported", None}
