@@ -38,7 +38,7 @@ async def test_examples_come_back_as_they_were(store: Store) -> None:
         made[path] = await store.unit(system_agent("test"), lambda tx, resource=resource: tx.create(resource))
     async with client(store) as http:
         for path, stored in made.items():
-            answer = await http.get(stored.reference)
+            answer = await http.get(stored.reference, headers={"Accept": "application/fhir+json"})
             assert answer.status_code == 200
             assert as_sent(answer.content) == as_sent(path.read_bytes()), path.name
 
