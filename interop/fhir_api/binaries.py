@@ -117,11 +117,11 @@ def decided_by_context(tx: Tx, verb: str, resource: Mapping[str, Any]) -> str | 
     return patient
 
 
-def require_all(tx: Tx, call: Call) -> None:
+def require_all(tx: Tx, type: str) -> None:
     """Many Binaries at once are for whoever may read everything: each might belong to any resource."""
-    if call.type == BINARY:
-        for type in accepted_types():
-            decide(tx.agent, "r", type)
+    if type == BINARY:
+        for each in accepted_types():
+            decide(tx.agent, "r", each)
 
 
 def with_content(call: Call, request: Request, body: bytes) -> Call:

@@ -26,6 +26,7 @@ from interop.fhir.profile import accepted_types
 from interop.fhir.times import instant
 from interop.fhir_api import trail
 from interop.fhir_api.answers import http_error
+from interop.fhir_api.binaries import require_all
 from interop.fhir_api.bundles import instant_text
 from interop.fhir_api.calls import Call, Surroundings
 from interop.fhir_api.operations.operation import arguments, one, only
@@ -223,6 +224,7 @@ def _allow(tx: Tx, type: str) -> None:
     """ForbiddenError unless the agent may read and search all of the type: exports are of everybody."""
     decide(tx.agent, "r", type)
     decide(tx.agent, "s", type)
+    require_all(tx, type)
     if tx.agent.patient is not None:
         raise ForbiddenError("a token for one patient exports nothing; ask for Patient/[id]/$everything")
 

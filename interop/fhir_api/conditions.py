@@ -82,7 +82,7 @@ def require_search(tx: Tx, call: Call) -> None:
     """Whether the agent may ask by criteria at all; whom it may ask about is decided by what is found."""
     own = f"Patient/{tx.agent.patient}" if tx.agent.patient else None
     decide(tx.agent, "s", call.type, patient=own)
-    require_all(tx, call)
+    require_all(tx, call.type)
 
 
 def _about(call: Call, id: str) -> Call:

@@ -25,7 +25,7 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
     resource = permitted(tx, call, "c")
     if call.if_none_exist is not None:
         decide(tx.agent, "s", call.type, patient=patient_of(resource))
-        require_all(tx, call)
+        require_all(tx, call.type)
         query = criteria(tx, around, call.type, criteria_of(call.type, call.if_none_exist))
         tx.lock(criteria_key(query))
         present = the_one(tx, query)

@@ -23,7 +23,7 @@ _SILENT = ("_format", "_pretty")
 
 def history_instance(tx: Tx, around: Surroundings, call: Call) -> Answer:
     """The versions of one resource, the newest first, its deletions among them."""
-    require_all(tx, call)
+    require_all(tx, call.type)
     decide_any(tx, call)
     asked = _asked(call, around.site.zone)
     page = tx.history(call.type, call.id, **asked.bounds())
@@ -41,7 +41,7 @@ def history_type(tx: Tx, around: Surroundings, call: Call) -> Answer:
     """The versions of all resources of a type, the newest first; for whoever may search all of them."""
     decide(tx.agent, "s", call.type)
     decide(tx.agent, "r", call.type)
-    require_all(tx, call)
+    require_all(tx, call.type)
     page = tx.history(call.type, None, **_asked(call, around.site.zone).bounds())
     trail.done_about(tx, call, page.rows)
     return _answer(around, call, f"{call.type}/_history", page)

@@ -47,7 +47,7 @@ def _performed(tx: Tx, around: Surroundings, call: Call) -> Answer:
     if call.interaction == "operation":
         return OPERATIONS[call.operation].perform(tx, around, call)
     if call.interaction == "search-type":
-        require_all(tx, call)
+        require_all(tx, call.type)
     if call.type in CONFORMANCE_TYPES:
         return defined(tx, around, call)
     return INTERACTIONS[call.interaction](tx, around, call)

@@ -11,6 +11,7 @@ from interop.fhir.parameters import parameters
 from interop.fhir.query import Clause, Query, ReferenceValue
 from interop.fhir.search import parse_query
 from interop.fhir_api import trail
+from interop.fhir_api.binaries import decided
 from interop.fhir_api.bundles import search_bundle
 from interop.fhir_api.calls import Answer, Call, Surroundings
 from interop.store import Page, Stored, Tx
@@ -105,9 +106,8 @@ def _readable(tx: Tx, page: Page) -> tuple[Page, list[Issue]]:
 
 
 def _may_read(tx: Tx, stored: Stored) -> bool:
-    patient = f"Patient/{stored.id}" if stored.type == "Patient" else trail.patient_in(stored)
     try:
-        decide(tx.agent, "r", stored.type, patient=patient)
+        decided(tx, "r", stored)
     except ForbiddenError:
         return False
     return True

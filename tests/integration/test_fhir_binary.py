@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
@@ -112,5 +113,19 @@ async def test_the_security_context_decides(store: Store) -> None:
         assert (await narrow.get("Binary")).status_code == 403
         assert (await narrow.get("Binary/_history")).status_code == 403
         assert (await narrow.get(f"Binary/{ids[0]}/_history")).status_code == 403
+        included = await narrow.get("Provenance?_include=Provenance:target")
+        assert included.status_code == 403
+        assert (await narrow.get("$export?_type=Binary", headers={"Prefer": "respond-async"})).status_code == 403
+    async with client(store) as http:
+        provenance = {
+            "resourceType": "Provenance",
+            "recorded": "2026-01-01T00:00:00Z",
+            "agent": [{"who": {"display": "x"}}],
+        }
+        targets = [{"reference": f"Binary/{ids[1]}"}, {"reference": f"Binary/{ids[3]}"}]
+        assert (await http.post("Provenance", json={**provenance, "target": targets})).status_code == 201
+    async with client(store, agent("system/Binary.rs", "system/Provenance.rs")) as narrow:
+        found = (await narrow.get("Provenance?_include=Provenance:target")).json()["entry"]
+        assert [entry["resource"]["id"] for entry in found if entry["search"]["mode"] == "include"] == [ids[3]]
     touched = [event for event in await audited(store) if event[0] == "read" and event[1] == "0"]
     assert ("read", "0", "Patient/a", f"Binary/{ids[0]}") in touched
