@@ -106,6 +106,8 @@ async def test_rights(store: Store) -> None:
         assert (await http.patch("Patient/b", json=FEMALE, headers=JSON_PATCH)).status_code == 403
         away = [{"op": "replace", "path": "/subject/reference", "value": "Patient/b"}]
         assert (await http.patch("ServiceRequest/o", json=away, headers=JSON_PATCH)).status_code == 403
+        merging = [{"op": "add", "path": "/link", "value": [{"other": {"reference": "Patient/b"}, "type": "replaces"}]}]
+        assert (await http.patch("Patient/a", json=merging, headers=JSON_PATCH)).status_code == 403
     async with client(store, agent("system/*.u")) as http:
         blind = await http.patch("Patient/b", json=FEMALE, headers=JSON_PATCH)
         assert (blind.status_code, blind.content) == (200, b"")
