@@ -68,6 +68,7 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
         body_part=_text(tags, "0018,0015"),
         laterality=laterality if laterality in ("L", "R") else None,
         started=_started(tags, "0008,0021", "0008,0031", zone),
+        step_ids=_step_ids(tags),
         performers=(*_several(tags, "0008,1050"), *_several(tags, "0008,1070")),
     )
 
@@ -102,6 +103,12 @@ def _text(tags: Tags, tag: str) -> str | None:
     if not isinstance(value, str):
         return None
     return value.strip(" \0") or None
+
+
+def _step_ids(tags: Tags) -> tuple[str, ...]:
+    """Which scheduled steps the series was made for (PS3.3 10.6); many modalities name the performed step alike."""
+    asked = [_text(item, "0040,0009") for item in _items(tags, "0040,0275")]
+    return tuple(dict.fromkeys(id for id in (*asked, _text(tags, "0040,0253")) if id))
 
 
 def _several(tags: Tags, tag: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class SeriesFacts:
     body_part: str | None = None  # BodyPartExamined, as sent
     laterality: str | None = None  # Laterality: L or R
     started: datetime | date | None = None
+    step_ids: tuple[str, ...] = ()  # ScheduledProcedureStepID of the Request Attributes, PerformedProcedureStepID
     performers: tuple[str, ...] = ()  # PerformingPhysicianName and OperatorsName, as PN strings
     instances: tuple[InstanceFacts, ...] = ()
 

@@ -36,6 +36,8 @@ def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
             nodes = element if type(element) is list else [element]
             if chosen is not None:
                 nodes = _chosen(nodes, *chosen)
+                if not nodes:
+                    continue
             for value in _values(nodes, steps) if steps else nodes:
                 before = len(found)
                 read(parameter, value, zone, found)

@@ -12,6 +12,7 @@ URI = "urn:ietf:rfc:3986"
 
 IDENTIFIER_TYPES = "urn:interop:CodeSystem:identifier-type"  # ours: RPID requested procedure id, SPSID step id
 EXT_STEP = "urn:interop:StructureDefinition:order-step"  # valueCode on ServiceRequest
+EXT_SCHEDULED_STEP = "urn:interop:StructureDefinition:scheduled-step"  # one of several, on ServiceRequest, repeats
 EXT_STATION = "urn:interop:StructureDefinition:station-ae"  # valueString on ServiceRequest, repeats
 
 

@@ -173,12 +173,13 @@ def _without_parts(parameter: Parameter, others: list[Parameter]) -> Parameter:
 def _path_of(expression: str) -> str:
     """The element path of one of our own parameters.
 
-    ``Type.a.where(b='c').d`` and ``Type.a.where(type.coding.exists(code = 'X'))`` only.
+    ``Type.a.where(b='c').d`` and ``Type.a.where(type.coding.exists(code = 'X'))`` only; of extensions their parts, too.
     """
     path = _WHERE.sub(r"[\1=\2]", _TYPED.sub(r"[type=\1]", expression.partition(".")[2]))
-    extension = re.fullmatch(r"extension\[url=([^\]]*)\]\.value", path)
+    extension = re.fullmatch(r"extension\[url=([^\]]*)\](?:\.extension\[url=([^\]]*)\])?\.value", path)
     if extension:
-        value_type = extension_rules()[extension[1]].value_type
+        rule = extension_rules()[extension[1]]
+        value_type = (rule.parts[extension[2]] if extension[2] else rule).value_type
         path += value_type[0].upper() + value_type[1:]
     return path
 

@@ -54,8 +54,10 @@ class ExtensionRule:
     """What an extension of ours may hold."""
 
     url: str
-    value_type: str  # "code", "string": the value[x] it carries
+    value_type: str  # "code", "string": the value[x] it carries; "" where it has parts
     codes: frozenset[str] | None  # None: any
+    parts: Mapping[str, ExtensionRule] = field(default_factory=dict)  # the extensions inside it, by their url
+    repeats: bool = True
 
 
 @cache
@@ -136,12 +138,23 @@ def extension_rules() -> dict[str, ExtensionRule]:
     rules = {}
     for resource in own_resources():
         if resource["resourceType"] == "StructureDefinition" and resource["type"] == "Extension":
-            value = next(e for e in resource["differential"]["element"] if e["path"] == "Extension.value[x]")
-            bound = value.get("binding", {}).get("valueSet")
-            rules[resource["url"]] = ExtensionRule(
-                resource["url"], value["type"][0]["code"], _codes(bound) if bound else None
-            )
+            elements = {element["id"]: element for element in resource["differential"]["element"]}
+            parts = {
+                element["sliceName"]: _rule(element["sliceName"], elements, id)
+                for id, element in elements.items()
+                if "sliceName" in element
+            }
+            rules[resource["url"]] = _rule(resource["url"], elements, "Extension", parts)
     return rules
+
+
+def _rule(
+    url: str, elements: Mapping[str, Any], id: str, parts: Mapping[str, ExtensionRule] | None = None
+) -> ExtensionRule:
+    value = elements[f"{id}.value[x]"]
+    bound = value.get("binding", {}).get("valueSet")
+    kind = value["type"][0]["code"] if value.get("max") != "0" else ""
+    return ExtensionRule(url, kind, _codes(bound) if bound else None, parts or {}, elements[id].get("max") != "1")
 
 
 def _codes(value_set: str) -> frozenset[str]:

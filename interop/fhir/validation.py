@@ -15,10 +15,10 @@ from typing import Any
 from interop.errors import InvalidContentError, Issue, MalformedError
 from interop.fhir.constraints import check_of, claimed
 from interop.fhir.definitions import code_sets, resource_types, type_definitions
+from interop.fhir.extensions import extension_is_right
 from interop.fhir.findings import Check, Finding, fault
 from interop.fhir.invariants import INVARIANTS, Invariant
 from interop.fhir.primitives import OPEN_CODES, PRIMITIVES, code_of
-from interop.fhir.profile import ExtensionRule, extension_rules
 
 MAX_ISSUES = 50  # an answer names this many faults at most
 
@@ -263,30 +263,12 @@ def _shape(name: str) -> _Shape:
         shape.fields["resourceType"] = PRIMITIVES["code"]
         shape.allows_bare = True
     elif name == "Extension":
-        shape.invariants = (_extension_is_right,)
+        shape.invariants = (extension_is_right,)
     return shape
 
 
 def _element_or_null(value: Any) -> list[Finding] | None:
     return None if value is None else _shape("Element")(value)
-
-
-def _extension_is_right(extension: dict[str, Any]) -> Finding | None:
-    """ext-1, and for our own extensions what their definition says."""
-    values = [name for name in extension if name.startswith(("value", "_value"))]
-    if bool(values) == ("extension" in extension):
-        return Finding("invariant", "an extension has a value or extensions, not both (ext-1)")
-    rule = extension_rules().get(extension.get("url", ""))
-    return _own_extension(rule, extension) if rule else None
-
-
-def _own_extension(rule: ExtensionRule, extension: dict[str, Any]) -> Finding | None:
-    value = extension.get("value" + rule.value_type[0].upper() + rule.value_type[1:])
-    if value is None:
-        return Finding("structure", f"{rule.url} carries a {rule.value_type}", "value")
-    if rule.codes is not None and value not in rule.codes:
-        return Finding("code-invalid", f"not one of {', '.join(sorted(rule.codes))}", "value")
-    return None
 
 
 def _bound_concept(kind: str, bound: str) -> Check:

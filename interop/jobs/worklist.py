@@ -92,7 +92,9 @@ async def reconcile(store: Store, site: Site, folder: Holdings) -> int:
         logger.info("%d orders planned anew: tables or modalities have changed", replanned)
     shown = await folder.holdings()
     planned = await store.view(
-        lambda tx: {row.id: len(row.stations) for row in tx.find_orders(scheduled=True, limit=_ALL)}
+        lambda tx: (
+            {row.id: len(row.stations) for row in tx.find_orders(scheduled=True, limit=_ALL)} | tx.items_of_steps()
+        )
     )
     differing = sorted(id for id in shown.keys() | planned.keys() if shown.get(id) != planned.get(id))
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError, UnavailableError
 from interop.fhir.orders import order_facts
+from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.worklist import worklist_attributes
-from interop.store import OrderRow, Tx
+from interop.store import OrderRow, StepRow, Tx
 from interop.workflow.outbox import named_in_stored
 from interop.workflow.site import Site
 
@@ -100,8 +101,8 @@ class WorklistItems:
         except InvalidContentError as error:
             fault = f"the order does not fit into a worklist item: {error.text}"
         absent: Collection[str] | None = None
-        if not one.thorough and not fault:
-            fresh = found.version == 1 and row is not None and row.updated.isoformat() == one.since
+        fresh = found.version == 1 and row is not None and row.updated.isoformat() == one.since
+        if not one.thorough and not fault and (fresh or not found.steps):
             absent = () if fresh else {station.aet for station in self._site.stations} - files.keys()
         waits = row is not None and not row.scheduled and bool(row.missing)
         made = Made(one.order, patient, bool(files), waits=waits, fault=fault, lasting=bool(fault))
@@ -111,14 +112,28 @@ class WorklistItems:
         row, files = found.row, dict[str, bytes]()
         if row is None or found.order is None or found.patient is None:
             return files
+        if not found.steps:
+            return self._items(found, found.order, row)
+        told = {step.number: step for step in steps_of(found.order)}
+        for step in found.steps:
+            if step.scheduled and step.step_id in told:
+                items = self._items(found, as_order(found.order, told[step.step_id]), step)
+                files |= {f"{step.step_id}|{aet}": content for aet, content in items.items()}
+        return files
+
+    def _items(self, found: _Found, order: Resource, row: OrderRow | StepRow) -> dict[str, bytes]:
+        """An item for each station of an order with one step, or of one step among several."""
+        assert found.patient is not None
+        files: dict[str, bytes] = {}
+        written = found.row.updated if found.row is not None else None
         stations = [station for aet in row.stations if (station := self._site.station(aet)) is not None]
         for station in stations:
             attributes = worklist_attributes(
-                found.order,
+                order,
                 found.patient,
                 station_aet=station.aet,
                 modality=row.modality or station.modality,
-                start=_start(found.order, row, self._site.zone),
+                start=_start(order, row.start, written, self._site.zone),
                 zone=self._site.zone,
                 facility=self._site.facility,
                 tables=self._site.tables,
@@ -138,24 +153,28 @@ class _Found:
     patient: Resource | None = None
     resolved: Mapping[str, Resource] | None = None
     version: int = 0  # of the order
+    steps: tuple[StepRow, ...] = ()  # where the order has several
 
 
 def _read(tx: Tx, id: str) -> _Found:
     row = tx.order(id)
     if row is None or not row.scheduled:
-        return _Found(row)
+        return _Found(row, steps=tx.order_steps(id))
     stored = tx.get("ServiceRequest", id)
     order = stored.resource()
     patient = tx.get("Patient", row.patient_id).resource()
-    return _Found(row, order, patient, named_in_stored(tx, stored, order), stored.version)
+    several = tx.order_steps(id) if has_steps(order) else ()
+    return _Found(row, order, patient, named_in_stored(tx, stored, order), stored.version, several)
 
 
-def _start(order: Resource, row: OrderRow, zone: tzinfo) -> datetime | date:
+def _start(order: Resource, start: datetime | None, written: datetime | None, zone: tzinfo) -> datetime | date:
     """When the step is planned: a day alone stays one; without any time, when the order was written."""
     stated = str(order.get("occurrenceDateTime", ""))
     if len(stated) == len("YYYY-MM-DD"):
         return date.fromisoformat(stated)
-    return row.start or order_facts(order, zone).authored or row.updated
+    found = start or order_facts(order, zone).authored or written
+    assert found is not None
+    return found
 
 
 def _outcome(made: Made, done: bool | UnavailableError) -> Made:

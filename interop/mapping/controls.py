@@ -27,6 +27,9 @@ def without_controls(message: Message, mapped: Mapped) -> Mapped:
     if mapped.appointment is not None:
         booked = replace(mapped.appointment, appointment=_cleaned(mapped.appointment.appointment))
         cleaned = replace(cleaned, appointment=booked)
+    if mapped.link is not None:
+        link = replace(mapped.link, one=_cleaned(mapped.link.one), other=_cleaned(mapped.link.other))
+        cleaned = replace(cleaned, link=link)
     cleaned = replace(cleaned, encounter=_cleaned(mapped.encounter))
     if cleaned == mapped:
         return mapped

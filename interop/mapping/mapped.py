@@ -45,6 +45,14 @@ class MappedMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class MappedLink:
+    """Two patients who belong together, or no longer do."""
+
+    one: dict[str, Any]
+    other: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MappedAppointment:
     """One appointment, and the numbers of the order that it is for. ``appointment`` has no id, patient or basedOn."""
 
@@ -70,6 +78,7 @@ class Mapped:
     merges: tuple[MappedMerge, ...] = ()
     encounter: dict[str, Any] | None = None  # without id and subject
     appointment: MappedAppointment | None = None
+    link: MappedLink | None = None
 
     def cleared_of(self, type: str) -> tuple[str, ...]:
         """The elements of that resource which the sender asks to empty (v2.5.1 2.5.3)."""

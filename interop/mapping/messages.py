@@ -6,7 +6,6 @@ said in FHIR is an Issue beside the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -22,12 +21,13 @@ from interop.mapping.datatypes import nte_to_annotation
 from interop.mapping.documents import document_of, is_document
 from interop.mapping.drafting import run
 from interop.mapping.encounters import encounter_of
+from interop.mapping.links import link_of
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
 from interop.mapping.merges import merges_of
 from interop.mapping.observations import Result, results_of
 from interop.mapping.row_code import CompiledRows
-from interop.mapping.steps import add_protocols, one_step
-from interop.mapping.tables import CompiledMessage, SiteRules, Tables
+from interop.mapping.steps import add_protocols, steps_in
+from interop.mapping.tables import CompiledMessage, Rules, SiteRules, Tables
 from interop.mapping.times import dtm
 
 __all__ = ["Mapped", "MappedOrder", "MappedReport", "map_message", "read_message"]
@@ -51,7 +51,7 @@ def map_message(
     rules = site or tables.site(application, sending_facility) or tables
     table = rules.messages.get(message.type)
     if table is None:
-        raise _unsupported(message, rules.messages)
+        raise _unsupported(message, rules)
     context = Context(
         zone=_zone_of(message, rules.zone or zone),
         facility=facility,
@@ -64,6 +64,7 @@ def map_message(
     for note in () if document or table.appointment or table.order else leading.get("NTE", ()):
         context.unmapped("a note on the patient is not taken over", note.location, code="not-supported")
     merges = merges_of(message, table, context)
+    link = link_of(message, table, context)
     patient = merges[0].survivor if merges else _patient(leading, table, context)
     notes = [found for note in leading.pop("NTE", ()) if (found := nte_to_annotation(note.value(3), context))]
     appointment = appointment_of(message, table, context)
@@ -74,8 +75,9 @@ def map_message(
         _one_patient(group)
         scope = {**leading, **group.segments}
         if table.order:
-            orders.append(_order(group, scope, table.order, context))
-            add_patient_notes(orders[-1].service_request, notes)
+            for order in _orders(group, scope, table.order, context):
+                orders.append(order)
+                add_patient_notes(order.service_request, notes)
         if table.report and not document:
             reports.append(_report(group, scope, table, table.report, context))
     if not table.required <= message.names.keys():
@@ -83,7 +85,7 @@ def map_message(
     issues = (*context.issues, *_unread(message, table))
     cleared = tuple(dict.fromkeys(context.cleared)) if context.cleared else ()
     mapped = Mapped(
-        message.type, patient, tuple(orders), tuple(reports), issues, cleared, merges, encounter, appointment
+        message.type, patient, tuple(orders), tuple(reports), issues, cleared, merges, encounter, appointment, link
     )
     return without_controls(message, mapped)
 
@@ -110,13 +112,13 @@ def _zone_of(message: Message, zone: tzinfo) -> tzinfo:
     return zone if fits else moment.tzinfo
 
 
-def _unsupported(message: Message, known: Sequence[str] | Any) -> UnsupportedError:
+def _unsupported(message: Message, rules: Rules) -> UnsupportedError:
     code = message.type.split("^")[0]
-    event = any(one.startswith(f"{code}^") for one in known)
+    event = any(one.startswith(f"{code}^") for one in rules.messages)
+    reason = rules.codes["refused_message"].find(message.type)
+    words = reason.note if reason else f"supported are {', '.join(sorted(rules.messages))}"
     return UnsupportedError(
-        f"{message.type} is not supported; supported are {', '.join(sorted(known))}",
-        location="MSH-9",
-        hl7_code="201" if event else "200",
+        f"{message.type} is not supported; {words}", location="MSH-9", hl7_code="201" if event else "200"
     )
 
 
@@ -151,6 +153,17 @@ def _one_patient(group: OrderGroup) -> None:
         raise UnsupportedError("a PID after the first order or report", location=found.location, hl7_code="100")
 
 
+def _orders(
+    group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context
+) -> list[MappedOrder]:
+    """The order of the group; once for each of its steps, where it has several."""
+    steps = steps_in(scope, context)
+    orders = [_order(group, one, rows, context) for one in steps]
+    if len(steps) > 1:
+        context.issues[:] = dict.fromkeys(context.issues)  # what the steps share is said once
+    return orders
+
+
 def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context) -> MappedOrder:
     orc = group.first("ORC")
     obr = group.first("OBR")
@@ -163,7 +176,6 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
-    scope = one_step(scope, context)
     resource = run(rows, "ServiceRequest", scope, context)
     add_protocols(scope, resource, context)
     if event == "new" and obr is not None and "code" not in resource:

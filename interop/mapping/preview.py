@@ -84,10 +84,15 @@ def _bundle(mapped: Mapped, origins: Origins) -> dict[str, Any]:
         survivor, prior = _url("Patient", number), _url("Patient-prior", number)
         entry(survivor, merge.survivor, {**merge.survivor, "link": _link(prior, "replaces")})
         entry(prior, merge.prior, {**merge.prior, "active": False, "link": _link(survivor, "replaced-by")})
-    for order in mapped.orders:
+    if mapped.link is not None:
+        entry(_url("Patient", 1), mapped.link.one, {**mapped.link.one, "link": _link(_url("Patient", 2), "seealso")})
+        entry(
+            _url("Patient", 2), mapped.link.other, {**mapped.link.other, "link": _link(_url("Patient", 1), "seealso")}
+        )
+    for number, order in enumerate(mapped.orders, 1):  # each step of an order for itself
         status = _STATUS.get(order.event, "active")
         resource = {"intent": "order", **order.service_request, "status": status, **subject}
-        entry(_url("ServiceRequest", order.index), order.service_request, resource)
+        entry(_url("ServiceRequest", number), order.service_request, resource)
     for report in mapped.reports:
         urls = [_url(f"Observation-{report.index}", number) for number in range(1, len(report.observations) + 1)]
         whole = {**report.report, **subject, **_links(report, urls)}

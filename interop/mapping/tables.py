@@ -24,6 +24,7 @@ from interop.mapping.rows import Row, TableError, check_keys, overridden, read_t
 TARGETS = {
     "patient": "Patient",
     "prior": "Patient",
+    "linked": "Patient",
     "encounter": "Encounter",
     "appointment": "Appointment",
     "order": "ServiceRequest",
@@ -31,7 +32,15 @@ TARGETS = {
     "observation": "Observation",
 }
 REGISTERED = (clinical, visits)  # their import makes their converters known
-NEEDED_CODES = ("order_control", "order_status", "report_part", "coding_system", "procedure_modality", "event_out")
+NEEDED_CODES = (
+    "order_control",
+    "order_status",
+    "report_part",
+    "coding_system",
+    "procedure_modality",
+    "event_out",
+    "refused_message",
+)
 NEEDED_ANSWERS = ("order_answer", "order_refusal")
 _SITE_KEYS = ("name", "application", "facility", "zone", "charset", "acknowledgement", "codes", "segments", "note")
 
@@ -67,6 +76,7 @@ class CompiledMessage:
     prior: CompiledRows | None  # from MRG
     encounter: CompiledRows | None
     appointment: CompiledRows | None
+    linked: CompiledRows | None  # from each of two PIDs
     required: frozenset[str]  # segments
     known: frozenset[str]  # segments that rows read, or that are ignored on purpose
 
@@ -223,6 +233,7 @@ def _compiled_message(
         parts["prior"],
         parts["encounter"],
         parts["appointment"],
+        parts["linked"],
         required,
         frozenset(known),
     )

@@ -19,6 +19,7 @@ from interop.store.rows import (
     PeerQueue,
     SeriesPart,
     Stats,
+    StepRow,
     Stored,
     StoreInUseError,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Reader",
     "SeriesPart",
     "Stats",
+    "StepRow",
     "Store",
     "StoreInUseError",
     "Stored",

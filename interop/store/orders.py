@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any
 
 from interop.fhir.query import Identity
 from interop.store import instants
 from interop.store import statements as sql
-from interop.store.rows import DuplicateIdentityError, OrderRow
+from interop.store.rows import DuplicateIdentityError, OrderRow, StepRow
 from interop.store.unit import Unit
 
 
@@ -68,6 +68,23 @@ class Orders(Unit):
         found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
         return [_order(row) for row in found]
 
+    def order_steps(self, id: str) -> tuple[StepRow, ...]:
+        """The steps of an order that has several, in their order; () for every other one."""
+        return tuple(_step(row) for row in self.session.rows(sql.STEPS, (id,)))
+
+    def put_order_steps(self, id: str, steps: Sequence[StepRow]) -> None:
+        """Write the steps of an order with several; they are all that it has."""
+        self.session.put(sql.STEPS_CLEAR, (id,))
+        for position, step in enumerate(steps):
+            self.session.put(sql.STEP_INSERT, _step_values(id, position, step))
+
+    def items_of_steps(self) -> dict[str, int]:
+        """How many worklist items each scheduled order with several steps has: one for each step and station."""
+        items: dict[str, int] = {}
+        for id, scheduled, stations in self.session.rows(sql.STEPS_SHOWN):
+            items[id] = items.get(id, 0) + (len(json.loads(stations)) if scheduled else 0)
+        return items
+
     def _refuse_held(self, row: OrderRow, free: Container[str]) -> None:
         asked: dict[str, tuple[str, ...]] = {}
         for name in ("placer", "filler", "accession"):
@@ -102,6 +119,35 @@ def _values(row: OrderRow) -> tuple[Any, ...]:
         _stations_text(row.stations),
         row.origin,
         instants.micros(row.updated),
+    )
+
+
+def _step_values(id: str, position: int, row: StepRow) -> tuple[Any, ...]:
+    return (
+        id,
+        position,
+        row.step_id,
+        row.status,
+        row.step,
+        int(row.scheduled),
+        row.missing,
+        row.modality,
+        None if row.start is None else instants.micros(row.start),
+        _stations_text(row.stations),
+    )
+
+
+def _step(values: Any) -> StepRow:
+    step_id, status, step, scheduled, missing, modality, start, stations = values[2:]
+    return StepRow(
+        step_id,
+        status,
+        step,
+        bool(scheduled),
+        missing,
+        modality,
+        None if start is None else instants.instant(start),
+        tuple(json.loads(stations)),
     )
 
 

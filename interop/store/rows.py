@@ -162,6 +162,20 @@ class OrderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRow:
+    """The lean index of one step of an order with several, written in the same commit as its ServiceRequest."""
+
+    step_id: str
+    status: str
+    step: str
+    scheduled: bool = False
+    missing: str = ""  # what keeps it unscheduled
+    modality: str | None = None
+    start: datetime | None = None
+    stations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesPart:
     """What a burst of images brought to one series of a study."""
 

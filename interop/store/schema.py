@@ -183,6 +183,22 @@ imaging_order = Table(
     sqlite_with_rowid=False,
 )
 
+order_step = Table(  # of orders with several steps: all of them, in their order
+    "order_step",
+    metadata,
+    Column("order_id", Key, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _need("step_id", Key),
+    _need("status", Text),
+    _need("step", Text),
+    _need("scheduled", SmallInteger),
+    _need("missing", Text),
+    Column("modality", Text),
+    Column("start", BigInteger),
+    _need("stations", Text),  # JSON
+    sqlite_with_rowid=False,
+)
+
 message = Table(
     "message",
     metadata,

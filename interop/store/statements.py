@@ -132,6 +132,15 @@ def order_holders(identities: tuple[str, ...]) -> str:
     return " UNION ALL ".join(_ORDER_HOLDERS[identity] for identity in identities)
 
 
+# the steps of orders with several
+_STEP_FIELDS = "order_id, position, step_id, status, step, scheduled, missing, modality, start, stations"
+STEPS = f"SELECT {_STEP_FIELDS} FROM order_step WHERE order_id = ? ORDER BY position"
+STEP_INSERT = f"INSERT INTO order_step ({_STEP_FIELDS}) VALUES ({', '.join('?' for _ in _STEP_FIELDS.split(','))})"
+STEPS_CLEAR = "DELETE FROM order_step WHERE order_id = ?"
+STEPS_SHOWN = """
+    SELECT s.order_id, s.scheduled, s.stations FROM order_step s JOIN imaging_order o ON o.id = s.order_id
+    WHERE o.scheduled = 1"""
+
 # messages
 _MESSAGE_WRITTEN = (
     "direction, peer, application, facility, control_id, type, raw, body_hash, state, ack_code, ack, issues, "

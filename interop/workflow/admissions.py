@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interop.errors import InvalidContentError, Issue
-from interop.mapping.mapped import Mapped
+from interop.mapping.mapped import Mapped, MappedLink
 from interop.store import Tx
-from interop.workflow import encounters, merging, patients
+from interop.workflow import encounters, linked_patients, merging, patients
 from interop.workflow.site import Site
 
 _RENUMBERS = frozenset({"ADT^A47"})
+_UNLINKS = frozenset({"ADT^A37"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Admitted:
 
 def admit(tx: Tx, site: Site, mapped: Mapped) -> Admitted:
     """Carry out one ADT message."""
+    if mapped.link is not None:
+        return _link(tx, site, mapped, mapped.link)
     if mapped.merges:
         return _merge(tx, site, mapped)
     if mapped.patient is None:
@@ -34,6 +37,14 @@ def admit(tx: Tx, site: Site, mapped: Mapped) -> Admitted:
     event = mapped.type.partition("^")[2]
     visit = encounters.record(tx, mapped.encounter, stored.reference, event, mapped.cleared_of("Encounter"))
     return Admitted(stored.reference, visit)
+
+
+def _link(tx: Tx, site: Site, mapped: Mapped, told: MappedLink) -> Admitted:
+    if mapped.type in _UNLINKS:
+        done = linked_patients.unlink(tx, site, told.one, told.other, mapped.type)
+    else:
+        done = linked_patients.link(tx, told.one, told.other, mapped.type)
+    return Admitted(done.stored.reference, done.issues)
 
 
 def _merge(tx: Tx, site: Site, mapped: Mapped) -> Admitted:

@@ -1,7 +1,7 @@
-"""Appointments: what is booked, moved, cancelled or missed, and the order that goes with it (v2.5.1 10.4).
+"""Appointments: what is booked, moved, ended or missed, and the order that goes with it (v2.5.1 10.4).
 
-A booking moves the order's time. A cancelled or missed one puts the order on hold, so that no modality waits for the
-patient; the next booking releases it. Only such a hold: one that was asked for by ORC-1 HD stays.
+A booking moves the order's time. One that is cancelled, discontinued, deleted or missed puts the order on hold, so
+that no modality waits for the patient; the next booking releases it. Only such a hold: one asked for by ORC-1 HD stays.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from interop.audit.event import Event
 from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.query import Identity
+from interop.fhir.scheduled_steps import steps_of
 from interop.mapping.mapped import MappedAppointment
 from interop.mapping.uris import EXTENSIONS
 from interop.store import OrderRow, Stored, Tx
@@ -26,7 +27,11 @@ Resource = dict[str, Any]
 _STATUS = "http://hl7.org/fhir/appointmentstatus"
 _REASON = EXTENSIONS["statusReason"]
 _TIMES = ("occurrencePeriod", "occurrenceTiming")  # give way to the booked time
-_FALLS_AWAY = {"cancelled": "the appointment was cancelled", "noshow": "the patient did not come"}
+_FALLS_AWAY = {
+    "cancelled": "the appointment was cancelled",
+    "noshow": "the patient did not come",
+    "entered-in-error": "the appointment was deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def book(tx: Tx, site: Site, told: MappedAppointment, patient: str, told_by: str
     action = "C" if present is None else "U"
     tx.audit(Event("hl7", told_by, action, patient=patient, entity=stored.reference))
     if row is not None:
-        row, more = _follow(tx, site, row, after)
+        follow = _follow_step if tx.order_steps(row.id) else _follow
+        row, more = follow(tx, site, row, before, after)
         issues = (*issues, *more)
     return Booked(stored, row, issues)
 
@@ -121,7 +127,9 @@ def _end(start: str, minutes: int) -> str:
     return (datetime.fromisoformat(start) + timedelta(minutes=minutes)).isoformat()
 
 
-def _follow(tx: Tx, site: Site, row: OrderRow, appointment: Resource) -> tuple[OrderRow, tuple[Issue, ...]]:
+def _follow(
+    tx: Tx, site: Site, row: OrderRow, _before: Resource, appointment: Resource
+) -> tuple[OrderRow, tuple[Issue, ...]]:
     """The order after the appointment; what its state does not allow is an Issue and changes nothing of it."""
     words = _FALLS_AWAY.get(appointment["status"])
     if words is None:
@@ -140,6 +148,32 @@ def _follow(tx: Tx, site: Site, row: OrderRow, appointment: Resource) -> tuple[O
     reason = {"coding": [{"system": _STATUS, "code": appointment["status"]}], "text": words}
     _write_reason(tx, row, reason)
     return orders.advance_order(tx, site, row, "hold", HL7).row or row, ()
+
+
+def _follow_step(
+    tx: Tx, site: Site, row: OrderRow, before: Resource, appointment: Resource
+) -> tuple[OrderRow, tuple[Issue, ...]]:
+    """The step that the appointment is for, by its service; what held it is this very appointment, or somebody else."""
+    wanted = _codes(appointment.get("serviceType", ()))
+    order = tx.get("ServiceRequest", row.id).resource()
+    found = [step for step in steps_of(order) if wanted & _codes(step.protocols)]
+    if len(found) != 1:
+        text = f"ServiceRequest/{row.id} has several steps and the service does not say which: they stay as they are"
+        return row, (Issue("business-rule", text, ("ServiceRequest.extension",), "AIS-3", "warning", "0"),)
+    (step,) = found
+    content = None
+    events = ["change"]
+    if appointment["status"] in _FALLS_AWAY:
+        events = ["hold"]
+    elif step.status == ON_HOLD and before.get("status") in _FALLS_AWAY:
+        events = ["release", "change"]
+    for event in events:
+        if event == "change":
+            content = {"resourceType": "ServiceRequest", "occurrenceDateTime": appointment["start"]}
+        if TABLE.get((HL7, State(step.status, step.step), event)) is None:
+            return row, (_left(row, f"its step {step.number} is {step.step} and stays as it is"),)
+        row = orders.advance_order(tx, site, row, event, HL7, content, cleared=_TIMES, step=step.number).row or row
+    return row, ()
 
 
 def _possible(row: OrderRow, event: str) -> bool:

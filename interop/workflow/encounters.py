@@ -10,13 +10,14 @@ from interop.errors import ConflictError, Issue
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import Stored, Tx
+from interop.workflow.whereabouts import places
 
 Resource = dict[str, Any]
 
-# How far a visit has come. A01, A04 and A05 that come late do not take it back: only A13 opens what has ended.
+# How far a visit has come. What comes late does not take it back: only A13 opens what has ended.
 _COURSE = ("planned", "arrived", "in-progress", "finished")
-_BEGINS = frozenset({"A01", "A04", "A05"})
-_ENDS_OR_UNDOES = frozenset({"A03", "A11", "A13"})
+_BEGINS = frozenset({"A01", "A02", "A04", "A05", "A06", "A07", "A12"})
+_ENDS_OR_UNDOES = frozenset({"A03", "A11", "A12", "A13", "A38"})
 _WITH_CONTAINED = "participant"  # the element whose references are to contained resources
 
 
@@ -86,6 +87,8 @@ def _laid_over(before: Resource, visit: Resource, event: str, cleared: Iterable[
     known = {(item.get("system"), item.get("value")) for item in before.get("identifier", ())}
     fresh = [item for item in visit.get("identifier", ()) if (item.get("system"), item.get("value")) not in known]
     after["identifier"] = [*before.get("identifier", ()), *fresh]
+    if "location" in visit:
+        after["location"] = places(before.get("location", []), visit["location"], event)
     contained = visit.get("contained") if _WITH_CONTAINED in visit else before.get("contained")
     after.pop("contained", None)
     if contained and _WITH_CONTAINED in after:

@@ -30,9 +30,29 @@ Where it is ORC-5 that says it, table 0038 (`mappings/codes/order_status.csv`):
 """
 
 
+_STEPS = """\
+## Several steps
+
+An order may have several scheduled procedure steps (extension `urn:interop:StructureDefinition:scheduled-step`, one
+repetition for each). Then each has a status and a step of its own, and lives by the same table:
+
+| told | moves |
+|---|---|
+| by HL7 with OBR-20 or IPC-4, by a PUT that changes the step's repetition | that step alone |
+| of the order (no step id; status or step of the order; DELETE; reports) | every step for which the table has a place |
+| NW of an order that stands, with another step id | adds a step, where the order may be changed |
+| images whose Request Attributes name a step, or whose modality one step alone has | that step alone |
+| images that tell neither; ORC-5 IP without a step id | the order, to in-progress; every step stays to be done |
+
+The order is what its steps are: active while one is active, else on hold while one is, else completed; revoked when all
+are. It is in-progress from the first step that has begun, images-available when all have their images. A step that is
+completed counts as done, one that is cancelled does not count. What has begun is not taken back.
+"""
+
+
 def as_markdown(tables: Tables) -> str:
     """The page."""
-    parts = [_INTRODUCTION, "## Where the events come from\n", _events()]
+    parts = [_INTRODUCTION, "## Where the events come from\n", _events(), _STEPS]
     parts += [_CONTROLS, _codes(tables.codes["order_control"], "ORC-1")]
     parts += [_STATUSES, _codes(tables.codes["order_status"], "ORC-5")]
     parts += [_grid(event_names, title) for title, event_names in _groups()]

@@ -16,6 +16,7 @@ from interop.workflow.site import Site
 Resource = dict[str, Any]
 
 _NOT_CONTENT = ("id", "meta", "authoredOn")  # when it was written down is not what is asked for
+_PLANNED = (names.EXT_STEP, names.EXT_SCHEDULED_STEP)  # by whoever spoke of the order first
 _NOT_JOINED = frozenset(
     {"resourceType", "id", "meta", "status", "intent", "subject", "identifier", "extension", "text"}
 )
@@ -40,9 +41,17 @@ def same_content(site: Site, first: Resource, told: Resource) -> bool:
 
 def _content(resource: Resource) -> Resource:
     content = {name: value for name, value in resource.items() if name not in _NOT_CONTENT}
-    extensions = [item for item in resource.get("extension", ()) if item.get("url") != names.EXT_STEP]
+    extensions = [_asked(item) for item in resource.get("extension", ()) if item.get("url") != names.EXT_STEP]
     content.pop("extension", None)
     return content | ({"extension": extensions} if extensions else {})
+
+
+def _asked(extension: Resource) -> Resource:
+    """One of several steps without what the server adds to it."""
+    if extension.get("url") != names.EXT_SCHEDULED_STEP:
+        return extension
+    parts = [part for part in extension.get("extension", ()) if part.get("url") not in ("id", "step", "status")]
+    return {**extension, "extension": parts}
 
 
 def joined_identifiers(before: Resource, other: Resource) -> list[Resource]:
@@ -85,7 +94,10 @@ def filled(before: Resource, other: Resource) -> tuple[Resource, list[Issue]]:
             text = f"{name} differs from ServiceRequest/{before['id']}; what is on record stays"
             issues.append(Issue("conflict", text, (f"ServiceRequest.{name}",), None, "warning"))
     after["identifier"] = joined_identifiers(before, other)
-    fresh = [item for item in other.get("extension", ()) if item.get("url") != names.EXT_STEP]
+    fresh = [item for item in other.get("extension", ()) if item.get("url") not in _PLANNED]
+    if any(item.get("url") == names.EXT_SCHEDULED_STEP for item in other.get("extension", ())):
+        text = f"the steps of ServiceRequest/{before['id']} are planned already; what is on record stays"
+        issues.append(Issue("conflict", text, ("ServiceRequest.extension",), None, "warning"))
     present = {item.get("url") for item in before.get("extension", ())}
     extensions = [*before.get("extension", ()), *(item for item in fresh if item.get("url") not in present)]
     if extensions:

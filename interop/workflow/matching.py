@@ -110,9 +110,10 @@ def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
         row
         for row in tx.find_orders(patient_id=patient.id, limit=100)
         if row.status == ACTIVE
-        and row.modality in modalities
-        and row.start is not None
-        and abs(row.start - facts.started) <= WINDOW
+        and any(
+            step.modality in modalities and step.start is not None and abs(step.start - facts.started) <= WINDOW
+            for step in (tx.order_steps(row.id) or (row,))
+        )
         and not tx.by_identifier("ImagingStudy", names.STUDY_UID, f"urn:oid:{row.study_uid}")
     ]
     if len(candidates) == 1:

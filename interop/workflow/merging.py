@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from interop.audit.event import Event
 from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.query import Identity
-from interop.fhir.references import rewrite
 from interop.store import Stored, Tx
-from interop.workflow import orders, outbox, patients
+from interop.workflow import outbox, patients
 from interop.workflow.former_numbers import OLD, arranged, key_of
+from interop.workflow.moving import move_one
 from interop.workflow.site import Site
+from interop.workflow.unmerging import Evidence
 
 Resource = dict[str, Any]
 
@@ -98,8 +99,11 @@ def _join(
     after = _survivor(survivor.resource(), pair, [prior.resource() for prior in priors], gone)
     stored = patients.changed(tx, survivor, after)
     for prior in priors:
-        moved = _move(tx, site, prior, stored)
+        references = _move(tx, site, prior, stored)
+        filled = [name for name in _FILLED if name in after and name not in survivor.resource()]
+        Evidence(stored.id, prior.version, survivor.version, tuple(references), tuple(filled)).keep(tx, prior.id)
         _end(tx, prior, stored)
+        moved = Counter(reference.partition("/")[0] for reference in references)
         words = ", ".join(f"{count} {type_}" for type_, count in sorted(moved.items())) or "nothing"
         detail = f"merged into {stored.reference}; moved: {words}"
         kind, subtype = ("hl7", told_by) if told_by else ("rest", "update")
@@ -179,29 +183,12 @@ def _end(tx: Tx, prior: Stored, survivor: Stored) -> None:
     tx.update({**resource, "active": False, "link": [*resource.get("link", ()), link]})
 
 
-def _move(tx: Tx, site: Site, prior: Stored, survivor: Stored) -> Counter[str]:
-    """Whatever refers to the prior patient refers to the survivor; how much that was, by type."""
-    moved: Counter[str] = Counter()
-    names = {prior.reference: survivor.reference}
+def _move(tx: Tx, site: Site, prior: Stored, survivor: Stored) -> list[str]:
+    """Whatever refers to the prior patient refers to the survivor; what that was."""
+    moved: list[str] = []
     for type_, id in tx.referrers("Patient", prior.id, limit=_ALL):
         if type_ == "Patient":  # whom the prior replaced in its turn: the chain stays as it was told
             continue
-        resource = rewrite(tx.get(type_, id).resource(), names)
-        if type_ == "ImagingStudy":
-            tx.put_study(resource, ())  # its series do not change
-        else:
-            tx.update(resource)
-        if type_ == "ServiceRequest":
-            _move_order(tx, site, id, survivor)
-        moved[type_] += 1
+        move_one(tx, site, tx.get(type_, id), prior, survivor)
+        moved.append(f"{type_}/{id}")
     return moved
-
-
-def _move_order(tx: Tx, site: Site, id: str, survivor: Stored) -> None:
-    row = tx.order(id)
-    if row is None:
-        return
-    tx.put_order(replace(row, patient_id=survivor.id, updated=tx.now))
-    orders.reconsider_one(tx, site, id)  # what was missing, e.g. a name, may be known of the survivor
-    if row.scheduled:
-        tx.enqueue("worklist", id, {"order": id}, replace=True)

@@ -256,6 +256,9 @@ def _carry_out_orders(
         outcomes.append(outcome)
         if order.control in replacing.ENDING:
             ended.append(outcome.stored.reference)
+    for outcome in outcomes:  # now that all steps are there
+        if outcome.numbered and outcome.row is not None:
+            studies.adopt(tx, site, outcome.row if len(outcomes) == 1 else tx.order(outcome.row.id) or outcome.row)
     return outcomes
 
 
@@ -272,10 +275,7 @@ def _carry_out_order(
         if known is None:
             raise InvalidContentError("a new order needs its patient", location="PID", hl7_code="101")
         content |= {"status": "active", "subject": {"reference": known.stored.reference}}
-        outcome = orders.place(tx, site, content, HL7, index=order.index, patient=known.resource)
-        if outcome.numbered and outcome.row is not None:
-            studies.adopt(tx, site, outcome.row)
-        return outcome
+        return orders.place(tx, site, content, HL7, index=order.index, patient=known.resource)
     row = _named(tx, site, order)
     if known is not None:
         orders.refuse_other_patient(row, known.stored.id)

@@ -38,6 +38,7 @@ _TYPED = {
     (names.IDENTIFIER_TYPES, STEP),
 }
 _UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z")
+_OUR_STEP = re.compile(r"SPS[0-9]{2}[0-9A-Z]{6,}\Z")
 SHORT = 16  # PS3.5 6.2: SH
 _ROOT_36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -153,6 +154,26 @@ def _fault(kind: str, value: str) -> str | None:
     return None
 
 
+def fault_of_step(value: str) -> str | None:
+    """Why a scheduled procedure step id cannot be one; None if it can."""
+    return _fault(STEP, value)
+
+
+def is_ours(step_id: str | None) -> bool:
+    """Whether it looks like a step id that this server gave: nobody told it, so nobody can contradict it."""
+    return step_id is None or _OUR_STEP.match(step_id) is not None
+
+
+def next_step_id(tx: Tx, site: Site) -> Identity:
+    """A step id that nobody has."""
+    return Identity(names.step_system(site.facility), f"SPS{_serial(tx, site)}")
+
+
+def _serial(tx: Tx, site: Site) -> str:
+    year = tx.now.astimezone(site.zone).year % 100
+    return f"{year:02d}{_base_36(tx.next_number('order')):0>6}"
+
+
 def location_of(identity: str) -> str:
     """Where in a message the number stands that OrderRow calls so."""
     kinds = {"placer": PLACER, "filler": FILLER, "accession": ACCESSION, "study_uid": STUDY}
@@ -163,8 +184,7 @@ def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
     """Give the order the numbers that nobody gave it, and write them on the resource."""
     if numbers.accession and numbers.procedure_id and numbers.step_id and numbers.study_uid:
         return numbers
-    year = tx.now.astimezone(site.zone).year % 100
-    serial = f"{year:02d}{_base_36(tx.next_number('order')):0>6}"
+    serial = _serial(tx, site)
     identifiers: list[Resource] = list(resource.get("identifier", ()))
     accession, procedure_id, step_id = numbers.accession, numbers.procedure_id, numbers.step_id
     study_uid = numbers.study_uid

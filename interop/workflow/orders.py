@@ -12,11 +12,13 @@ from typing import Any
 
 from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
 from interop.fhir.orders import OrderFacts, order_facts
-from interop.store import DuplicateIdentityError, OrderRow, Stored, Tx
-from interop.workflow import linking, numbers, outbox
+from interop.fhir.scheduled_steps import has_steps, steps_of, with_steps
+from interop.store import DuplicateIdentityError, OrderRow, StepRow, Stored, Tx
+from interop.workflow import linking, numbers, outbox, step_changes, steps
 from interop.workflow.lifecycle import (
     ABSENT,
     FHIR,
+    HL7,
     IN_ERROR,
     ON_HOLD,
     REVOKED,
@@ -66,10 +68,16 @@ def place(
     if facts.patient is None:
         raise InvalidContentError("an order needs a Patient", expression="ServiceRequest.subject", location="PID-3")
     numbers.check(resource, index)
+    if has_steps(resource):
+        resource = step_changes.checked(resource)
     given = Numbers.of(resource, site)
     tx.lock(*given.lock_keys())
     present = numbers.find(tx, given)
+    if present is None and door == HL7 and given.placer is None and given.filler is None:
+        present = numbers.find_named(tx, given)  # all that it shares with its other steps is the accession number
     if present is not None:
+        if door == HL7 and _is_further_step(present, given):
+            return _add_step(tx, site, present, resource, str(given.step_id), index)
         return _again(tx, site, present, resource, door, index)
     resource = dict(resource)
     if "authoredOn" not in resource:
@@ -92,14 +100,25 @@ def _begin(
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    found = plan(site, resource, facts, _patient(tx, facts) if patient is None else patient)
-    state = schedule(advance(ABSENT, "new", door), found)
-    if held:
-        state = advance(state, "hold", door)
+    subject = _patient(tx, facts) if patient is None else patient
+    state = advance(ABSENT, "new", door)
+    laid: steps.Laid | None = None
+    if has_steps(resource):
+        state = advance(state, "hold", door) if held else state
+        laid = steps.lay(site, step_changes.begun(tx, site, resource, state), state, subject)
+        resource, state, found = laid.resource, laid.state, laid.plan
+    else:
+        found = plan(site, resource, facts, subject)
+        state = schedule(state, found)
+        if held:
+            state = advance(state, "hold", door)
     resource["status"] = state.status
     write_step(resource, state.step)
     stored = tx.update(resource) if known else tx.create(resource, id=id)
     row = _row(tx, stored.id, facts, assigned, state, found, f"{door}:{tx.agent.who}")
+    if laid is not None:
+        row = replace(row, scheduled=laid.scheduled)
+        tx.put_order_steps(row.id, laid.rows)
     _put(tx, row, free=numbers.ours(given))
     _follow(tx, site, None, row, "new", resource)
     numbered = given.accession is not None or given.study_uid is not None
@@ -116,12 +135,20 @@ def advance_order(
     *,
     cleared: Iterable[str] = (),
     index: int = 1,
+    step: str | None = None,
     tell: bool = True,
 ) -> Outcome:
-    """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears."""
-    state = advance(State(row.status, row.step), event, door)
+    """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears.
+
+    ``step`` is the id of the step that it is about, where the order has several and the content does not say it.
+    """
     stored = tx.get("ServiceRequest", row.id)
     before = stored.resource()
+    if has_steps(before):
+        told = step_changes.Told(event, door, content, tuple(cleared), step, index)
+        changed = step_changes.apply(site, row, before, told)
+        return _write(tx, site, row, stored, changed.resource, changed.state, changed.event if tell else None)
+    state = advance(State(row.status, row.step), event, door)
     after = dict(before)
     if content is not None:
         numbers.check(content, index)
@@ -140,6 +167,7 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
         if not is_order(site, resource, facts):
             return Outcome(tx.update(resource))
         numbers.check(resource)
+        resource = step_changes.checked(resource)
         given = Numbers.of(resource, site)
         tx.lock(*given.lock_keys())
         resource.setdefault("authoredOn", _instant(tx))
@@ -152,6 +180,9 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
     step = step_of(after)
     state = State(row.status, row.step)
     event = event_of(state, str(after["status"]), row.step if step is None else step)
+    if has_steps(before) or has_steps(after):
+        after = step_changes.put_over(tx, site, row, before, after)
+        after = with_steps(after, steps.moved(steps_of(after), event, FHIR)) if event != "change" else after
     return _write(tx, site, row, present, after, advance(state, event, FHIR), event)
 
 
@@ -208,6 +239,33 @@ def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, ind
     return Outcome(stored, row)
 
 
+def _is_further_step(row: OrderRow, given: Numbers) -> bool:
+    """Whether the same order is told with another step id than its first one's, both told by the filler."""
+    return given.step_id is not None and given.step_id != row.step_id and not numbers.is_ours(row.step_id)
+
+
+def _add_step(tx: Tx, site: Site, row: OrderRow, resource: Resource, step_id: str, index: int) -> Outcome:
+    """One step more of an order that stands; the same step again is answered as before."""
+    stored = tx.get("ServiceRequest", row.id)
+    before = stored.resource()
+    if row.status in (REVOKED, IN_ERROR):
+        raise _duplicate(row, f"is {row.status}; a new order needs a new number", index)
+    _refuse_other_patient(before, resource)
+    told_key, digest = f"told:{HL7}:{row.id}:{step_id}", linking.digest(resource)
+    told = tx.get_state(told_key)
+    if told == digest:
+        return Outcome(stored, row)
+    if told is not None or any(step.number == step_id for step in steps_of(before)):
+        raise _duplicate(row, f"says something else of its step {step_id}; changes are told as such", index)
+    try:
+        after, issues = step_changes.added(site, row, before, resource, index)
+    except InvalidContentError as error:
+        raise _duplicate(row, f"is another order by its step {step_id}: {error.text}", index) from error
+    tx.set_state(told_key, digest)
+    outcome = _write(tx, site, row, stored, after, State(row.status, row.step), "change")
+    return replace(outcome, issues=(*outcome.issues, *issues))
+
+
 def _duplicate(row: OrderRow, words: str, index: int) -> DuplicateError:
     segment = "ORC" if index == 1 else f"ORC[{index}]"
     number = "2" if row.placer else "3"
@@ -231,14 +289,24 @@ def _write(
 ) -> Outcome:
     """The order's new version, its row and what follows; nothing at all where nothing changes."""
     facts = order_facts(after, site.zone)
-    found = plan(site, after, facts, _patient(tx, facts))
-    state = schedule(state, found)
+    rows: tuple[StepRow, ...] = ()
+    if has_steps(after):
+        laid = steps.lay(site, after, state, _patient(tx, facts))
+        after, state, found, rows = laid.resource, laid.state, laid.plan, laid.rows
+    else:
+        found = plan(site, after, facts, _patient(tx, facts))
+        state = schedule(state, found)
     after["status"] = state.status
     write_step(after, state.step)
     fresh = tx.update(after)
     new_row = _row(tx, row.id, facts, Numbers.of(after, site), state, found, row.origin)
-    if fresh.version == stored.version and replace(new_row, updated=row.updated) == row:
+    if rows:
+        new_row = replace(new_row, scheduled=any(one.scheduled for one in rows))
+    same = fresh.version == stored.version and replace(new_row, updated=row.updated) == row
+    if same and (not rows or rows == tx.order_steps(row.id)):
         return Outcome(stored, row)
+    if rows:
+        tx.put_order_steps(row.id, rows)
     _put(tx, new_row)
     _follow(tx, site, row, new_row, event, after)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())

@@ -11,7 +11,7 @@ from interop.dicom.study import StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
-from interop.workflow import orders
+from interop.workflow import orders, performed
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
 from interop.workflow.matching import Match, issuer_system, match, same_person
@@ -156,6 +156,9 @@ def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> None:
 
 
 def _move_on(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> OrderRow:
+    several = tx.order_steps(row.id)
+    if several:
+        return performed.move_on(tx, site, row, several, facts)
     event = "images-available" if facts.quiet else "images-arrived"
     state = State(row.status, row.step)
     if advance(state, event, ARCHIVE) == state:

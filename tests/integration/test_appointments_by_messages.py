@@ -9,6 +9,7 @@ import pytest
 from interop.demo.world import eventually
 from interop.fhir.query import Query
 from interop.fhir.references import patient_of
+from interop.fhir.scheduled_steps import steps_of
 from interop.fhir.search import parse_query
 from interop.fhir.validation import validate
 from interop.store import Store
@@ -75,7 +76,7 @@ async def test_a_booking_moves_the_order_and_is_a_resource_of_its_own(store: Sto
 
 
 async def test_its_course(store: Store) -> None:
-    """Booked, moved, changed, cancelled, booked again, missed: the order follows."""
+    """Booked, moved, changed, cancelled, booked again, missed, discontinued, deleted: the order follows."""
     course = []
     async with listening(store) as (_, connect):
         peer = await connect()
@@ -88,6 +89,9 @@ async def test_its_course(store: Store) -> None:
             ("S12", "20261127080000"),
             ("S26", ""),
             ("S13", "20261128080000"),
+            ("S16", ""),
+            ("S14", "20261129080000"),
+            ("S17", ""),
         ):
             assert await said(peer, siu(event, start)) == OK
             order, appointment = await one(store, "ServiceRequest"), await one(store, "Appointment")
@@ -103,6 +107,9 @@ async def test_its_course(store: Store) -> None:
         ("booked", "active", True, "11-27T08:00"),
         ("noshow", "on-hold", False, "11-27T08:00"),
         ("booked", "active", True, "11-28T08:00"),
+        ("cancelled", "on-hold", False, "11-28T08:00"),
+        ("booked", "active", True, "11-29T08:00"),
+        ("entered-in-error", "on-hold", False, "11-29T08:00"),
     ]
 
 
@@ -162,7 +169,7 @@ async def test_an_appointment_without_an_order_is_kept_and_said(store: Store) ->
         (siu("S12", patient="PID|1||5^^^HOSP^MR||Other^One"), ("AR", "E", "PID^1^3^1")),
         (siu("S14", number="OWN", patient="PID|1||5^^^HOSP^MR||Other^One", placer=""), ("AR", "E", "SCH^1^2^1")),
         (message(header("SIU^S12"), PATIENT), ("AE", "E", "SCH^1")),
-        (message(header("SIU^S17"), PATIENT), ("AR", "E", "MSH^1^9^1")),
+        (message(header("SIU^S18"), PATIENT), ("AR", "E", "MSH^1^9^1")),
     ],
     ids=["no number", "no time", "another's order", "another's appointment", "no SCH", "unknown event"],
 )
@@ -173,6 +180,47 @@ async def test_what_cannot_be_booked_is_refused(store: Store, raw: bytes, answer
         await said(peer, siu("S12", number="OWN"))
         assert await said(peer, raw) == answer
     assert len(await store.view(lambda tx: tx.search(Query("Appointment")).rows)) == 1
+
+
+@pytest.mark.parametrize("event", ["S18", "S19", "S20", "S21", "S22", "S23", "S24"])
+async def test_an_event_about_a_part_of_one_is_refused_with_the_way_out(store: Store, event: str) -> None:
+    async with listening(store) as (_, connect):
+        peer = await connect()
+        await said(peer, orm())
+        await peer.send(siu(event))
+        answer = await peer.answer()
+    assert (answer.get("MSA-1"), answer.get("ERR-3.1")) == ("AR", "201")
+    assert ("S14" in answer.get("ERR-8")) == (event not in ("S23", "S24"))
+    assert "not supported" in answer.get("ERR-8")
+
+
+async def test_an_appointment_for_one_of_several_steps_moves_that_one(store: Store) -> None:
+    """By its service; where that does not tell, nothing moves and the sender hears of it."""
+    groups = []
+    for step, code in (("S1", "HEAD"), ("S2", "CHEST")):
+        fields = orm(accession="ACC1", code=f"WHOLE^Whole body^L^{code}^{code}^L").decode().split("\r")[3].split("|")
+        fields[20] = step
+        groups += ["ORC|NW|P1^RIS", "|".join(fields)]
+    course = []
+    async with listening(store) as (_, connect):
+        peer = await connect()
+        assert await said(peer, message(header("ORM^O01"), PATIENT, *groups)) == OK
+        for event, start, service, answer in (
+            ("S12", "20261125090000", "CHEST^Chest^L", OK),
+            ("S15", "", "CHEST^Chest^L", OK),
+            ("S13", "20261126090000", "CHEST^Chest^L", OK),
+            ("S13", "20261127090000", "WHOLE^Whole body^L", ("AA", "W", "AIS^1^3^1")),
+        ):
+            assert await said(peer, siu(event, start, service=service)) == answer
+            order = await one(store, "ServiceRequest")
+            course.append([(each.status, each.start[5:13]) for each in steps_of(order)])
+    still = ("active", "11-21T08")
+    assert course == [
+        [still, ("active", "11-25T09")],
+        [still, ("on-hold", "11-25T09")],
+        [still, ("active", "11-26T09")],
+        [still, ("active", "11-26T09")],
+    ]
 
 
 def test_the_worklist_follows_the_appointment(shared_server: RealServer) -> None:

@@ -70,6 +70,17 @@ def test_a_series_is_read() -> None:
     )
 
 
+def test_a_series_says_for_which_steps_it_was_made() -> None:
+    """Request Attributes Sequence (PS3.3 10.6), and how the performed step is called."""
+    asked = [{"0040,0009": "S1"}, {"0040,0007": "no id"}, {"0040,0009": "S2 "}]
+    series = series_of({**TAGS, "0040,0275": asked, "0040,0253": "S1"}, NICOSIA)
+    assert series is not None
+    assert series.step_ids == ("S1", "S2")
+    performed = series_of({**TAGS, "0040,0253": "P9"}, NICOSIA)
+    assert performed is not None
+    assert performed.step_ids == ("P9",)
+
+
 def test_a_stated_offset_wins_over_the_site_zone() -> None:
     study = study_of({**TAGS, "0008,0201": "-0500"}, NICOSIA)
     assert study is not None

@@ -16,7 +16,7 @@ from interop.jobs import Outcome, UndeliverableError, Wanted, WorklistItems, Wor
 from interop.store import Job, Store, Tx
 from interop.workflow import orders
 from interop.workflow.site import Site
-from tests.hl7_messages import orm
+from tests.hl7_messages import PATIENT, header, message, orm
 from tests.hospital import Hospital, a_patient, an_order, images_of
 from tests.sites import a_site
 
@@ -111,8 +111,8 @@ async def test_what_is_not_to_be_done_leaves_the_worklist(store: Store, end: str
 async def test_an_order_that_is_released_comes_back(store: Store) -> None:
     hospital, folder = Hospital(store), Folder()
     row = await hospital.row((await hospital.send(orm())).orders[0])
-    for message in (orm("HD"), orm("RL")):
-        await hospital.send(message)
+    for raw in (orm("HD"), orm("RL")):
+        await hospital.send(raw)
         await work_off(hospital, folder)
     assert set(folder.files) == {row.id}
 
@@ -236,6 +236,48 @@ async def test_a_station_that_is_listed_no_more_shows_nothing_more(store: Store)
     await reconcile(store, fewer, folder)
     await work_off(Hospital(store, fewer), folder)
     assert set(folder.files[row.id]) == {"CT2"}
+
+
+def steps_of_one_order(control: str, *ids: str) -> bytes:
+    """An ORM^O01 with an order group for each of these step ids, first CT and then MR."""
+    groups = []
+    for id, modality in zip(ids, ("CT", "MR"), strict=False):
+        obr = ["OBR", "1", "P1^RIS", "", "WHOLE^Whole body^L", *[""] * 31]
+        obr[18], obr[20], obr[24] = "ACC1", id, modality
+        groups += [f"ORC|{control}|P1^RIS", f"TQ1|1||||||2026112{len(groups) // 3 + 1}083000", "|".join(obr)]
+    return message(header("ORM^O01"), PATIENT, *groups)
+
+
+async def test_each_step_of_an_order_has_its_items_until_it_is_cancelled(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    id = (await hospital.send(steps_of_one_order("NW", "S1", "S2"))).orders[0]
+    await work_off(hospital, folder)
+    assert set(folder.files[id]) == {"S1|CT1", "S1|CT2", "S2|MR1"}
+    shown = [dcmread(BytesIO(content)).ScheduledProcedureStepSequence[0] for content in folder.files[id].values()]
+    told = {(s.ScheduledProcedureStepID, s.Modality, s.ScheduledProcedureStepStartDate) for s in shown}
+    assert told == {("S1", "CT", "20261121"), ("S2", "MR", "20261122")}
+    assert await reconcile(store, hospital.site, folder) == 0
+    await hospital.send(steps_of_one_order("CA", "S1"))
+    await work_off(hospital, folder)
+    assert set(folder.files[id]) == {"S2|MR1"}
+    assert await reconcile(store, hospital.site, folder) == 0
+    await hospital.send(steps_of_one_order("CA", ""))
+    await work_off(hospital, folder)
+    assert folder.files == {}
+
+
+async def test_an_order_that_gets_a_second_step_leaves_no_file_behind(store: Store) -> None:
+    hospital, folder = Hospital(store), Folder()
+    id = (await hospital.send(steps_of_one_order("NW", "S1"))).orders[0]
+    await work_off(hospital, folder)
+    assert set(folder.files[id]) == {"CT1", "CT2"}
+    await hospital.send(steps_of_one_order("NW", "S1", "S2"))
+    await work_off(hospital, folder)
+    assert set(folder.files[id]) == {"S1|CT1", "S1|CT2", "S2|MR1"}
+    folder.files[id].pop("S2|MR1")
+    assert await reconcile(store, hospital.site, folder) == 1
+    await work_off(hospital, folder)
+    assert set(folder.files[id]) == {"S1|CT1", "S1|CT2", "S2|MR1"}
 
 
 async def test_a_job_of_an_order_that_never_was_removes_what_is_there(store: Store) -> None:

@@ -167,3 +167,13 @@ def test_the_site_of_a_sender_is_found_by_both_names_first(tmp_path: Path) -> No
 def test_the_page_of_mappings_is_current() -> None:
     path = Path(__file__).resolve().parents[3] / "docs/reference/mappings.md"
     assert path.read_text() == as_markdown(compile_tables(shipped("mappings"))), "make pages"
+
+
+def test_every_event_of_a_schedule_is_decided() -> None:
+    """SIU S12 to S26 (v2.5.1 10.4; there is no S25): read, or refused with its reason."""
+    tables = compile_tables(shipped("mappings"))
+    for number in (*range(12, 25), 26):
+        type = f"SIU^S{number}"
+        reason = tables.codes["refused_message"].find(type)
+        assert (type in tables.messages) != (reason is not None and bool(reason.note)), type
+    assert not tables.messages.keys() & tables.codes["refused_message"].rows.keys()

@@ -33,14 +33,19 @@ async def visit(hospital: Hospital, number: str = "V1") -> Resource:
     ("event", "status"),
     [
         ("A01", "in-progress"),
+        ("A02", "in-progress"),
         ("A03", "finished"),
         ("A04", "arrived"),
         ("A05", "planned"),
+        ("A06", "in-progress"),
+        ("A07", "arrived"),
         ("A08", "unknown"),
         ("A11", "cancelled"),
+        ("A12", "in-progress"),
         ("A13", "in-progress"),
         ("A28", "unknown"),
         ("A31", "unknown"),
+        ("A38", "cancelled"),
     ],
 )
 async def test_each_event_makes_the_visit_what_it_says(hospital: Hospital, event: str, status: str) -> None:
@@ -50,7 +55,7 @@ async def test_each_event_makes_the_visit_what_it_says(hospital: Hospital, event
     (patient,) = await hospital.found("Patient", MR, "100234")
     assert (found["status"], found["subject"]["reference"]) == (status, f"Patient/{patient['id']}")
     noted = [(issue.severity, issue.location) for issue in reply.issues]
-    assert noted == ([("warning", "PV1-19")] if event in ("A03", "A11", "A13") else [])
+    assert noted == ([("warning", "PV1-19")] if event in ("A03", "A11", "A12", "A13", "A38") else [])
 
 
 async def test_a_stay_from_its_plan_to_its_end(hospital: Hospital) -> None:
@@ -166,3 +171,50 @@ async def test_what_is_told_of_a_visit_is_audited(hospital: Hospital) -> None:
     query = parse_query("AuditEvent", [("entity", f"Encounter/{found['id']}")], hospital.site.zone)
     events = await hospital.store.view(lambda tx: [row.resource() for row in tx.search(query).rows])
     assert [(event["action"], event["subtype"][0]["code"]) for event in events] == [("C", "A01")]
+
+
+async def test_a_transfer_ends_the_stay_at_the_place_before(hospital: Hospital) -> None:
+    await hospital.send(adt("A01", pv1={3: "WARD1^1^A"}))
+    await hospital.send(adt("A02", pv1={3: "WARD2^4", 6: "WARD1^1^A", 42: "WARD3"}))
+    await hospital.send(adt("A08", pv1={3: "WARD2^4"}))
+    moment = "2026-11-21T09:30:00+02:00"
+    here = {"location": {"display": "WARD2 4"}, "status": "active", "period": {"start": moment}}
+    left = {"location": {"display": "WARD1 1 A"}, "status": "completed", "period": {"end": moment}}
+    found = await visit(hospital)
+    assert found["location"] == [here, left]
+    assert found["status"] == "in-progress"
+    await hospital.send(adt("A02", pv1={3: "WARD3", 6: "WARD2^4"}))
+    assert [(place["location"]["display"], place["status"]) for place in (await visit(hospital))["location"]] == [
+        ("WARD3", "active"),
+        ("WARD1 1 A", "completed"),
+        ("WARD2 4", "completed"),
+    ]
+
+
+async def test_a_transfer_that_is_cancelled_leaves_the_patient_where_he_was(hospital: Hospital) -> None:
+    await hospital.send(adt("A01", pv1={3: "WARD1"}))
+    await hospital.send(adt("A02", pv1={3: "WARD2", 6: "WARD1"}))
+    assert (await hospital.send(adt("A12", pv1={3: "WARD1", 6: "WARD2"}))).code == "AA"
+    assert (await visit(hospital))["location"] == [{"location": {"display": "WARD1"}, "status": "active"}]
+
+
+async def test_a_transfer_of_a_visit_that_nobody_told_of_says_where_the_patient_was(hospital: Hospital) -> None:
+    assert (await hospital.send(adt("A02", pv1={3: "WARD2", 6: "WARD1"}))).code == "AA"
+    assert [place["status"] for place in (await visit(hospital))["location"]] == ["active", "completed"]
+
+
+async def test_a_planned_place_is_told_anew_each_time(hospital: Hospital) -> None:
+    await hospital.send(adt("A05", pv1={42: "WARD1"}))
+    await hospital.send(adt("A01", pv1={3: "WARD1", 42: "WARD9"}))
+    statuses = [(place["location"]["display"], place["status"]) for place in (await visit(hospital))["location"]]
+    assert statuses == [("WARD1", "active"), ("WARD9", "planned")]
+
+
+async def test_an_outpatient_who_is_admitted_and_leaves_again(hospital: Hospital) -> None:
+    course = []
+    for event, kind in (("A04", "O"), ("A06", "I"), ("A07", "O"), ("A03", "O")):
+        reply = await hospital.send(adt(event, pv1={2: kind}))
+        assert reply.code == "AA"
+        found = await visit(hospital)
+        course.append((found["status"], found["class"]["code"]))
+    assert course == [("arrived", "AMB"), ("in-progress", "IMP"), ("in-progress", "AMB"), ("finished", "AMB")]

@@ -92,7 +92,7 @@ async def test_a_final_refusal_is_given_again(hospital: Hospital) -> None:
     assert (first.code, again.ack, again.repeated) == ("AR", first.ack, True)
 
 
-@pytest.mark.parametrize(("type", "code"), [("ZZZ^Z01", "200"), ("ADT^A24", "201")])
+@pytest.mark.parametrize(("type", "code"), [("ZZZ^Z01", "200"), ("ADT^A43", "201")])
 async def test_an_unknown_message_type_is_refused(hospital: Hospital, type: str, code: str) -> None:
     reply = await hospital.send(message(header(type), PATIENT))
     assert (reply.code, reply.issues[0].hl7_code, reply.issues[0].location) == ("AR", code, "MSH-9")
