@@ -178,3 +178,16 @@ async def test_what_the_survivor_had_from_the_prior_goes_back_unless_it_changed(
     assert "address" not in survivor
     assert survivor["telecom"] == [{"system": "phone", "value": "2"}]
     assert len(await hospital.store.view(lambda tx: tx.search(Query("Patient")).rows)) == 2
+
+
+async def test_a_merge_by_a_fhir_client_is_taken_back_too(hospital: Hospital) -> None:
+    prior = (await hospital.post(a_patient("100"))).resource()
+    stays = (await hospital.post(a_patient("200"))).resource()
+    placed = await hospital.send(orm(patient=PRIOR))
+    replaced = {"other": {"reference": f"Patient/{stays['id']}"}, "type": "replaced-by"}
+    await hospital.put({**prior, "link": [replaced]})
+    assert (await hospital.row(placed.orders[0])).patient_id == stays["id"]
+    assert (await hospital.send(pair("A37"))).code == "AA"
+    assert (await hospital.row(placed.orders[0])).patient_id == prior["id"]
+    after = await hospital.get("Patient", prior["id"])
+    assert ("link" in after, after.get("active"), after["identifier"]) == (False, None, prior["identifier"])
