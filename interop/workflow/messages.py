@@ -66,7 +66,7 @@ class _Work:
     orders: tuple[str, ...] = ()
     entity: str | None = None
     touched: str = ""  # references, a space between
-    outcomes: tuple[Outcome, ...] = ()  # of its orders
+    outcomes: tuple[Outcome, ...] = ()  # of its ORCs; one that tells of several steps has the last one's
 
 
 def read(site: Site, raw: bytes) -> Message:
@@ -241,7 +241,7 @@ def _carry_out(tx: Tx, site: Site, mapped: Mapped) -> _Work:
         tuple(dict.fromkeys(row.id for row in rows)),
         done[0].stored.reference if done else patient,
         " ".join(dict.fromkeys((*((patient,) if patient else ()), *(one.stored.reference for one in done)))),
-        tuple(outcomes),
+        tuple({order.index: one for order, one in zip(mapped.orders, outcomes, strict=True)}.values()),
     )
 
 

@@ -7,9 +7,10 @@ the accession number that this server gave, ORC-5 the order's status.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
+from interop.fhir.scheduled_steps import steps_of
 from interop.hl7.message import Message, OrderGroup, Segment
 from interop.hl7.writing import FieldValue, segment
 from interop.mapping.authorities import Authorities
@@ -33,16 +34,24 @@ def order_segments(message: Message, told: Sequence[Resource] | None, site: Site
         orc = group.first("ORC")
         if orc is None:
             continue
-        numbers = _numbers(told[at]) if told is not None and at < len(told) else {}
+        resource = told[at] if told is not None and at < len(told) else {}
+        numbers = _numbers(resource)
+        steps = {step.number for step in steps_of(resource)}
         answer = table.find(orc.value(1).text().strip())
         placer, filler = _both(group, numbers, site.tables.authorities)
         status = rules.codes["order_status_out"].find(told[at].get("status", "")) if numbers and told else None
         fields: dict[int, FieldValue] = {1: answer.target if answer else "", 2: placer, 3: filler}
         fields |= {4: _echo(orc, 4), 5: status.target if status else ""}
         found.append(segment("ORC", fields))
-        found += _observation_request(group, numbers, placer, filler, at + 1)
+        obr = group.first("OBR")
+        if obr is not None:
+            own = _of_step(numbers, obr, 20, steps)
+            found.append(_observation_request(obr, own, placer, filler, at + 1))
         if message.type == "OMI^O23":
-            found += _imaging_procedure(group, numbers)
+            ipcs = group.segments.get("IPC", [])
+            found += [
+                _imaging_procedure(ipc, _of_step(numbers, ipc, 4, steps)) for ipc in ipcs if steps or ipc is ipcs[0]
+            ]
     return found
 
 
@@ -53,6 +62,12 @@ def _numbers(resource: Resource) -> dict[str, Resource]:
         if kind is not None:
             found.setdefault(kind, identifier)
     return found
+
+
+def _of_step(numbers: dict[str, Resource], source: Segment, number: int, steps: Set[str]) -> dict[str, Resource]:
+    """The numbers with the id of the step that the segment names, where the order has several."""
+    stated = source.value(number).text(1).strip() if steps else ""
+    return {**numbers, STEP: {"value": stated}} if stated in steps else numbers
 
 
 def _both(group: OrderGroup, numbers: dict[str, Resource], authorities: Authorities) -> tuple[FieldValue, FieldValue]:
@@ -91,26 +106,20 @@ def _echo(source: Segment, number: int) -> FieldValue:
 
 
 def _observation_request(
-    group: OrderGroup, numbers: dict[str, Resource], placer: FieldValue, filler: FieldValue, set_id: int
-) -> list[str]:
+    obr: Segment, numbers: dict[str, Resource], placer: FieldValue, filler: FieldValue, set_id: int
+) -> str:
     """OBR as far as it names the procedure, with the numbers under which it is known here (IHE RAD TF-2 4.4)."""
-    obr = group.first("OBR")
-    if obr is None:
-        return []
     fields: dict[int, FieldValue] = {1: str(set_id), 2: placer, 3: filler, 4: _echo(obr, 4)}
     fields |= {18: _value(numbers, ACCESSION), 19: _value(numbers, PROCEDURE), 20: _value(numbers, STEP)}
-    return [segment("OBR", fields)]
+    return segment("OBR", fields)
 
 
-def _imaging_procedure(group: OrderGroup, numbers: dict[str, Resource]) -> list[str]:
+def _imaging_procedure(ipc: Segment, numbers: dict[str, Resource]) -> str:
     """IPC-1 to IPC-4 as known here, the rest as it came (v2.5.1 4.5.6)."""
-    ipc = group.first("IPC")
-    if ipc is None:
-        return []
     fields: dict[int, FieldValue] = {number: _echo(ipc, number) for number in range(1, 10)}
     for number, kind in ((1, ACCESSION), (2, PROCEDURE), (3, STUDY), (4, STEP)):
         fields[number] = _value(numbers, kind) or fields[number]
-    return [segment("IPC", fields)]
+    return segment("IPC", fields)
 
 
 def _value(numbers: dict[str, Resource], kind: str) -> str:

@@ -257,6 +257,26 @@ async def test_the_other_order_messages_have_their_own_types(store: Store) -> No
     assert parse((await hospital.send(adt())).ack).get("MSH-9") == "ACK^A08^ACK"
 
 
+async def test_each_step_of_an_order_comes_back_under_its_own_id(store: Store) -> None:
+    """ORM: an ORC and OBR each; OMI: one ORC with an IPC each, and the order behind it is answered as it is."""
+    hospital = Hospital(store, answered_as(a_site(), TYPED))
+    groups_of = []
+    for step in ("S1", "S2"):
+        fields = orm(accession="ACC1").decode().split("\r")[3].split("|")
+        fields[20] = step
+        groups_of += ["ORC|NW|P1^RIS", "|".join(fields)]
+    orr = parse((await hospital.send(message(header("ORM^O01"), PATIENT, *groups_of))).ack)
+    assert [obr.field(20) for obr in orr.all("OBR")] == ["S1", "S2"]
+    ipcs = [f"IPC|ACC7|RP7|1.2.3.7|{step}|CT" for step in ("S8", "S9")]
+    raw = message(
+        header("OMI^O23"), PATIENT,
+        "ORC|NW|P7^RIS", "OBR|1|P7^RIS||CTCH^CT", *ipcs, "ORC|NW|P8^RIS", "OBR|2|P8^RIS||CTCH^CT", "IPC|ACC8|||S10|CT",
+    )  # fmt: skip
+    ori = parse((await hospital.send(raw)).ack)
+    assert [(orc.field(1), orc.field(2)) for orc in ori.all("ORC")] == [("OK", "P7^RIS"), ("OK", "P8^RIS")]
+    assert [(ipc.field(1), ipc.field(4)) for ipc in ori.all("IPC")] == [("ACC7", "S8"), ("ACC7", "S9"), ("ACC8", "S10")]
+
+
 async def test_in_enhanced_mode_the_orders_type_is_that_of_the_application(store: Store) -> None:
     hospital = Hospital(store, answered_as(a_site(), TYPED))
     reply = await hospital.send(asking(orm(), "AL", "AL"))
