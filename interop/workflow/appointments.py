@@ -63,7 +63,6 @@ def book(tx: Tx, site: Site, told: MappedAppointment, patient: str, told_by: str
     action = "C" if present is None else "U"
     tx.audit(Event("hl7", told_by, action, patient=patient, entity=stored.reference))
     if row is not None:
-        follow = _follow_step if tx.order_steps(row.id) else _follow
         row, more = follow(tx, site, row, before, after)
         issues = (*issues, *more)
     return Booked(stored, row, issues)
@@ -127,31 +126,42 @@ def _end(start: str, minutes: int) -> str:
     return (datetime.fromisoformat(start) + timedelta(minutes=minutes)).isoformat()
 
 
-def _follow(
-    tx: Tx, site: Site, row: OrderRow, _before: Resource, appointment: Resource
+def follow(
+    tx: Tx, site: Site, row: OrderRow, before: Resource, appointment: Resource, door: str = HL7
 ) -> tuple[OrderRow, tuple[Issue, ...]]:
     """The order after the appointment; what its state does not allow is an Issue and changes nothing of it."""
+    if tx.order_steps(row.id):
+        return _follow_step(tx, site, row, before, appointment, door)
+    return _follow(tx, site, row, appointment, door)
+
+
+def falls_away(appointment: Resource) -> bool:
+    """Whether nobody is expected by it (any more)."""
+    return appointment.get("status") in _FALLS_AWAY
+
+
+def _follow(tx: Tx, site: Site, row: OrderRow, appointment: Resource, door: str) -> tuple[OrderRow, tuple[Issue, ...]]:
     words = _FALLS_AWAY.get(appointment["status"])
     if words is None:
         if row.status == ON_HOLD and _held_by_us(tx, row):
             _write_reason(tx, row, None)
-            row = orders.advance_order(tx, site, row, "release", HL7).row or row
-        if not _possible(row, "change"):
+            row = orders.advance_order(tx, site, row, "release", door).row or row
+        if not _possible(row, "change", door):
             return row, (_left(row, "its time stays"),)
         content = {"resourceType": "ServiceRequest", "occurrenceDateTime": appointment["start"]}
-        moved = orders.advance_order(tx, site, row, "change", HL7, content, cleared=_TIMES)
+        moved = orders.advance_order(tx, site, row, "change", door, content, cleared=_TIMES)
         return moved.row or row, moved.issues
     if row.status == ON_HOLD:
         return row, ()
-    if not _possible(row, "hold"):
+    if not _possible(row, "hold", door):
         return row, (_left(row, "it stays as it is"),)
     reason = {"coding": [{"system": _STATUS, "code": appointment["status"]}], "text": words}
     _write_reason(tx, row, reason)
-    return orders.advance_order(tx, site, row, "hold", HL7).row or row, ()
+    return orders.advance_order(tx, site, row, "hold", door).row or row, ()
 
 
 def _follow_step(
-    tx: Tx, site: Site, row: OrderRow, before: Resource, appointment: Resource
+    tx: Tx, site: Site, row: OrderRow, before: Resource, appointment: Resource, door: str
 ) -> tuple[OrderRow, tuple[Issue, ...]]:
     """The step that the appointment is for, by its service; what held it is this very appointment, or somebody else."""
     wanted = _codes(appointment.get("serviceType", ()))
@@ -170,14 +180,14 @@ def _follow_step(
     for event in events:
         if event == "change":
             content = {"resourceType": "ServiceRequest", "occurrenceDateTime": appointment["start"]}
-        if TABLE.get((HL7, State(step.status, step.step), event)) is None:
+        if TABLE.get((door, State(step.status, step.step), event)) is None:
             return row, (_left(row, f"its step {step.number} is {step.step} and stays as it is"),)
-        row = orders.advance_order(tx, site, row, event, HL7, content, cleared=_TIMES, step=step.number).row or row
+        row = orders.advance_order(tx, site, row, event, door, content, cleared=_TIMES, step=step.number).row or row
     return row, ()
 
 
-def _possible(row: OrderRow, event: str) -> bool:
-    return TABLE.get((HL7, State(row.status, row.step), event)) is not None
+def _possible(row: OrderRow, event: str, door: str) -> bool:
+    return TABLE.get((door, State(row.status, row.step), event)) is not None
 
 
 def _left(row: OrderRow, words: str) -> Issue:

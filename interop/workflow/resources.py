@@ -6,7 +6,7 @@ from typing import Any
 
 from interop.errors import ForbiddenError, PreconditionError
 from interop.store import Stored, Tx
-from interop.workflow import orders, patient_links, patients, reports, studies
+from interop.workflow import bookings, orders, patient_links, patients, reports, studies
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.site import Site
 
@@ -26,6 +26,8 @@ def create(tx: Tx, site: Site, resource: Resource, *, id: str | None = None) -> 
             return patient_links.create(tx, site, resource, id=id)
         case "DiagnosticReport":
             return reports.create(tx, site, resource, id=id)
+        case "Appointment":
+            return bookings.create(tx, site, resource, id=id)
         case _:
             return tx.create(resource, id=id)
 
@@ -50,6 +52,8 @@ def update(tx: Tx, site: Site, resource: Resource, if_match: int | None = None) 
             return patient_links.update(tx, site, present, resource)
         case "DiagnosticReport":
             return reports.update(tx, site, present, resource)
+        case "Appointment":
+            return bookings.update(tx, site, present, resource)
         case _:
             return tx.update(resource)
 
@@ -62,6 +66,8 @@ def delete(tx: Tx, site: Site, type: str, id: str) -> Stored:
             return orders.delete(tx, site, id)
         case "Patient":
             return patients.delete(tx, id)
+        case "Appointment":
+            return bookings.delete(tx, site, id)
         case _:
             return tx.delete(type, id)
 
