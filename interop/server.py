@@ -1,6 +1,7 @@
 """The composition root: reads the settings, builds the rooms, hands the wires to the doors, and runs the chosen roles.
 
-Roles: http (FHIR, DICOMweb, viewer, start page), mllp (HL7 v2 listener), worker (jobs and the archive feed).
+Roles: http (FHIR, DICOMweb, viewer, start page), mllp (HL7 v2 listener), worker (jobs and the archive feed), and, where
+it is asked for, dimse (worklist and performed steps for modalities).
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ from interop.worklist_process import WorklistProcess
 
 log = logging.getLogger(__name__)
 
-ROLES = ("http", "mllp", "worker")
+USUAL_ROLES = ("http", "mllp", "worker")
+ROLES = (*USUAL_ROLES, "dimse")
 STOP_SECONDS = 10  # what a request or a delivery under way gets to finish
 
 
@@ -71,17 +73,23 @@ class StartError(InteropError):
 
 
 def parse_roles(names: Sequence[str] | None) -> frozenset[str]:
-    """The chosen roles; all of them when none is named. StartError for an unknown one."""
-    chosen = frozenset(names or ROLES)
+    """The chosen roles; the usual ones when none is named. StartError for an unknown one."""
+    chosen = frozenset(names or USUAL_ROLES)
     if unknown := chosen - set(ROLES):
         raise StartError(f"unknown role {', '.join(sorted(unknown))}; there are {', '.join(ROLES)}")
     return chosen
 
 
+def with_dimse(settings: Settings, roles: frozenset[str]) -> frozenset[str]:
+    """The roles with dimse where INTEROP_DIMSE says so: on SQLite it has to be in the process that writes."""
+    writes = settings.database.startswith("sqlite") or roles >= set(USUAL_ROLES)
+    return roles | {"dimse"} if settings.dimse and writes else roles
+
+
 def check_bindings(settings: Settings, roles: frozenset[str]) -> None:
     """Refuse to listen beyond loopback unless the settings say that it is meant and who may come (fail closed)."""
     refusals = settings.binding_refusals()
-    for role in ("http", "mllp"):
+    for role in ("http", "mllp", "dimse"):
         if role in roles and (refusal := refusals.get(f"INTEROP_{role.upper()}_HOST")):
             raise StartError(refusal)
 
@@ -91,6 +99,8 @@ def run(settings: Settings, *, roles: frozenset[str], private_orthanc: bool) -> 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("httpx", "alembic", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    roles = with_dimse(settings, roles)
+    settings = settings.model_copy(update={"dimse": "dimse" in roles})
     check_bindings(settings, roles)
     if settings.time_zone == "UTC":
         log.warning("INTEROP_TIME_ZONE is UTC: DICOM and HL7 times that state no zone are taken as UTC")
@@ -148,6 +158,8 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
             running |= await stack.enter_async_context(working(rooms))
         if "mllp" in roles:
             await _listen(rooms, stack)
+        if "dimse" in roles:
+            await _provide(rooms, stack)
         if "http" in roles:
             running.add(await stack.enter_async_context(answering(rooms)))
         yield running
@@ -176,6 +188,25 @@ async def _listen(rooms: Rooms, stack: contextlib.AsyncExitStack) -> None:
         rooms.listeners.append(listener)
 
 
+async def _provide(rooms: Rooms, stack: contextlib.AsyncExitStack) -> None:
+    """The dimse role: the library is loaded only where somebody wants it."""
+    from interop.dimse import DimseProvider
+
+    settings = rooms.settings
+    provider = DimseProvider(
+        rooms.store,
+        rooms.site,
+        settings.dimse_host,
+        settings.dimse_port,
+        settings.dimse_aet,
+        fold=settings.dimse_fold_accents,
+    )
+    with _listening("DIMSE", settings.dimse_host, settings.dimse_port):
+        await provider.start()
+    stack.push_async_callback(provider.stop)
+    rooms.dimse_ready = provider.ready
+
+
 def _mllp_ports(settings: Settings) -> list[tuple[str, int, TlsContext | None]]:
     ports: list[tuple[str, int, TlsContext | None]] = []
     if settings.mllp_plain:
@@ -195,6 +226,12 @@ class Rooms:
     store: Store
     archive: OrthancClient
     listeners: list[MllpListener] = field(default_factory=list)
+    dimse_ready: Callable[[], bool] | None = None
+
+    async def dimse_answers(self) -> None:
+        """UnavailableError unless this process, or the one with the dimse role, listens."""
+        if self.dimse_ready is None or not self.dimse_ready():
+            await _answers(self.settings.dimse_host, self.settings.dimse_port, "the DIMSE provider")
 
     async def mllp_answers(self) -> None:
         """UnavailableError unless this process, or the one with the mllp role, listens."""
@@ -202,12 +239,16 @@ class Rooms:
             return
         settings = self.settings
         port = settings.mllp_port if settings.mllp_plain else settings.mllp_tls_port
-        try:
-            _, writer = await asyncio.open_connection(settings.mllp_host, port)
-        except OSError as error:
-            raise UnavailableError("the MLLP listener does not answer") from error
-        writer.close()
-        await writer.wait_closed()
+        await _answers(settings.mllp_host, port, "the MLLP listener")
+
+
+async def _answers(host: str, port: int, part: str) -> None:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError as error:
+        raise UnavailableError(f"{part} does not answer") from error
+    writer.close()
+    await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -288,6 +329,8 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     )
     hl7 = hl7_routes(store, rooms.site)
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
+    if settings.dimse:
+        checks["dimse"] = rooms.dimse_answers
     keys = Keys.load(settings.data_dir)
     return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir, hl7=hl7).app
 

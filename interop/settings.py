@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     public_url: str = Field("", description="How clients reach the HTTP server; http://host:port unless set.")
     allow_remote: bool = Field(
         False,
-        description="Says that binding beyond loopback is meant: bearer tokens guard HTTP, `mllp_peers` guards MLLP.",
+        description="Says that binding beyond loopback is meant: bearer tokens guard HTTP, `mllp_peers` guards "
+        "MLLP, the list of modalities DICOM.",
     )
     mllp_host: str = Field("127.0.0.1", description="Address the MLLP listener binds to.")
     mllp_port: int = Field(2575, ge=0, le=65535, description="Port of the MLLP listener.")
@@ -99,6 +100,18 @@ class Settings(BaseSettings):
         "each",
         pattern="^(each|batch)$",
         description="How an HL7 batch (FHS, BHS) is answered: every message by itself, or all of them in a batch.",
+    )
+    dimse: bool = Field(
+        False,
+        description="Whether modalities may ask this server itself for the worklist, and tell it what they do.",
+    )
+    dimse_host: str = Field("127.0.0.1", description="Address that the worklist and MPPS provider binds to.")
+    dimse_port: int = Field(4243, ge=0, le=65535, description="Port of the worklist and MPPS provider.")
+    dimse_aet: str = Field(
+        "INTEROP", pattern=r"^[\x20-\x5b\x5d-\x7e]{1,16}$", description="AE title of the worklist and MPPS provider."
+    )
+    dimse_fold_accents: bool = Field(
+        True, description="Whether names in worklist queries match without their accents, as they do without case."
     )
     message_days: int = Field(
         0, ge=0, le=36500, description="Days that settled HL7 messages are kept; 0: for ever. Owed and dead ones stay."
@@ -227,6 +240,8 @@ class Settings(BaseSettings):
     def remote_bindings(self) -> list[str]:
         """The settings whose address is reachable from other machines."""
         named = {"INTEROP_HTTP_HOST": self.http_host, "INTEROP_MLLP_HOST": self.mllp_host}
+        if self.dimse:
+            named["INTEROP_DIMSE_HOST"] = self.dimse_host
         return [name for name, host in named.items() if not _loopback(host)]
 
     def binding_refusals(self) -> dict[str, str]:
@@ -241,6 +256,10 @@ class Settings(BaseSettings):
         if "INTEROP_MLLP_HOST" in remote and not (self.allow_remote and self.mllp_peers):
             found["INTEROP_MLLP_HOST"] = (
                 f"INTEROP_MLLP_HOST={self.mllp_host} {reachable} and name the senders in INTEROP_MLLP_PEERS"
+            )
+        if not _loopback(self.dimse_host) and not (self.allow_remote and self.modalities_file):
+            found["INTEROP_DIMSE_HOST"] = (
+                f"INTEROP_DIMSE_HOST={self.dimse_host} {reachable} and name the modalities in INTEROP_MODALITIES_FILE"
             )
         return found
 

@@ -55,6 +55,7 @@ _TYPES = {
     "dicom-query": Coding(DCM, "110112", "Query"),
     "dicom-transfer": Coding(DCM, "110104", "DICOM Instances Transferred"),
     "worklist": _ORDER,
+    "performed-step": _PROCEDURE,
     "launch": _ACCESSED,  # a launch opens the way to the images
     "match": _ACCESSED,  # dcm4chee audits the link of a study with its worklist item so
     "steering": _ORDER,  # a message that somebody looked at, replayed, sent again or gave up

@@ -13,7 +13,8 @@ class Event:
     """What a unit of work did, or was refused.
 
     ``kind`` chooses the AuditEvent.type: rest (FHIR interaction), hl7 (message in or out), dicom-query,
-    dicom-transfer (instances read or stored), worklist, launch, login, match, steering (of messages), alert.
+    dicom-transfer (instances read or stored), worklist, performed-step (MPPS), launch, login, match, steering
+    (of messages), alert.
     ``subtype`` is the interaction (create, search-type, …), the message type (ORM^O01) or the DICOMweb verb (wado-rs).
     """
 

@@ -30,7 +30,8 @@ app.add_typer(mappings.commands, name="mappings")
 app.add_typer(simulate.commands, name="simulate")
 
 RoleOption = Annotated[
-    list[str] | None, typer.Option("--role", help="http, mllp or worker; give it several times. All unless given.")
+    list[str] | None,
+    typer.Option("--role", help="http, mllp, worker, dimse; give it several times. All but dimse unless given."),
 ]
 
 
@@ -70,6 +71,14 @@ def up(role: RoleOption = None) -> None:
     from interop import server
 
     server.run(Settings(), roles=server.parse_roles(role), private_orthanc=True)
+
+
+@app.command()
+def dimse() -> None:
+    """Run the worklist and MPPS provider alone (on PostgreSQL; with SQLite set INTEROP_DIMSE=true for the server)."""
+    from interop import server
+
+    server.run(Settings(), roles=frozenset({"dimse"}), private_orthanc=False)
 
 
 @app.command()

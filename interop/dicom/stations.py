@@ -8,7 +8,7 @@ The file is TOML, one ``[[modality]]`` table per station::
     port = 104
     modality = "CT"         # DICOM modality code; left out for a tool that is no modality
     location = "Room 2"     # optional
-    charset = "ISO_IR 192"  # optional, what the station reads
+    charset = "ISO_IR 192"  # optional, what the station reads; several: "\\ISO 2022 IR 87", with both backslashes
     retrieve = false        # optional: true lets it fetch studies by C-MOVE and C-GET
 """
 
@@ -20,17 +20,12 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+from interop.dicom.character_sets import checked_character_set
 from interop.errors import InvalidContentError
 
 _AET = re.compile(r"[\x21-\x5b\x5d-\x7e](?:[\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?\Z")
 _MODALITY = re.compile(r"[A-Z0-9_]{2,16}\Z")
 _KEYS = {"aet", "host", "port", "modality", "location", "charset", "retrieve"}
-
-# Defined terms of SpecificCharacterSet (PS3.3 C.12.1.1.2) without code extensions; "" is ISO 646.
-CHARSETS = frozenset(
-    {"", "ISO_IR 192", "GB18030", "GBK"}
-    | {f"ISO_IR {number}" for number in (13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203)}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +84,10 @@ def _station(row: dict[str, Any], place: str) -> Station:
     if modality and not _MODALITY.match(modality):
         raise InvalidContentError(f"modalities file, {place}: {modality!r} is no DICOM modality code")
     charset = _text(row, "charset", place, "ISO_IR 192")
-    if charset not in CHARSETS:
-        raise InvalidContentError(f"modalities file, {place}: {charset!r} is no character set of DICOM")
+    try:
+        checked_character_set(charset)
+    except InvalidContentError as error:
+        raise InvalidContentError(f"modalities file, {place}: {error.text}") from error
     retrieve = row.get("retrieve", False)
     if not isinstance(retrieve, bool):
         raise InvalidContentError(f"modalities file, {place}: retrieve has to be true or false")

@@ -99,6 +99,12 @@ def _check_required(attributes: Mapping[str, Any]) -> None:
         raise InvalidContentError("a worklist item is written in ISO_IR 192")
 
 
+def completed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The item with every attribute of type 2, empty where nothing is known; InvalidContentError as for a file."""
+    _check_required(attributes)
+    return _completed(attributes)
+
+
 def _completed(attributes: Mapping[str, Any]) -> dict[str, Any]:
     step = {**dict.fromkeys(_STEP_TYPE_2), **attributes[_STEP][0]}
     return {

@@ -17,11 +17,14 @@ from interop.store.rows import (
     PeerCounts,
     PeerNote,
     PeerQueue,
+    PerformedRow,
+    PlannedRow,
     SeriesPart,
     Stats,
     StepRow,
     Stored,
     StoreInUseError,
+    WorklistFilter,
 )
 from interop.store.store import Store
 from interop.store.tx import Tx
@@ -40,6 +43,8 @@ __all__ = [
     "PeerCounts",
     "PeerNote",
     "PeerQueue",
+    "PerformedRow",
+    "PlannedRow",
     "Progress",
     "Reader",
     "SeriesPart",
@@ -49,6 +54,7 @@ __all__ = [
     "StoreInUseError",
     "Stored",
     "Tx",
+    "WorklistFilter",
     "engine_version",
     "open_reader",
     "open_store",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.errors import DuplicateError, UnavailableError
 from interop.fhir.json import reloads
@@ -159,6 +159,42 @@ class OrderRow:
     modality: str | None = None
     start: datetime | None = None
     stations: tuple[str, ...] = ()
+
+
+class PlannedRow(NamedTuple):
+    """A scheduled order, and what changes whenever its worklist items may."""
+
+    id: str  # of the ServiceRequest
+    updated: int
+    version: int
+    patient_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistFilter:
+    """Which scheduled orders may be meant; an order that is left out has no item that is."""
+
+    accession: str | None = None
+    study_uid: str | None = None
+    patients: tuple[str, ...] | None = None  # ids of Patients
+    modalities: tuple[str, ...] = ()
+    station: str | None = None
+    first: datetime | None = None  # the earliest start
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerformedRow:
+    """What a modality said it did (MPPS)."""
+
+    uid: str  # SOP Instance UID
+    state: str  # IN PROGRESS | COMPLETED | DISCONTINUED
+    station: str  # calling AE title
+    order_id: str | None
+    study_uid: str | None
+    content: dict[str, Any]  # DICOM JSON
+    created: datetime
+    updated: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,22 @@ imaging_order = Table(
     Index("order_patient", "patient_id"),
     Index("order_scheduled", "updated", **_partial("scheduled = 1")),
     Index("order_updated", "updated", "id"),
+    Index("order_worklist", "id", **_partial("scheduled = 1")),
+    sqlite_with_rowid=False,
+)
+
+performed_step = Table(  # what modalities said they did (MPPS), as they said it
+    "performed_step",
+    metadata,
+    Column("uid", Key, primary_key=True),  # SOP Instance UID
+    _need("state", Text),  # IN PROGRESS | COMPLETED | DISCONTINUED
+    _need("station", Key),  # calling AE title
+    Column("order_id", Key),  # of the ServiceRequest; none: nobody scheduled it
+    Column("study_uid", Key),
+    _need("body", Bytes),  # DICOM JSON
+    _need("created", BigInteger),
+    _need("updated", BigInteger),
+    Index("performed_step_order", "order_id", **_partial("order_id IS NOT NULL")),
     sqlite_with_rowid=False,
 )
 

@@ -141,6 +141,20 @@ STEPS_SHOWN = """
     SELECT s.order_id, s.scheduled, s.stations FROM order_step s JOIN imaging_order o ON o.id = s.order_id
     WHERE o.scheduled = 1"""
 
+# what modalities are shown, and what they performed
+PLANNED = """
+    SELECT o.id, o.updated, r.version, p.version FROM imaging_order o
+    JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
+    JOIN resource p ON p.type = 'Patient' AND p.id = o.patient_id
+    WHERE o.scheduled = 1{conditions} AND o.id > ? ORDER BY o.id LIMIT ?"""
+_PERFORMED_FIELDS = "uid, state, station, order_id, study_uid, body, created, updated"
+PERFORMED = f"SELECT {_PERFORMED_FIELDS} FROM performed_step WHERE uid = ?"
+PERFORMED_OF_ORDER = f"SELECT {_PERFORMED_FIELDS} FROM performed_step WHERE order_id = ? ORDER BY created, uid"
+PERFORMED_PUT = f"""
+    INSERT INTO performed_step ({_PERFORMED_FIELDS}) VALUES ({", ".join("?" for _ in _PERFORMED_FIELDS.split(","))})
+    ON CONFLICT (uid) DO UPDATE SET state = excluded.state, body = excluded.body, updated = excluded.updated,
+    order_id = excluded.order_id"""
+
 # messages
 _MESSAGE_WRITTEN = (
     "direction, peer, application, facility, control_id, type, raw, body_hash, state, ack_code, ack, issues, "

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from interop.errors import IllegalTransitionError
 
-FHIR, HL7, ARCHIVE, SERVER = "fhir", "hl7", "archive", "server"
-DOORS = (FHIR, HL7, ARCHIVE, SERVER)
+FHIR, HL7, ARCHIVE, SERVER, MODALITY = "fhir", "hl7", "archive", "server", "modality"
+DOORS = (FHIR, HL7, ARCHIVE, SERVER, MODALITY)
 
 SCHEDULED, ARRIVED, IN_PROGRESS = "scheduled", "arrived", "in-progress"
 IMAGES_AVAILABLE, REPORTED, CANCELLED = "images-available", "reported", "cancelled"
@@ -131,6 +131,28 @@ RULES: tuple[Rule, ...] = (
     Rule("start", _BOTH, "active", _TO_IN_PROGRESS, "SC with ORC-5 IP; step in-progress"),
     Rule("arrived", (HL7,), "active", "in-progress images-available", "told late: the images were faster"),
     Rule("start", (HL7,), "active", "images-available", "told late: the images were faster"),
+    Rule("start", (MODALITY,), "active", f"{_TO_IN_PROGRESS} images-available", "MPPS IN PROGRESS"),
+    Rule(
+        "performed",
+        (MODALITY,),
+        "active",
+        f"{_TO_IN_PROGRESS} images-available",
+        "MPPS COMPLETED: the modality is done; that images are here is the archive's to say",
+    ),
+    Rule(
+        "discontinue",
+        (MODALITY,),
+        "active>revoked on-hold>revoked revoked",
+        f"{_TO_CANCELLED} in-progress>cancelled",
+        "MPPS DISCONTINUED; what has all its images stays to be read",
+    ),
+    Rule(
+        "set-back",
+        (MODALITY,),
+        "active",
+        "in-progress>scheduled scheduled arrived",
+        "MPPS DISCONTINUED because the wrong worklist entry was selected (DCM 110514)",
+    ),
     Rule(
         "images-arrived",
         (ARCHIVE,),

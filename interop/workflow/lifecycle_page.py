@@ -75,7 +75,16 @@ def _events() -> str:
 
 def _groups() -> list[tuple[str, tuple[str, ...]]]:
     asked = ("new", "change", "hold", "release", "cancel", "discontinue", "complete", "entered-in-error")
-    followed = ("arrived", "start", "images-arrived", "images-available", "preliminary-report", "final-report")
+    followed = (
+        "arrived",
+        "start",
+        "performed",
+        "set-back",
+        "images-arrived",
+        "images-available",
+        "preliminary-report",
+        "final-report",
+    )
     rest = tuple(event for event in EVENTS if event not in asked + followed)
     return [("What is asked", asked), ("What has happened", followed), ("What the server finds", rest)]
 

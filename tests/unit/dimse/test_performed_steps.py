@@ -1,0 +1,164 @@
+"""What modalities say that they do: N-CREATE and N-SET over real associations, and what becomes of the order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from interop.dimse import DimseProvider
+from interop.fhir.query import Query
+from tests.dimse_door import MPPS, associated
+from tests.hospital import Hospital, an_order
+
+Tell = Callable[..., Any]
+
+
+def begun(study_uid: str = "", accession: str = "", **more: Any) -> Dataset:
+    step = Dataset()
+    step.SpecificCharacterSet = "ISO_IR 192"
+    scheduled = Dataset()
+    scheduled.StudyInstanceUID = study_uid or None
+    scheduled.AccessionNumber = accession
+    scheduled.ScheduledProcedureStepID = ""
+    step.ScheduledStepAttributesSequence = [scheduled]
+    step.PatientName = "Παπαδόπουλος^Νίκος"
+    step.PatientID = "100234"
+    step.PerformedProcedureStepID = "P1"
+    step.PerformedStationAETitle = "CT1"
+    step.PerformedProcedureStepStartDate = "20261121"
+    step.PerformedProcedureStepStartTime = "083500"
+    step.PerformedProcedureStepStatus = "IN PROGRESS"
+    step.Modality = "CT"
+    step.PerformedSeriesSequence = []
+    for keyword, value in more.items():
+        setattr(step, keyword, value)
+    return step
+
+
+def ended(status: str, reason: str = "") -> Dataset:
+    change = Dataset()
+    change.PerformedProcedureStepStatus = status
+    change.PerformedProcedureStepEndDate = "20261121"
+    change.PerformedProcedureStepEndTime = "084500"
+    if reason:
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = reason, "DCM", "why"
+        change.PerformedProcedureStepDiscontinuationReasonCodeSequence = [code]
+    return change
+
+
+@pytest.fixture
+def create(provider: DimseProvider) -> Tell:
+    def tell(step: Dataset, uid: str) -> Dataset:
+        with associated(provider.port) as association:
+            return association.send_n_create(step, MPPS, uid)[0]
+
+    async def work(step: Dataset, uid: str) -> Dataset:
+        return await asyncio.to_thread(tell, step, uid)
+
+    return work
+
+
+@pytest.fixture
+def change(provider: DimseProvider) -> Tell:
+    def tell(step: Dataset, uid: str) -> Dataset:
+        with associated(provider.port) as association:
+            return association.send_n_set(step, MPPS, uid)[0]
+
+    async def work(step: Dataset, uid: str) -> Dataset:
+        return await asyncio.to_thread(tell, step, uid)
+
+    return work
+
+
+async def an_order_of(hospital: Hospital, placer: str = "P1") -> Any:
+    stored = await hospital.post(an_order(await hospital.patient(), placer))
+    return await hospital.row(stored.id)
+
+
+async def at(hospital: Hospital, id: str) -> tuple[str, str, bool]:
+    row = await hospital.row(id)
+    return row.status, row.step, row.scheduled
+
+
+async def test_a_performed_step_moves_its_order(hospital: Hospital, create: Tell, change: Tell) -> None:
+    order, uid = await an_order_of(hospital), generate_uid()
+    assert (await create(begun(order.study_uid), uid)).Status == 0
+    assert await at(hospital, order.id) == ("active", "in-progress", False)
+    assert (await change(ended("COMPLETED"), uid)).Status == 0
+    assert await at(hospital, order.id) == ("active", "in-progress", False)
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    assert (kept.state, kept.order_id, kept.station) == ("COMPLETED", order.id, "CT1")
+    assert kept.content["00100010"]["Value"] == [{"Alphabetic": "Παπαδόπουλος^Νίκος"}]
+    assert kept.content["00400251"]["Value"] == ["084500"]
+    late = await change(ended("DISCONTINUED"), uid)
+    assert (late.Status, late.ErrorID) == (0x0110, 0xA710)
+    rows = await _audited(hospital)
+    assert [(row.event.subtype, row.event.outcome) for row in rows] == [
+        ("n-create", "0"),
+        ("n-set", "0"),
+        ("n-set", "4"),
+    ]
+    assert rows[0].event.patient == f"Patient/{order.patient_id}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [("110513", ("revoked", "cancelled", False)), ("110514", ("active", "scheduled", True))],
+)
+async def test_a_discontinued_step(
+    hospital: Hospital, create: Tell, change: Tell, reason: str, state: tuple[str, str, bool]
+) -> None:
+    order, uid = await an_order_of(hospital), generate_uid()
+    accession = order.accession.value
+    assert (await create(begun(accession=accession), uid)).Status == 0
+    assert (await change(ended("DISCONTINUED", reason), uid)).Status == 0
+    assert await at(hospital, order.id) == state
+
+
+async def test_a_step_that_nobody_scheduled_is_kept(hospital: Hospital, create: Tell) -> None:
+    uid = generate_uid()
+    assert (await create(begun(), uid)).Status == 0
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    assert (kept.state, kept.order_id) == ("IN PROGRESS", None)
+    (row,) = await _audited(hospital)
+    assert row.event.detail == f"MPPS {uid} IN PROGRESS: unscheduled"
+
+
+async def test_what_cannot_be_is_refused_by_the_standards_codes(hospital: Hospital, create: Tell, change: Tell) -> None:
+    uid = generate_uid()
+    assert (await create(begun(PerformedProcedureStepStatus="COMPLETED"), uid)).Status == 0x0106
+    lacking = begun()
+    del lacking.PerformedProcedureStepID
+    assert (await create(lacking, uid)).Status == 0x0120
+    assert (await create(begun(Modality=""), uid)).Status == 0x0121
+    assert (await change(ended("COMPLETED"), uid)).Status == 0x0112
+    assert (await create(begun(), uid)).Status == 0
+    assert (await create(begun(), uid)).Status == 0x0111
+    assert (await change(ended("DONE"), uid)).Status == 0x0106
+    other = ended("IN PROGRESS")
+    other.PatientID = "OTHER"
+    assert (await change(other, uid)).Status == 0
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    assert kept.content["00100020"]["Value"] == ["100234"]
+
+
+async def test_a_step_of_a_closed_order_is_kept_and_moves_nothing(hospital: Hospital, create: Tell) -> None:
+    order, uid = await an_order_of(hospital), generate_uid()
+    stored = await hospital.get("ServiceRequest", order.id)
+    await hospital.put({**stored, "status": "revoked"})
+    assert (await create(begun(order.study_uid), uid)).Status == 0
+    assert await at(hospital, order.id) == ("revoked", "cancelled", False)
+
+
+async def _audited(hospital: Hospital) -> list[Any]:
+    rows = await hospital.store.view(lambda tx: tx.audit_rows(Query("AuditEvent", count=100)))
+    return sorted((row for row in rows if row.event.kind == "performed-step"), key=lambda row: row.recorded)
