@@ -119,8 +119,16 @@ def reindex(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    modality: Annotated[
+        str | None, typer.Option(help="C-ECHO this AE title of the list of modalities, and check nothing else.")
+    ] = None,
+) -> None:
     """Check every dependency, version and connection, and say what to do."""
+    if modality is not None:
+        from interop.cli.stations import examine_station
+
+        sys.exit(examine_station(Settings(), modality))
     from interop.cli.doctor import examine
 
     sys.exit(asyncio.run(examine(Settings())))
