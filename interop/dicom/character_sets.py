@@ -22,7 +22,7 @@ _EXTENDING = frozenset(
     f"ISO 2022 IR {number}" for number in (13, 58, 87, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 159, 166)
 )
 
-_OU = re.compile("([οΟ])([υύΥΎ])")  # one sound: ELOT 743 writes ou, where υ alone is y
+_OU = re.compile("([οΟ])([υύὺῦὐὑὒὓὔὕὖὗΥΎὙὛὝὟ])")  # one sound: ELOT 743 writes ou, where υ alone is y
 _TO_ASCII, _TO_ROMAN, _TO_KANJI = b"\x1b(B", b"\x1b(J", (b"\x1b$B", b"\x1b$(D")
 
 _ROMAN = (  # Greek by ELOT 743, Cyrillic, Latin
