@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from interop.errors import InvalidContentError
 from interop.settings import Settings
 
 commands = typer.Typer(help="Play a peer that is not here.", no_args_is_help=True)
@@ -23,11 +24,20 @@ def modality(
     host: Annotated[str, typer.Option(help="Where Orthanc is.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Its DICOM port; INTEROP_ORTHANC_DICOM_PORT unless given.")] = None,
     images: Annotated[int, typer.Option(min=1, max=5000, help="Images to make (frames, for a cine).")] = 60,
+    rate: Annotated[float, typer.Option(min=0, help="Images a second; 0: as fast as they are taken.")] = 0,
+    worklist: Annotated[str, typer.Option(help="HOST:PORT of this server's own worklist, in Orthanc's place.")] = "",
+    mpps: Annotated[str, typer.Option(help="HOST:PORT of who is told what is performed (INTEROP_DIMSE_PORT).")] = "",
 ) -> None:
-    """Ask the worklist, take the item of an accession number and store a plausible study for it."""
-    from interop.testing.modality import acquire
+    """Echo, ask the worklist, take the item of an accession number and store a plausible study for it."""
+    from interop.testing.modality import Peer, acquire
+    from interop.testing.performing import Performing
 
     settings = Settings()
+    asked = Peer(settings.dimse_aet, *_place(worklist)) if worklist else None
+    report = None
+    if mpps:
+        told_host, told_port = _place(mpps)
+        report = Performing(host=told_host, port=told_port, called_aet=settings.dimse_aet, calling_aet=aet)
     done = acquire(
         host=host,
         port=port or settings.orthanc_dicom_port,
@@ -36,5 +46,15 @@ def modality(
         accession=accession,
         images=images,
         progress=typer.echo,
+        worklist=asked,
+        report=report,
+        rate=rate,
     )
     typer.echo(f"stored {done.instances} instances of study {done.study_uid}")
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidContentError(f"{text!r} is not HOST:PORT, e.g. 127.0.0.1:4243")
+    return host.strip("[]"), int(port)

@@ -23,6 +23,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 US_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
+CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 # From the worklist item into every object (PS3.3 10.6, IHE RAD TF-2 appendix A), where the item has a value.
@@ -61,6 +62,7 @@ KINDS = {
     "MR": Kind(MR_IMAGE, 256, False, ("ORIGINAL", "PRIMARY", "M", "SE"), "T1 transverse", "BRAIN"),
     "US": Kind(US_MULTIFRAME, 512, True, ("ORIGINAL", "PRIMARY", "", "0001"), "Apical four chamber", "HEART"),
     "XA": Kind(XA_IMAGE, 512, True, ("ORIGINAL", "PRIMARY", "SINGLE PLANE"), "Left coronary", "HEART"),
+    "CR": Kind(CR_IMAGE, 1024, False, ("ORIGINAL", "PRIMARY"), "Chest PA", "CHEST"),
 }
 OTHER = Kind(SECONDARY_CAPTURE, 512, False, ("DERIVED", "SECONDARY"), "Capture", "")
 
@@ -216,12 +218,27 @@ def _fill_xa(dataset: Dataset, kind: Kind, number: int, images: int) -> None:
     _pixels(dataset, kind.size, range(images), dark=12, bright=235, bits=8)
 
 
+def _fill_cr(dataset: Dataset, kind: Kind, number: int, images: int) -> None:
+    dataset.update(
+        _dataset(
+            ViewPosition="PA",
+            KVP="120",
+            PlateID="",
+            ImagerPixelSpacing=["0.2", "0.2"],
+            PatientOrientation=["L", "F"],
+            WindowCenter="2048",
+            WindowWidth="4096",
+        )
+    )
+    _pixels(dataset, kind.size, [number], dark=300, bright=3800, bits=12)
+
+
 def _fill_other(dataset: Dataset, kind: Kind, number: int, images: int) -> None:
     dataset.ConversionType = "WSD"
     _pixels(dataset, kind.size, [number], dark=12, bright=235, bits=8)
 
 
-_FILLED = {"CT": _fill_ct, "MR": _fill_mr, "US": _fill_us, "XA": _fill_xa}
+_FILLED = {"CT": _fill_ct, "MR": _fill_mr, "US": _fill_us, "XA": _fill_xa, "CR": _fill_cr}
 
 
 def _geometry(dataset: Dataset, kind: Kind, number: int, images: int, *, spacing: float, pixel: float) -> None:

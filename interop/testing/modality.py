@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -20,6 +20,7 @@ from interop.testing.images import KINDS, SECONDARY_CAPTURE, study_images
 
 Progress = Callable[[str], None]
 
+VERIFICATION = "1.2.840.10008.1.1"
 _PENDING = (0xFF00, 0xFF01)
 _TAKEN = (0x0000, 0xB000, 0xB006, 0xB007)  # success, and the warnings of PS3.4 table B.2-1
 SOP_CLASSES = (SECONDARY_CAPTURE, *(kind.sop_class for kind in KINDS.values()))
@@ -75,6 +76,25 @@ class Acquired:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """An application entity to call."""
+
+    aet: str
+    host: str
+    port: int
+
+
+class Report(Protocol):
+    """Who is told when the work begins and ends: an MPPS provider."""
+
+    def begin(self, item: Dataset, now: datetime) -> None: ...
+
+    def end(
+        self, now: datetime, series_uid: str = "", instances: tuple[str, ...] = (), sop_class: str = ""
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """What one association carried."""
 
@@ -121,21 +141,44 @@ def acquire(
     images: int = 60,
     progress: Progress | None = None,
     now: datetime | None = None,
+    worklist: Peer | None = None,
+    report: Report | None = None,
+    rate: float = 0.0,
 ) -> Acquired:
     """Take the worklist item of an accession number and store a study for it: images, or one object of so many frames.
 
-    NotFoundError if the worklist has no such item; of several, the one of this station is taken.
+    ``worklist``: who is asked, if not the archive; ``report``: who is told of the work; ``rate``: images a second, 0 as
+    fast as they are taken. Work that fails is reported as discontinued. NotFoundError if the worklist has no such item;
+    of several, the one of this station is taken.
     """
     tell = progress or (lambda _text: None)
-    items = query_worklist(host=host, port=port, called_aet=called_aet, calling_aet=calling_aet, accession=accession)
+    asked = worklist or Peer(called_aet, host, port)
+    echo(Peer(called_aet, host, port), calling_aet)
+    tell(f"C-ECHO: {called_aet} answers")
+    items = query_worklist(
+        host=asked.host, port=asked.port, called_aet=asked.aet, calling_aet=calling_aet, accession=accession
+    )
     item = _taken(items, calling_aet)
     if item is None:
-        raise NotFoundError(f"the worklist of {called_aet} has no item of accession {accession}")
+        raise NotFoundError(f"the worklist of {asked.aet} has no item of accession {accession}")
     step = item.ScheduledProcedureStepSequence[0]
     tell(f"worklist: {step.Modality} of accession {accession}, step {step.ScheduledProcedureStepID}")
     moment = now or datetime.now().astimezone()
-    made = study_images(item, aet=calling_aet, images=images, now=moment)
-    stored = store(made, host=host, port=port, called_aet=called_aet, calling_aet=calling_aet, progress=progress)
+    if report is not None:
+        report.begin(item, moment)
+        tell("MPPS: in progress")
+    made = _paced(study_images(item, aet=calling_aet, images=images, now=moment), rate)
+    try:
+        stored = store(made, host=host, port=port, called_aet=called_aet, calling_aet=calling_aet, progress=progress)
+    except UnavailableError:
+        if report is not None:
+            report.end(datetime.now().astimezone())
+        raise
+    if report is not None:
+        kind = KINDS.get(str(step.Modality))
+        sop_class = kind.sop_class if kind else SECONDARY_CAPTURE
+        report.end(datetime.now().astimezone(), stored.series_uids[0], stored.sop_instance_uids, sop_class)
+        tell("MPPS: completed")
     return Acquired(
         study_uid=str(item.StudyInstanceUID),
         series_uid=stored.series_uids[0],
@@ -147,6 +190,23 @@ def acquire(
         sop_instance_uids=stored.sop_instance_uids,
         seconds=stored.seconds,
     )
+
+
+def echo(peer: Peer, calling_aet: str) -> None:
+    """C-ECHO; AssociationError where it is not answered with success."""
+    with association(peer.host, peer.port, peer.aet, calling_aet, [VERIFICATION]) as connection:
+        status = connection.send_c_echo()
+        if "Status" not in status or status.Status != 0:
+            raise AssociationError(f"{peer.aet} does not answer C-ECHO")
+
+
+def _paced(datasets: Iterable[Dataset], rate: float) -> Iterator[Dataset]:
+    """Not more than so many a second."""
+    began = time.monotonic()
+    for number, dataset in enumerate(datasets):
+        if rate > 0:
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        yield dataset
 
 
 def store(

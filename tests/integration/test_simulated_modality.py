@@ -60,7 +60,14 @@ def numbers(orthanc: PrivateOrthanc, aet: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("aet", "modality", "images", "objects"),
-    [("CT1", "CT", 7, 7), ("MR1", "MR", 3, 3), ("US1", "US", 5, 1), ("XA1", "XA", 4, 1), ("CT1", "DX", 2, 2)],
+    [
+        ("CT1", "CT", 7, 7),
+        ("MR1", "MR", 3, 3),
+        ("US1", "US", 5, 1),
+        ("XA1", "XA", 4, 1),
+        ("CT1", "CR", 2, 2),
+        ("CT1", "DX", 2, 2),
+    ],
 )
 async def test_a_study_of_its_kind_is_stored_with_the_worklists_values(
     orthanc: PrivateOrthanc, aet: str, modality: str, images: int, objects: int
@@ -70,7 +77,8 @@ async def test_a_study_of_its_kind_is_stored_with_the_worklists_values(
     done = acquire(**numbers(orthanc, aet), accession="IMG1", images=images, progress=told.append)
     assert (done.study_uid, done.patient_id, done.modality) == ("2.25.77", "P1", modality)
     assert (done.instances, done.frames) == (objects, images)
-    assert told[0] == f"worklist: {modality} of accession IMG1, step SPS1"
+    assert told[0] == "C-ECHO: ORTHANC answers"
+    assert told[1] == f"worklist: {modality} of accession IMG1, step SPS1"
     made = await stored(orthanc)
     assert [str(each.SOPInstanceUID) for each in made] == list(done.sop_instance_uids)
     for each in made:

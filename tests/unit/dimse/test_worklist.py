@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+import pytest
 
-from interop.dimse import DimseProvider, Limits
+from interop.dimse import DimseProvider, Limits, responses
 from interop.fhir.query import Query
 from tests.dimse_door import MWL, asked, associated
 from tests.hospital import Hospital, an_order
@@ -175,6 +176,28 @@ async def test_there_is_a_limit_to_associations(hospital: Hospital) -> None:
 
     assert await asyncio.to_thread(second) == (2, 2)
     await small.stop()
+
+
+async def test_a_station_may_have_enough(
+    hospital: Hospital, provider: DimseProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "FLUSH", 512)
+    patient = await hospital.patient("1")
+    for number in range(150):
+        await hospital.post(an_order(patient, f"P{number}", **details("CT")))
+
+    def ask() -> tuple[int, int]:
+        with associated(provider.port) as association:
+            answers = association.send_c_find(asked(), MWL, msg_id=7)
+            next(answers)
+            context = next(one for one in association.accepted_contexts if one.abstract_syntax == MWL)
+            association.send_c_cancel(7, context.context_id)
+            rest = [status.Status for status, _ in answers]
+            return rest[-1], len(rest)
+
+    status, count = await asyncio.to_thread(ask)
+    assert status == 0xFE00
+    assert count < 149
 
 
 async def test_a_changed_patient_is_shown_at_once(hospital: Hospital, find: Find) -> None:

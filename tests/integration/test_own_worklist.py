@@ -1,0 +1,81 @@
+"""The real server with its own worklist: what a modality is shown, performs and stores, and what a kill leaves."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from interop.testing.modality import Peer, acquire, query_worklist
+from interop.testing.performing import PerformedStepRefusedError, Performing
+from interop.testing.ports import free_ports
+from tests.hospital import a_patient, an_order
+from tests.real_server import STEP, RealServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RealServer]:
+    (port,) = free_ports(1)
+    running = RealServer(tmp_path / "server", dimse="true", dimse_port=port)
+    running.start()
+    yield running
+    running.stop()
+
+
+def ordered(server: RealServer, placer: str) -> str:
+    """An order's accession number."""
+    patient = server.http.post("/fhir/Patient", json=a_patient(placer)).json()
+    order = an_order(f"Patient/{patient['id']}", placer)
+    stored = server.http.post("/fhir/ServiceRequest", json=order)
+    assert stored.status_code == 201, stored.text
+    return next(
+        one["value"]
+        for one in stored.json()["identifier"]
+        if one.get("type", {}).get("coding", [{}])[0].get("code") == "ACSN"
+    )
+
+
+def step_of(server: RealServer, placer: str) -> str:
+    extensions = server.order(placer)["extension"]
+    return str(next(one["valueCode"] for one in extensions if one["url"] == STEP))
+
+
+def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server: RealServer) -> None:
+    settings = server.settings
+    own = Peer("INTEROP", "127.0.0.1", settings.dimse_port)
+    where = {"host": own.host, "port": own.port, "called_aet": own.aet, "calling_aet": "CT1"}
+    assert "dimse" in server.http.get("/readyz").text
+    first, second = ordered(server, "A1"), ordered(server, "A2")
+    told: list[str] = []
+    done = acquire(
+        host="127.0.0.1",
+        port=settings.orthanc_dicom_port,
+        called_aet=settings.orthanc_aet,
+        calling_aet="CT1",
+        accession=first,
+        images=2,
+        worklist=own,
+        report=Performing(**where),  # type: ignore[arg-type]
+        progress=told.append,
+    )
+    assert done.instances == 2
+    assert told[-1] == "MPPS: completed"
+    (item,) = query_worklist(accession=second, **where)  # type: ignore[arg-type]
+    begun = Performing(**where)  # type: ignore[arg-type]
+    begun.begin(item, datetime.now().astimezone())
+    assert step_of(server, "A2") == "in-progress"
+    server.kill()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((own.host, own.port), timeout=2)
+    server.start()
+    assert query_worklist(accession=second, **where) == []  # type: ignore[arg-type]
+    kept = server.read(lambda tx: tx.performed_step(begun.uid))
+    assert kept is not None
+    assert kept.state == "IN PROGRESS"
+    begun.end(datetime.now().astimezone(), "1.2.3.4")
+    with pytest.raises(PerformedStepRefusedError, match="0x0110"):
+        begun.end(datetime.now().astimezone(), "1.2.3.4")
+    assert server.stop() == 0
