@@ -125,6 +125,7 @@ def query_worklist(
             if "Status" not in status:
                 raise AssociationError(f"{called_aet} ended the association during the worklist query")
             if status.Status in _PENDING and item is not None:
+                item.decode()  # here, where it knows its character set: parts of it are copied into other data sets
                 items.append(item)
             elif status.Status != 0:
                 raise AssociationError(f"{called_aet} answered the worklist query with status {status.Status:#06x}")
