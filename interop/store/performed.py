@@ -51,8 +51,10 @@ def _conditions(wanted: WorklistFilter) -> tuple[str, list[Any]]:
     if wanted.patients is not None:
         found.append(f"o.patient_id IN ({', '.join('?' for _ in wanted.patients) or 'NULL'})")
         values += wanted.patients
-    found_of_step, step_values = _of_step(wanted)
-    return "".join(f" AND {one}" for one in (*found, *found_of_step)), values + step_values
+    of_step, step_values = _of_step(wanted)
+    if of_step:  # the row of an order with several steps is their summary
+        found.append(sql.PLANNED_STEP.format(conditions=" AND ".join(of_step)))
+    return "".join(f" AND {one}" for one in found), values + step_values
 
 
 def _of_step(wanted: WorklistFilter) -> tuple[list[str], list[Any]]:

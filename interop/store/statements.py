@@ -147,6 +147,7 @@ PLANNED = """
     JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
     JOIN resource p ON p.type = 'Patient' AND p.id = o.patient_id
     WHERE o.scheduled = 1{conditions} AND o.id > ? ORDER BY o.id LIMIT ?"""
+PLANNED_STEP = "(({conditions}) OR EXISTS (SELECT 1 FROM order_step s WHERE s.order_id = o.id))"
 _PERFORMED_FIELDS = "uid, state, station, order_id, study_uid, body, created, updated"
 PERFORMED = f"SELECT {_PERFORMED_FIELDS} FROM performed_step WHERE uid = ?"
 PERFORMED_OF_ORDER = f"SELECT {_PERFORMED_FIELDS} FROM performed_step WHERE order_id = ? ORDER BY created, uid"

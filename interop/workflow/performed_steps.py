@@ -6,6 +6,7 @@ audited and moves nothing.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from interop.audit.event import Event
@@ -51,7 +52,7 @@ def begin(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
     order_id = order.id if order else None
     row = PerformedRow(uid, step.status, tx.agent.who, order_id, study_uid, step.content, tx.now, tx.now)
     tx.put_performed_step(row)
-    note = by if order is None else _moved(tx, site, order, "start")
+    note = by if order is None else _moved(tx, site, order, "start", _step_id(row))
     _record(tx, row, order, "n-create", "C", note)
     return row
 
@@ -74,7 +75,7 @@ def change(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
     order = tx.order(row.order_id) if row.order_id else None
     notes = [f"kept as they were: {', '.join(refused)}"] if refused else []
     if order is not None and row.state != before.state:
-        notes.append(_moved(tx, site, order, _event_of(tx, row, step)))
+        notes.append(_moved(tx, site, order, _event_of(tx, row, step), _step_id(row)))
     _record(tx, row, order, "n-set", "U", "; ".join(note for note in notes if note))
     return row
 
@@ -83,24 +84,43 @@ def _event_of(tx: Tx, row: PerformedRow, step: PerformedStep) -> str:
     """What the end of this step means for its order; where another was done or goes on, nothing is undone."""
     if row.state == COMPLETED or row.order_id is None:
         return "performed"
-    others = [one for one in tx.performed_steps(row.order_id) if one.uid != row.uid and one.state != DISCONTINUED]
+    others = [
+        one
+        for one in tx.performed_steps(row.order_id)
+        if one.uid != row.uid and one.state != DISCONTINUED and _step_id(one) == _step_id(row)
+    ]
     if others:
         return "performed"
     return "set-back" if step.reason == WRONG_ENTRY and not _imaged(tx, row) else "discontinue"
 
 
 def _imaged(tx: Tx, row: PerformedRow) -> bool:
-    return row.study_uid is not None and tx.study(row.study_uid) is not None
+    if row.study_uid is None or tx.study(row.study_uid) is None:
+        return False
+    if row.order_id is None or not tx.order_steps(row.order_id):
+        return True
+    return _step_id(row) in json.loads(tx.get_state(f"performed:{row.study_uid}") or "[]")
 
 
-def _moved(tx: Tx, site: Site, order: OrderRow, event: str) -> str:
-    """Move the order on where the table lets it; else why it stays."""
-    state = State(order.status, order.step)
+def _step_id(row: PerformedRow) -> str:
+    """The id of the scheduled step that was performed, "" where none is told."""
+    items = row.content.get("00400270", {}).get("Value") or [{}]
+    return str((items[0].get("00400009", {}).get("Value") or [""])[0] or "").strip()
+
+
+def _moved(tx: Tx, site: Site, order: OrderRow, event: str, step_id: str) -> str:
+    """Move the order, or the very step of an order with several, where the table lets it; else why it stays."""
+    steps = tx.order_steps(order.id)
+    step = next((one for one in steps if one.step_id == step_id), None)
+    if steps and step is None:
+        return "the order has several steps and none of that id: none is moved"
+    at = step or order
+    state = State(at.status, at.step)
     target = TABLE.get((MODALITY, state, event))
     if target is None:
-        return f"the order is {state} and stays so"
+        return f"the {'step' if steps else 'order'} is {state} and stays so"
     if target != state:
-        orders.advance_order(tx, site, order, event, MODALITY)
+        orders.advance_order(tx, site, order, event, MODALITY, step=step_id if steps else None)
     return ""
 
 
@@ -126,9 +146,10 @@ def _scheduled_by(tx: Tx, site: Site, one: Scheduled) -> OrderRow | None:
     if not rows:
         held = (tx.order(stored.id) for stored in tx.by_identifier("ServiceRequest", None, one.accession))
         rows = [row for row in held if row is not None and row.accession and row.accession.value == one.accession]
-    if len(rows) != 1 or (one.step_id and rows[0].step_id and rows[0].step_id != one.step_id):
+    if len(rows) != 1:
         return None
-    return rows[0]
+    known = [step.step_id for step in tx.order_steps(rows[0].id)] or [rows[0].step_id or one.step_id]
+    return rows[0] if not one.step_id or one.step_id in known else None
 
 
 def _record(tx: Tx, row: PerformedRow, order: OrderRow | None, verb: str, action: str, note: str) -> None:

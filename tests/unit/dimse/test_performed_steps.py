@@ -13,6 +13,7 @@ from pydicom.uid import generate_uid
 from interop.dimse import DimseProvider
 from interop.fhir.query import Query
 from tests.dimse_door import MPPS, associated
+from tests.hl7_messages import header, message
 from tests.hospital import Hospital, an_order
 
 Tell = Callable[..., Any]
@@ -157,6 +158,37 @@ async def test_a_step_of_a_closed_order_is_kept_and_moves_nothing(hospital: Hosp
     await hospital.put({**stored, "status": "revoked"})
     assert (await create(begun(order.study_uid), uid)).Status == 0
     assert await at(hospital, order.id) == ("revoked", "cancelled", False)
+
+
+async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: Tell, change: Tell, find: Tell) -> None:
+    groups = []
+    for step, modality, start in (("ST1", "CT", "20261121083000"), ("ST2", "MR", "20261122100000")):
+        obr = [""] * 25
+        obr[0], obr[1], obr[2], obr[4] = "OBR", "1", "S1^RIS", f"WHOLE^Whole body^L^{step}P^Protocol {step}^L"
+        obr[18], obr[20], obr[24] = "AS1", step, modality
+        groups += ["ORC|NW|S1^RIS", f"TQ1|1||||||{start}", "|".join(obr)]
+    patient = "PID|1||S1^^^HOSP^MR||Παπαδόπουλος^Νίκος||19670321|M"
+    await hospital.send(message(header("ORM^O01"), patient, *groups))
+
+    async def shown(**keys: Any) -> list[str]:
+        items, _ = await find("CT1", **keys)
+        return [item.ScheduledProcedureStepSequence[0].ScheduledProcedureStepID for item in items]
+
+    assert await shown() == ["ST1", "ST2"]
+    assert await shown(Modality="MR") == ["ST2"]
+    assert await shown(ScheduledProcedureStepStartDate="20261122") == ["ST2"]
+    uid, step = generate_uid(), begun(accession="AS1")
+    step.ScheduledStepAttributesSequence[0].ScheduledProcedureStepID = "ST2"
+    assert (await create(step, uid)).Status == 0
+    assert await shown() == ["ST1"]
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    assert kept.order_id is not None
+    order_id = kept.order_id
+    steps = await hospital.store.view(lambda tx: tx.order_steps(order_id))
+    assert [(one.step_id, one.step) for one in steps] == [("ST1", "scheduled"), ("ST2", "in-progress")]
+    assert (await change(ended("DISCONTINUED", "110514"), uid)).Status == 0
+    assert await shown() == ["ST1", "ST2"]
 
 
 async def _audited(hospital: Hospital) -> list[Any]:
