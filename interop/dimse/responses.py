@@ -1,7 +1,7 @@
 """Pending C-FIND responses as P-DATA-TF, written in one go (PS3.7 9.3.2.2, PS3.8 9.3.5).
 
-The library encodes a response in a millisecond and hands every PDU through a queue to another thread: 5,000 answers
-would take ten seconds. While a query is answered nobody else writes to its association, so they can go out directly.
+The library encodes every response anew and hands each PDU through a queue to another thread: too slow for thousands of
+answers. While a query is answered nobody else writes to its association, so they can go out directly.
 """
 
 from __future__ import annotations
