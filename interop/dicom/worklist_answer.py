@@ -1,7 +1,7 @@
 """Items of the worklist as the answers to a query: encoded data sets with what was asked for (PS3.4 K.4.1.1.3).
 
-Not through pydicom, which is made for one data set at a time and not for thousands. Elements that stand in many items are
-encoded once.
+Not through pydicom, which is made for one data set at a time and not for thousands. Elements that stand in many items
+are encoded once.
 """
 
 from __future__ import annotations
