@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def site(settings: Settings) -> Site:
         receivers=checked_receivers(settings, tables),
         tables=tables,
         public_url=settings.base_url,
+        early=timedelta(hours=settings.match_hours_before),
+        late=timedelta(hours=settings.match_hours_after),
     )
 
 

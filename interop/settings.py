@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         None, description="The receivers of messages; the shipped mappings/peers.toml unless set."
     )
     time_zone: str = Field("UTC", description="Zone of DICOM and HL7 times that state none.")
+    match_hours_before: int = Field(
+        4, ge=0, le=168, description="Hours before its scheduled start that images may be an order's by time alone."
+    )
+    match_hours_after: int = Field(
+        24, ge=0, le=168, description="Hours after its scheduled start that images may be an order's by time alone."
+    )
     facility: str = Field("IMG", pattern=r"^[A-Z0-9]{1,4}$", description="Short name in accession numbers and MSH.")
 
     @field_validator("mllp_peers", mode="before")

@@ -77,18 +77,20 @@ class Reader:
                 return None
         if known is None:
             assert tags is not None
-            known = await self._meet(resource["ParentSeries"], tags)
+            known = await self._meet(resource["ParentSeries"], tags, (resource.get("Metadata") or {}).get("RemoteAET"))
         instance = instance_of(resource, tags)
         if known is None or instance is None:
             logger.warning("instance %s names no study, series or SOP class; it is left out", resource["ID"])
             return None
         return Arrived(*known, instance)
 
-    async def _meet(self, series_id: str, tags: Mapping[str, Any]) -> tuple[StudyFacts, SeriesFacts] | None:
+    async def _meet(
+        self, series_id: str, tags: Mapping[str, Any], sender: str | None
+    ) -> tuple[StudyFacts, SeriesFacts] | None:
         study, series = study_of(tags, self._zone), series_of(tags, self._zone)
         if study is None or series is None:
             return None
-        known = (await self._identity(study), series)
+        known = (replace(await self._identity(study), station=sender or None), series)
         self._series.put(series_id, known)
         return known
 

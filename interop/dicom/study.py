@@ -50,6 +50,7 @@ class StudyFacts:
     started: datetime | date | None = None  # aware; a date where StudyTime is missing
     referrer: str | None = None  # ReferringPhysicianName, as PN string
     institution: str | None = None
+    station: str | None = None  # AE title that sent the images
     series: tuple[SeriesFacts, ...] = ()
     removed_series: tuple[str, ...] = field(default=())  # UIDs that were here and are gone from the archive
     whole: bool = False  # these facts list every series and instance there is; what they lack is gone

@@ -6,6 +6,7 @@ from interop.store.reading import Reader, engine_version, open_reader
 from interop.store.reindexing import Progress
 from interop.store.rows import (
     EVERY_KEY,
+    Decision,
     DuplicateIdentityError,
     Job,
     KeyRange,
@@ -32,6 +33,7 @@ from interop.store.tx import Tx
 __all__ = [
     "EVERY_KEY",
     "SCHEMA",
+    "Decision",
     "DuplicateIdentityError",
     "Job",
     "KeyRange",

@@ -222,6 +222,21 @@ class SeriesPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Which order a study is of, or why it is of none, and on what that rests."""
+
+    study_uid: str
+    order_id: str | None  # of the ServiceRequest
+    rule: str
+    who: str
+    person: bool  # decided by somebody, not by the rules
+    evidence: dict[str, Any]
+    before: dict[str, Any]  # what undoing it restores
+    at: datetime
+    pk: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerNote:
     """What came of a peer since it was last noted; the counts are added."""
 

@@ -300,6 +300,24 @@ audit = Table(
     Index("audit_dedupe", "dedupe_key", unique=True, **_partial("dedupe_key IS NOT NULL")),
 )
 
+study_match = Table(
+    "study_match",
+    metadata,
+    _surrogate(),
+    _need("study_uid", Key),
+    Column("order_id", Key),
+    _need("rule", Text),
+    _need("who", Text),
+    _need("person", SmallInteger),
+    _need("evidence", Text),  # JSON
+    _need("before", Text),  # JSON
+    _need("at", BigInteger),
+    _need("held", SmallInteger),  # 1: the newest of its study
+    Index("study_match_held", "study_uid", unique=True, **_partial("held = 1")),
+    Index("study_match_study", "study_uid", "pk"),
+    Index("study_match_waiting", "pk", **_partial("held = 1 AND order_id IS NULL")),
+)
+
 state = Table("state", metadata, Column("name", Key, primary_key=True), _need("value", Text))
 
 counter = Table("counter", metadata, Column("name", Key, primary_key=True), _need("value", BigInteger))

@@ -299,3 +299,12 @@ PEER_QUEUES = """
 PEER_TROUBLE = """
     SELECT issues FROM message WHERE direction = 'out' AND state IN ('queued', 'dead') AND peer = ? AND issues <> '[]'
     ORDER BY id DESC LIMIT 1"""
+
+_DECISION = "study_uid, order_id, rule, who, person, evidence, before, at"
+MATCH_CLOSE = "UPDATE study_match SET held = 0 WHERE study_uid = ? AND held = 1"
+MATCH_INSERT = f"INSERT INTO study_match ({_DECISION}, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"
+MATCH_HELD = f"SELECT pk, {_DECISION} FROM study_match WHERE study_uid = ? AND held = 1"
+MATCHES = f"SELECT pk, {_DECISION} FROM study_match WHERE study_uid = ? ORDER BY pk DESC LIMIT ?"
+MATCH_WAITING = f"""
+    SELECT pk, {_DECISION} FROM study_match
+    WHERE held = 1 AND order_id IS NULL AND pk < ? ORDER BY pk DESC LIMIT ?"""

@@ -8,6 +8,7 @@ from interop.errors import UnsupportedError
 from interop.fhir.query import Clause, DateValue, Query
 from interop.store import instants
 from interop.store import statements as sql
+from interop.store.decisions import Decisions
 from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
 from interop.store.performed import Performed
@@ -21,7 +22,7 @@ from interop.store.trail import AUDIT_EVENT, Trail
 _MILLISECOND = 1000
 
 
-class Tx(Reindexing, Search, Orders, Performed, MessageLists, Queue, Traffic, Trail):
+class Tx(Reindexing, Search, Orders, Performed, Decisions, MessageLists, Queue, Traffic, Trail):
     """One unit of work; synchronous, on either engine. It may be run again, so it changes nothing outside itself."""
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:

@@ -2,13 +2,15 @@
 
 In this order: the StudyInstanceUID that the worklist gave out; the accession number with its issuer; and, where the
 images say neither, the one order of exactly this patient for this modality at about this time. A study whose patient is
-not the order's is not that order's study, whatever else agrees: it waits for a person.
+not the order's is not that order's study, whatever else agrees; and where two orders could be meant, none is. Both wait
+for a person.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from interop.dicom.study import StudyFacts
 from interop.fhir import names
@@ -16,18 +18,30 @@ from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
 from interop.workflow import former_numbers
 from interop.workflow.lifecycle import ACTIVE
+from interop.workflow.match_evidence import (
+    Compared,
+    Plan,
+    compare,
+    in_window,
+    plans_of,
+    same_modality,
+    same_station,
+)
 from interop.workflow.patients import identities
 from interop.workflow.site import Site
-
-WINDOW = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The order that was found and by what; without an order, ``by`` says why there is none."""
+    """The order that was found and by what; without an order, ``by`` says why there is none.
+
+    With one: study-uid, accession, time-window, linked. Without: none, ambiguous, contradiction, other-patient,
+    no-patient, undone.
+    """
 
     row: OrderRow | None
-    by: str  # study-uid | accession | time-window | none | ambiguous | other-patient
+    by: str
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 def patient_key(site: Site, facts: StudyFacts) -> Identity | None:
@@ -48,34 +62,64 @@ def issuer_system(site: Site, issuer: str) -> str:
 
 def match(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     """The order of a study."""
-    found = _by_numbers(tx, site, facts)
-    if found is not None:
-        row, by = found
-        return Match(row, by) if _same_patient(tx, site, row, facts) else Match(None, "other-patient")
-    if facts.accession is not None:
-        return Match(None, "none")
-    return _by_time(tx, site, facts)
-
-
-def _by_numbers(tx: Tx, site: Site, facts: StudyFacts) -> tuple[OrderRow, str] | None:
-    rows = tx.find_orders(study_uid=facts.study_uid, limit=1)
-    if rows:
-        return rows[0], "study-uid"
+    numbered = _with_accession(tx, site, facts.accession, facts.accession_issuer) if facts.accession else []
+    made_for = next(iter(tx.find_orders(study_uid=facts.study_uid, limit=1)), None)
+    if made_for is not None:
+        if numbered and all(row.id != made_for.id for row in numbered):
+            return _none("contradiction", made_for, *numbered)  # its two numbers name two orders
+        return _checked(tx, site, made_for, facts, "study-uid")
     if facts.accession is None:
-        return None
-    rows = _with_accession(tx, site, facts.accession, facts.accession_issuer)
-    return (rows[0], "accession") if len(rows) == 1 else None
+        return _by_time(tx, site, facts)
+    if len(numbered) > 1:  # several issuers gave the number, and the images do not say whose it is
+        numbered = [row for row in numbered if _is_patient(tx, site, row, facts)] or numbered
+    if len(numbered) > 1:
+        return _none("ambiguous", *numbered)
+    return _checked(tx, site, numbered[0], facts, "accession") if numbered else _none("none")
+
+
+def _none(why: str, *rows: OrderRow) -> Match:
+    return Match(None, why, {"candidates": [row.id for row in rows]} if rows else {})
+
+
+def _checked(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts, by: str) -> Match:
+    """The order that a number names, unless something says that the number is wrong."""
+    found = compare(site, row, plans_of(tx, row), tx.get("Patient", row.patient_id).resource(), facts)
+    same = _is_patient(tx, site, row, facts)
+    evidence = _with_patient(found, same).evidence(facts, row)
+    if same is False or (same is None and by != "study-uid") or {"birth-date", "name"} <= found.differed:
+        return Match(None, "other-patient" if same is not None else "no-patient", evidence | {"candidates": [row.id]})
+    if by == "accession" and "modality" in found.differed:
+        return Match(None, "contradiction", evidence | {"candidates": [row.id]})
+    return Match(row, by, evidence)
+
+
+def _with_patient(found: Compared, same: bool | None) -> Compared:
+    return Compared(
+        found.agreed | ({"patient-id"} if same else set()),
+        found.differed | ({"patient-id"} if same is False else set()),
+    )
 
 
 def _with_accession(tx: Tx, site: Site, value: str, issuer: str | None) -> list[OrderRow]:
-    """The orders with this accession number; where the images name no issuer, ours comes before all others."""
-    own = names.accession_system(site.facility)
-    system = own if issuer in (None, site.facility) else issuer_system(site, issuer or "")
-    rows = tx.find_orders(accession=Identity(system, value), limit=2)
-    if rows or issuer is not None:
-        return rows
+    """The orders with this accession number; of every issuer where the images name none."""
+    if issuer is not None:
+        own = issuer == site.facility
+        system = names.accession_system(site.facility) if own else issuer_system(site, issuer)
+        return tx.find_orders(accession=Identity(system, value), limit=2)
     found = (tx.order(stored.id) for stored in tx.by_identifier("ServiceRequest", None, value))
     return [row for row in found if row is not None and row.accession is not None and row.accession.value == value]
+
+
+def _is_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+    """Whether the images' patient is the order's; None for images that name nobody."""
+    if not facts.patient_id:
+        return None
+    if not _same_patient(tx, site, row, facts):
+        return False
+    if facts.issuer is not None:
+        return True
+    here = find_patient(tx, site, facts)  # the number alone is of this site's own counting, if it is known there
+    return here is None or same_person(tx, site, here.reference, f"Patient/{row.patient_id}")
 
 
 def _same_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool:
@@ -104,21 +148,29 @@ def same_person(tx: Tx, site: Site, one: str, other: str) -> bool:
 def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     patient = find_patient(tx, site, facts)
     if patient is None or not isinstance(facts.started, datetime) or not _agrees(patient, facts):
-        return Match(None, "none")
+        return _none("none")
     modalities = {series.modality for series in facts.series}
     candidates = [
         row
         for row in tx.find_orders(patient_id=patient.id, limit=100)
-        if row.status == ACTIVE
-        and any(
-            step.modality in modalities and step.start is not None and abs(step.start - facts.started) <= WINDOW
-            for step in (tx.order_steps(row.id) or (row,))
-        )
-        and not tx.by_identifier("ImagingStudy", names.STUDY_UID, f"urn:oid:{row.study_uid}")
+        if row.status == ACTIVE and any(_fits(site, plan, modalities, facts) for plan in plans_of(tx, row))
     ]
-    if len(candidates) == 1:
-        return Match(candidates[0], "time-window")
-    return Match(None, "ambiguous" if candidates else "none")
+    if len(candidates) != 1:
+        return _none("ambiguous", *candidates) if candidates else _none("none")
+    row = candidates[0]
+    plans = [plan for plan in plans_of(tx, row) if _fits(site, plan, modalities, facts)]
+    if all(same_station(site, plan, facts) is False for plan in plans) or _has_images(tx, row):
+        return _none("ambiguous", row)  # made elsewhere, or something else than what was made already
+    found = compare(site, row, plans, patient.resource(), facts)
+    return Match(row, "time-window", _with_patient(found, True).evidence(facts, row))
+
+
+def _fits(site: Site, plan: Plan, modalities: set[str], facts: StudyFacts) -> bool:
+    return bool(same_modality(plan.modality, modalities) and in_window(site, plan, facts))
+
+
+def _has_images(tx: Tx, row: OrderRow) -> bool:
+    return any(type_ == "ImagingStudy" for type_, _ in tx.referrers("ServiceRequest", row.id, limit=100))
 
 
 def find_patient(tx: Tx, site: Site, facts: StudyFacts) -> Stored | None:

@@ -159,6 +159,12 @@ def advance_order(
     return _write(tx, site, row, stored, after, state, event if tell else None)
 
 
+def set_back(tx: Tx, site: Site, row: OrderRow, state: State) -> Outcome:
+    """The order as it stood before images that turned out not to be its own; nobody is told."""
+    stored = tx.get("ServiceRequest", row.id)
+    return _write(tx, site, row, stored, stored.resource(), state, None)
+
+
 def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:
     """A ServiceRequest put by FHIR over the present one."""
     row = tx.order(present.id)

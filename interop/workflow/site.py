@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 
 from interop.dicom.stations import Station
 from interop.mapping.peers import Receiver
@@ -20,6 +20,8 @@ class Site:
     receivers: tuple[Receiver, ...]
     tables: Tables
     public_url: str  # how clients reach the HTTP server, without a trailing slash
+    early: timedelta = timedelta(hours=4)  # how long before its scheduled start an order's images may begin
+    late: timedelta = timedelta(hours=24)  # and how long after
 
     def stations_of(self, modality: str) -> tuple[str, ...]:
         """The AE titles of all stations of a modality."""

@@ -41,16 +41,23 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     resource = _resource(tx, site, facts, before, found.row) | growth.counted()
     resource["status"] = "available" if growth.series else "cancelled"
     stored = tx.put_study(resource, growth.parts, growth.removed)
-    linked = found.row is not None and not (before or {}).get("basedOn")
-    if before is None or linked:
-        _record(tx, facts, resource, found)
     row = found.row
-    if row is not None:
-        if linked:
-            _link_reports(tx, stored, row)
-        if growth.series:
-            row = _move_on(tx, site, row, facts)
+    if row is None:
+        _note_unmatched(tx, facts, resource, found)
+    elif not (before or {}).get("basedOn"):
+        undoing = link(tx, stored, row, before)
+        tx.decide(facts.study_uid, row.id, found.by, evidence=found.evidence, before=undoing)
+        _record(tx, facts, resource, found)
+    if row is not None and growth.series:
+        row = _move_on(tx, site, row, facts)
     return Registered(stored, row, found.by)
+
+
+def link(tx: Tx, stored: Stored, row: OrderRow, before: Resource | None) -> Resource:
+    """Reports of the order show the study from now on; what undoing the match restores."""
+    subject = (before or {}).get("subject", {}).get("reference")
+    reports = _link_reports(tx, stored, row)
+    return {"subject": subject, "status": row.status, "step": row.step, "reports": reports}
 
 
 def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
@@ -61,12 +68,19 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     if present is None:
         return None
     before = present.resource()
+    uid = uid_of(before)
+    held = tx.decision(uid)
+    if held is not None and held.person:
+        return None
     patient = f"Patient/{row.patient_id}"
     if before.get("basedOn") or not same_person(tx, site, before["subject"]["reference"], patient):
         return None
     based_on = [{"reference": f"ServiceRequest/{row.id}"}]
     resource = before | {"basedOn": based_on, "subject": {"reference": patient}}
     stored = tx.put_study(resource, ())
+    agreed = ["patient-id", "study-uid" if uid == row.study_uid else "accession"]
+    undoing = link(tx, stored, row, before)
+    tx.decide(uid, row.id, "order-after-images", evidence={"agreed": agreed, "differed": []}, before=undoing)
     tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
     orders.advance_order(tx, site, row, "images-available", ARCHIVE)
     return stored
@@ -74,10 +88,10 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
 
 def _by_accession(tx: Tx, accession: Identity) -> Stored | None:
     found = tx.by_identifier("ImagingStudy", accession.system, accession.value)
-    return tx.study(_uid_of(found[0].resource())) if len(found) == 1 else None
+    return tx.study(uid_of(found[0].resource())) if len(found) == 1 else None
 
 
-def _uid_of(resource: Resource) -> str:
+def uid_of(resource: Resource) -> str:
     for identifier in resource["identifier"]:
         if identifier.get("system") == names.STUDY_UID:
             return str(identifier["value"]).removeprefix("urn:oid:")
@@ -90,6 +104,9 @@ def _order_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None) ->
         row = tx.order(reference["reference"].removeprefix("ServiceRequest/"))
         if row is not None:
             return Match(row, "linked")
+    held = tx.decision(facts.study_uid) if before is not None else None
+    if held is not None and held.person:
+        return Match(None, held.rule)  # what a person has decided, no rule decides again
     return match(tx, site, facts)
 
 
@@ -129,8 +146,16 @@ def _person(text: str | None) -> Resource | None:
     return {"display": readable} if readable else None
 
 
+def _note_unmatched(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:
+    held = tx.decision(facts.study_uid)
+    if held is not None and (held.person or (held.rule, held.order_id) == (found.by, None)):
+        return
+    tx.decide(facts.study_uid, None, found.by, evidence=found.evidence)
+    _record(tx, facts, resource, found)
+
+
 def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:
-    refused = found.by in ("other-patient", "ambiguous")
+    refused = found.by != "none" and found.row is None
     tx.audit(
         Event(
             "match",
@@ -144,15 +169,18 @@ def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None
     )
 
 
-def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> None:
-    """Reports that were here before the images show them now."""
-    link = {"reference": f"ImagingStudy/{stored.id}"}
+def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> list[str]:
+    """Reports that were here before the images show them now; the ids of those that did not before."""
+    linked: list[str] = []
+    shown = {"reference": f"ImagingStudy/{stored.id}"}
     for type_, id in tx.referrers("ServiceRequest", row.id, limit=100):
         if type_ != "DiagnosticReport":
             continue
         report = tx.get(type_, id).resource()
-        if link not in report.get("imagingStudy", ()):
-            tx.update(report | {"imagingStudy": [*report.get("imagingStudy", ()), link]})
+        if shown not in report.get("imagingStudy", ()):
+            tx.update(report | {"imagingStudy": [*report.get("imagingStudy", ()), shown]})
+            linked.append(id)
+    return linked
 
 
 def _move_on(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> OrderRow:

@@ -138,7 +138,9 @@ def _unnumbered(**more: object) -> StudyFacts:
 
 async def test_time_is_asked_last_and_only_of_the_same_patient(hospital: Hospital) -> None:
     row = await hospital.row((await hospital.send(orm())).orders[0])
-    assert (await hospital.register(_unnumbered(started=_later(13)))).by == "none"
+    assert (await hospital.register(_unnumbered(started=_later(25)))).by == "none"
+    early = replace(_unnumbered(started=_later(-5)), study_uid="2.25.4")
+    assert (await hospital.register(early)).by == "none"
     strangers = replace(_unnumbered(started=_later(1), birth_date="1967-03-22"), study_uid="2.25.2")
     assert (await hospital.register(strangers)).by == "none"
     found = await hospital.register(replace(_unnumbered(started=_later(1)), study_uid="2.25.3"))

@@ -1,0 +1,99 @@
+"""What agrees and what differs between a study and an order: the names of the fields, and of numbers their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from interop.dicom.person_names import name_parts
+from interop.dicom.study import StudyFacts
+from interop.fhir.parameters import fold
+from interop.store import OrderRow
+from interop.workflow.site import Site
+
+Resource = dict[str, Any]
+
+# One examination is told by either word: PS3.3 C.7.3.1.1.1 knows CR beside DX, and rooms with both XA and RF.
+_FAMILIES = (frozenset({"CR", "DX", "RG"}), frozenset({"XA", "RF"}), frozenset({"PT", "NM", "CT"}))
+# What is derived or written down says nothing of which examination was made.
+_NOT_ACQUIRED = frozenset({"SR", "PR", "KO", "DOC", "SEG", "REG", "OT", "RTSTRUCT", "AU", "PLAN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Fields of a study and an order that agree, and that differ; what one of them does not say is in neither."""
+
+    agreed: frozenset[str]
+    differed: frozenset[str]
+
+    def evidence(self, facts: StudyFacts, row: OrderRow) -> Resource:
+        """As it is kept beside the decision: names of fields, and numbers; nobody's name or birth date."""
+        return {
+            "agreed": sorted(self.agreed),
+            "differed": sorted(self.differed),
+            "study": _known(accession=facts.accession, patient_id=facts.patient_id, station=facts.station),
+            "order": _known(accession=row.accession.value if row.accession else None, study_uid=row.study_uid),
+        }
+
+
+def compare(site: Site, row: OrderRow, patient: Resource, facts: StudyFacts) -> Compared:
+    """The study beside the order and its patient. Whether the patient is the same is the caller's to say."""
+    found: dict[str, bool | None] = {
+        "study-uid": _equal(facts.study_uid, row.study_uid) or None,
+        "accession": _equal(facts.accession, row.accession.value if row.accession else None),
+        "birth-date": _equal(facts.birth_date, patient.get("birthDate")),
+        "name": _same_name(patient, facts),
+        "modality": same_modality(row.modality, {series.modality for series in facts.series}),
+        "station": same_station(site, row, facts),
+        "time": in_window(site, row, facts),
+    }
+    return Compared(
+        frozenset(name for name, agrees in found.items() if agrees),
+        frozenset(name for name, agrees in found.items() if agrees is False),
+    )
+
+
+def same_modality(ordered: str | None, made: set[str]) -> bool | None:
+    """Whether the images are of the kind that was ordered; None where one of them does not say."""
+    acquired = made - _NOT_ACQUIRED
+    if ordered is None or not acquired:
+        return None
+    if ordered in acquired:
+        return True
+    return any(ordered in family and acquired & family for family in _FAMILIES)
+
+
+def same_station(site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+    """Whether a station of the order sent the images; None for a sender that is no modality of the site."""
+    if facts.station is None or not row.stations or site.station(facts.station) is None:
+        return None
+    return facts.station in row.stations
+
+
+def in_window(site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+    """Whether the images begin about when the order was to be carried out; None without both times."""
+    if row.start is None or not isinstance(facts.started, datetime):
+        return None
+    return -site.early <= facts.started - row.start <= site.late
+
+
+def _same_name(patient: Resource, facts: StudyFacts) -> bool | None:
+    """Whether they have the same words, in whatever order: devices swap family and given names."""
+    if not facts.patient_name:
+        return None
+    parts = name_parts(facts.patient_name)
+    mine = frozenset(fold(f"{parts.family} {parts.given} {parts.middle}").split())
+    theirs = {
+        frozenset(fold(" ".join([name.get("family", ""), *name.get("given", ())])).split())
+        for name in patient.get("name", ())
+    } - {frozenset()}
+    return mine in theirs if mine and theirs else None
+
+
+def _equal(mine: str | None, theirs: str | None) -> bool | None:
+    return None if not mine or not theirs else mine == theirs
+
+
+def _known(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
