@@ -71,8 +71,9 @@ def http_app(
     checks: Mapping[str, Check],
     fhir: Sequence[BaseRoute] = (),
     hl7: Sequence[BaseRoute] = (),
+    matching: Sequence[BaseRoute] = (),
 ) -> HttpApp:
-    """All HTTP doors. ``checks`` are the parts that /readyz asks; ``fhir`` and ``hl7`` are those doors' routes."""
+    """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors."""
     tokens = Tokens(keys)
     sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
     refusals = Refusals(store)
@@ -90,6 +91,7 @@ def http_app(
         *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
         *fhir,
         *hl7,
+        *matching,
         *viewer_routes(links, launcher, assets),
     ]
     inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})

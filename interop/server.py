@@ -33,6 +33,7 @@ from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpProtocol, HttpServer
+from interop.imaging_api import match_routes
 from interop.jobs import (
     BatchLane,
     Handler,
@@ -328,11 +329,13 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         delete_multiple=settings.fhir_delete_multiple,
     )
     hl7 = hl7_routes(store, rooms.site)
+    matching = match_routes(store, rooms.site)
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
     if settings.dimse:
         checks["dimse"] = rooms.dimse_answers
     keys = Keys.load(settings.data_dir)
-    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, fhir=fhir, hl7=hl7).app
+    routes = {"fhir": fhir, "hl7": hl7, "matching": matching}
+    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, **routes).app
 
 
 @contextlib.contextmanager

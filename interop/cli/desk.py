@@ -50,12 +50,22 @@ class Desk(Protocol):
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     """The server that runs, else the database itself; UnavailableError where there is neither."""
+    async with connected(settings, [_SCOPE]) as there:
+        yield _OwnDesk(there, site(settings)) if isinstance(there, Store) else _ServersDesk(there)
+
+
+@asynccontextmanager
+async def connected(settings: Settings, scopes: Sequence[str]) -> AsyncIterator[httpx.AsyncClient | Store]:
+    """A client of the server that runs, with a bearer of these scopes, else the database itself.
+
+    UnavailableError where there is neither.
+    """
     await (await open_reader(settings.database, zone=settings.zone)).close()  # there is one, and of this version
     if settings.database.startswith("sqlite"):
         async with httpx.AsyncClient(base_url=address(settings), trust_env=False, timeout=120) as client:
             if await _there(client):
-                client.headers["Authorization"] = f"Bearer {_bearer(settings)}"
-                yield _ServersDesk(client)
+                client.headers["Authorization"] = f"Bearer {_bearer(settings, scopes)}"
+                yield client
                 return
     try:
         store = await open_store(settings.database, zone=settings.zone, migrate=False)
@@ -64,7 +74,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
             f"{error.text}, which does not answer at {address(settings)}: what is read here has to be audited by it"
         ) from error
     try:
-        yield _OwnDesk(store, site(settings))
+        yield store
     finally:
         await store.close()
 
@@ -150,7 +160,7 @@ class _OwnDesk:
     def __init__(self, store: Store, rules: Site) -> None:
         self._steering = Steering(store, rules)
         self._zone = rules.zone
-        self._agent = Agent(who=_who(), kind="user", client="cli", scopes=frozenset({_SCOPE}))
+        self._agent = Agent(who=local_user(), kind="user", client="cli", scopes=frozenset({_SCOPE}))
 
     async def find(self, words: Mapping[str, str]) -> list[MessageLine]:
         query = asked(words, now=datetime.now(UTC), zone=self._zone)
@@ -164,11 +174,12 @@ class _OwnDesk:
         return done.good, done.text
 
 
-def _bearer(settings: Settings) -> str:
-    return Tokens(Keys.load(settings.data_dir)).issue(_who(), [_SCOPE], client="cli", minutes=24 * 60)
+def _bearer(settings: Settings, scopes: Sequence[str]) -> str:
+    return Tokens(Keys.load(settings.data_dir)).issue(local_user(), scopes, client="cli", minutes=24 * 60)
 
 
-def _who() -> str:
+def local_user() -> str:
+    """Who is in the audit trail for what is done here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -1,6 +1,8 @@
-"""The imaging door beside FHIR: launching the viewer."""
+"""The imaging door beside FHIR: launching the viewer, and which order a study is of."""
 
 from interop.imaging_api.launcher import Launcher
+from interop.imaging_api.match_routes import match_routes
+from interop.imaging_api.matching import Matching
 from interop.imaging_api.routes import imaging_routes
 
-__all__ = ["Launcher", "imaging_routes"]
+__all__ = ["Launcher", "Matching", "imaging_routes", "match_routes"]
