@@ -32,7 +32,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def _known(store: Store, site: Site, orders: tuple[Order, ...]) -> dict[str, str]:
+async def known(store: Store, site: Site, orders: tuple[Order, ...]) -> dict[str, str]:
     """The orders placed, their patients first; id of the ServiceRequest by placer number."""
     patients: dict[tuple[str, str], str] = {}
     ids: dict[str, str] = {}
@@ -70,7 +70,7 @@ def _request(site: Site, order: Order, patient: str) -> dict[str, Any]:
 
 async def _matched(store: Store, site: Site, made: MatchingSet) -> list[tuple[Study, str, bool, bool]]:
     """Of each study: how it went, whether it has its order, whether it has one that is not its own."""
-    ids = await _known(store, site, made.orders)
+    ids = await known(store, site, made.orders)
     outcomes = []
     for study in made.studies:
         found = await store.unit(AGENT, lambda tx, study=study: studies.register(tx, site, study.facts))  # type: ignore[misc]
