@@ -44,14 +44,14 @@ async def _strange_images(server: RealServer) -> None:
 
 async def test_a_study_is_matched_from_the_command_line(real_server: Callable[..., RealServer]) -> None:
     server = real_server(command="serve")
-    server.start("/healthz", "--role", "http", "--role", "mllp")
+    server.start("/healthz")
     assert server.send(orm(accession="M1")).get("MSA-1") == "AA"
     server.stop()
     await _strange_images(server)
     (listed,) = told(server, "list")  # no server: the database itself
     order = listed["candidates"][0]["order"]
     assert (listed["study_uid"], listed["why"]) == (UID, "other-patient")
-    server.start("/healthz", "--role", "http", "--role", "mllp")
+    server.start("/healthz")
     assert UID in run(server, "list").stdout
     (done,) = told(server, "resolve", UID, order)
     assert (done["order"], done["person"], "warning" in done["evidence"]) == (order, True, True)
