@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from interop.audit.event import Event
+from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.errors import ConflictError, NotFoundError
 from interop.store import Decision, OrderRow, Stored, Tx
-from interop.workflow import merging, orders, studies
+from interop.workflow import merging, orders, performed, studies
 from interop.workflow.former_numbers import survivor_of
 from interop.workflow.lifecycle import (
-    ARCHIVE,
     CANCELLED,
     COMPLETED,
     IMAGES_AVAILABLE,
@@ -65,7 +65,9 @@ def _carry_out(tx: Tx, site: Site, uid: str, before: Resource, row: OrderRow) ->
     changed = before | {"basedOn": [{"reference": f"ServiceRequest/{row.id}"}], "subject": {"reference": patient}}
     stored = tx.put_study(changed, ())
     undoing = studies.link(tx, stored, row, before)
-    orders.advance_order(tx, site, row, "images-available", ARCHIVE)
+    headers = tx.study_series(stored.id)
+    series = tuple(SeriesFacts(uid, header["modality"]["code"]) for uid, header in headers.items())
+    studies.move_on(tx, site, row, StudyFacts(uid, series=series, quiet=True))
     tx.decide(uid, row.id, PERSON, person=True, evidence=evidence, before=undoing)
     return _told(tx, uid, "resolve", patient, f"ServiceRequest/{row.id}")
 
@@ -92,6 +94,7 @@ def undo(tx: Tx, site: Site, uid: str) -> Decision:
     _unlink_reports(tx, f"ImagingStudy/{present.id}", undoing.get("reports", ()))
     if row is not None:
         _set_back(tx, site, row, undoing, present.id)
+        tx.set_state(performed.state_of(uid), None)
     tx.decide(uid, None, UNDONE, person=True, evidence={"candidates": [order_id]})
     return _told(tx, uid, "undo", subject, f"ServiceRequest/{order_id}")
 
@@ -164,7 +167,7 @@ def _set_back(tx: Tx, site: Site, row: OrderRow, undoing: Resource, study_id: st
     if step is None or step == CANCELLED or row.step not in (IN_PROGRESS, IMAGES_AVAILABLE):
         return
     if not [id for id in others if id != study_id]:
-        orders.set_back(tx, site, row, State(row.status, step))
+        orders.set_back(tx, site, row, State(row.status, step), int(undoing["version"]))
 
 
 def _told(tx: Tx, uid: str, subtype: str, patient: str, other: str) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from interop.dicom.person_names import name_parts
 from interop.dicom.study import StudyFacts
 from interop.fhir.parameters import fold
-from interop.store import OrderRow
+from interop.store import OrderRow, StepRow, Tx
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
+Plan = OrderRow | StepRow  # where and when an order, or one of its several steps, is to be carried out
 
 # One examination is told by either word: PS3.3 C.7.3.1.1.1 knows CR beside DX, and rooms with both XA and RF.
 _FAMILIES = (frozenset({"CR", "DX", "RG"}), frozenset({"XA", "RF"}), frozenset({"PT", "NM", "CT"}))
@@ -37,16 +39,21 @@ class Compared:
         }
 
 
-def compare(site: Site, row: OrderRow, patient: Resource, facts: StudyFacts) -> Compared:
-    """The study beside the order and its patient. Whether the patient is the same is the caller's to say."""
+def plans_of(tx: Tx, row: OrderRow) -> tuple[Plan, ...]:
+    """The steps of an order with several, else the order itself."""
+    return tuple(tx.order_steps(row.id)) or (row,)
+
+
+def compare(site: Site, row: OrderRow, plans: Sequence[Plan], patient: Resource, facts: StudyFacts) -> Compared:
+    """The study beside the order, any of its steps, and its patient; the patient's numbers are the caller's to compare."""
     found: dict[str, bool | None] = {
         "study-uid": _equal(facts.study_uid, row.study_uid) or None,
         "accession": _equal(facts.accession, row.accession.value if row.accession else None),
         "birth-date": _equal(facts.birth_date, patient.get("birthDate")),
         "name": _same_name(patient, facts),
-        "modality": same_modality(row.modality, {series.modality for series in facts.series}),
-        "station": same_station(site, row, facts),
-        "time": in_window(site, row, facts),
+        "modality": _any(same_modality(plan.modality, {one.modality for one in facts.series}) for plan in plans),
+        "station": _any(same_station(site, plan, facts) for plan in plans),
+        "time": _any(in_window(site, plan, facts) for plan in plans),
     }
     return Compared(
         frozenset(name for name, agrees in found.items() if agrees),
@@ -64,18 +71,23 @@ def same_modality(ordered: str | None, made: set[str]) -> bool | None:
     return any(ordered in family and acquired & family for family in _FAMILIES)
 
 
-def same_station(site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+def same_station(site: Site, plan: Plan, facts: StudyFacts) -> bool | None:
     """Whether a station of the order sent the images; None for a sender that is no modality of the site."""
-    if facts.station is None or not row.stations or site.station(facts.station) is None:
+    if facts.station is None or not plan.stations or site.station(facts.station) is None:
         return None
-    return facts.station in row.stations
+    return facts.station in plan.stations
 
 
-def in_window(site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+def in_window(site: Site, plan: Plan, facts: StudyFacts) -> bool | None:
     """Whether the images begin about when the order was to be carried out; None without both times."""
-    if row.start is None or not isinstance(facts.started, datetime):
+    if plan.start is None or not isinstance(facts.started, datetime):
         return None
-    return -site.early <= facts.started - row.start <= site.late
+    return -site.early <= facts.started - plan.start <= site.late
+
+
+def _any(found: Iterable[bool | None]) -> bool | None:
+    known = [agrees for agrees in found if agrees is not None]
+    return any(known) if known else None
 
 
 def _same_name(patient: Resource, facts: StudyFacts) -> bool | None:

@@ -159,10 +159,17 @@ def advance_order(
     return _write(tx, site, row, stored, after, state, event if tell else None)
 
 
-def set_back(tx: Tx, site: Site, row: OrderRow, state: State) -> Outcome:
-    """The order as it stood before images that turned out not to be its own; nobody is told."""
+def set_back(tx: Tx, site: Site, row: OrderRow, state: State, version: int) -> Outcome:
+    """The order as it stood before images that turned out not to be its own; nobody is told.
+
+    ``version`` is the one that was current then: of an order with several steps each stands as it did there.
+    """
     stored = tx.get("ServiceRequest", row.id)
-    return _write(tx, site, row, stored, stored.resource(), state, None)
+    after, then = stored.resource(), tx.read("ServiceRequest", row.id, version)
+    if then is not None and has_steps(after):
+        stood = {one.number: one.step for one in steps_of(then.resource())}
+        after = with_steps(after, [replace(one, step=stood.get(one.number, one.step)) for one in steps_of(after)])
+    return _write(tx, site, row, stored, after, state, None)
 
 
 def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Outcome:

@@ -18,7 +18,7 @@ from interop.workflow.site import Site
 
 def move_on(tx: Tx, site: Site, row: OrderRow, steps: Sequence[StepRow], facts: StudyFacts) -> OrderRow:
     """The order after these images."""
-    key = f"performed:{facts.study_uid}"
+    key = state_of(facts.study_uid)
     before = set(json.loads(tx.get_state(key) or "[]"))
     fresh, untold = _told(steps, facts.series)
     if not fresh <= before:
@@ -32,6 +32,11 @@ def move_on(tx: Tx, site: Site, row: OrderRow, steps: Sequence[StepRow], facts: 
         if _moves(State(row.status, row.step), event):
             row = orders.advance_order(tx, site, row, event, ARCHIVE).row or row
     return row
+
+
+def state_of(study_uid: str) -> str:
+    """Where the steps that a study's images were made for are kept."""
+    return f"performed:{study_uid}"
 
 
 def _told(steps: Sequence[StepRow], series: Iterable[SeriesFacts]) -> tuple[set[str], bool]:

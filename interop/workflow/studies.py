@@ -49,7 +49,7 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
         tx.decide(facts.study_uid, row.id, found.by, evidence=found.evidence, before=undoing)
         _record(tx, facts, resource, found)
     if row is not None and growth.series:
-        row = _move_on(tx, site, row, facts)
+        row = move_on(tx, site, row, facts)
     return Registered(stored, row, found.by)
 
 
@@ -57,7 +57,8 @@ def link(tx: Tx, stored: Stored, row: OrderRow, before: Resource | None) -> Reso
     """Reports of the order show the study from now on; what undoing the match restores."""
     subject = (before or {}).get("subject", {}).get("reference")
     reports = _link_reports(tx, stored, row)
-    return {"subject": subject, "status": row.status, "step": row.step, "reports": reports}
+    version = tx.get("ServiceRequest", row.id).version
+    return {"subject": subject, "step": row.step, "version": version, "reports": reports}
 
 
 def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
@@ -183,7 +184,8 @@ def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> list[str]:
     return linked
 
 
-def _move_on(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> OrderRow:
+def move_on(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> OrderRow:
+    """The order, or those of its several steps that these images are of, after them."""
     several = tx.order_steps(row.id)
     if several:
         return performed.move_on(tx, site, row, several, facts)

@@ -16,7 +16,7 @@ from interop.fhir.patient_match import likeness
 from interop.fhir.query import Clause, DateValue, Query
 from interop.store import Decision, OrderRow, Stored, Tx
 from interop.workflow.lifecycle import IN_ERROR
-from interop.workflow.match_evidence import same_modality
+from interop.workflow.match_evidence import plans_of, same_modality
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -88,12 +88,14 @@ def score(tx: Tx, study: Resource, patient: Resource, row: OrderRow) -> Candidat
     """How much of an order a study agrees with, from 0 to 1."""
     order = tx.get("ServiceRequest", row.id).resource()
     made = {coding["code"] for coding in study.get("modality", ())}
-    same = same_modality(row.modality, made)
+    plans = plans_of(tx, row)
+    kinds = [same for plan in plans if (same := same_modality(plan.modality, made)) is not None]
+    times = [near for plan in plans if (near := _times_alike(study.get("started"), plan.start)) is not None]
     known = {
         "patient": 1.0 if _subject(study) == row.patient_id else _alike(tx, patient, row),
         "accession": _numbers_alike(accession_of(study), row.accession.value if row.accession else None),
-        "modality": None if same is None else float(same),
-        "time": _times_alike(study.get("started"), row.start),
+        "modality": float(any(kinds)) if kinds else None,
+        "time": max(times, default=None),
         "procedure": _words_alike(study.get("description"), order.get("code", {})),
     }
     parts = {name: round(value, 3) for name, value in known.items() if value is not None}
