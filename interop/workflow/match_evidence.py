@@ -45,7 +45,7 @@ def plans_of(tx: Tx, row: OrderRow) -> tuple[Plan, ...]:
 
 
 def compare(site: Site, row: OrderRow, plans: Sequence[Plan], patient: Resource, facts: StudyFacts) -> Compared:
-    """The study beside the order, any of its steps, and its patient; the patient's numbers are the caller's to compare."""
+    """The study beside the order, any of its steps, and its patient; whose numbers those are is the caller's to say."""
     found: dict[str, bool | None] = {
         "study-uid": _equal(facts.study_uid, row.study_uid) or None,
         "accession": _equal(facts.accession, row.accession.value if row.accession else None),

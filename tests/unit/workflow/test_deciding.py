@@ -16,6 +16,7 @@ from interop.workflow import deciding
 from interop.workflow.unmatched import Unmatched, edits, waiting
 from tests.hl7_messages import orm
 from tests.hospital import Hospital, a_report, images, images_of
+from tests.unit.workflow.test_several_steps import stands, two
 
 UID = "2.25.1"
 PERSON = Agent("mtra", "user", client="test")
@@ -110,6 +111,19 @@ async def test_undoing_restores_what_was_and_no_rule_matches_again(hospital: Hos
     assert "basedOn" not in await _study(hospital, facts.study_uid)
     (one,) = await _waiting(hospital)
     assert [each.row.id for each in one.candidates] == [row.id]
+
+
+async def test_of_several_steps_each_stands_where_it_stood(hospital: Hospital) -> None:
+    id = await two(hospital)
+    row = await hospital.row(id)
+    before = await stands(hospital, id)
+    await hospital.register(images(UID, 1, accession="ACC1", patient_id="666"))
+    await _resolve(hospital, UID, row)
+    assert [one[2] for one in (await stands(hospital, id))[1]] == ["images-available", "scheduled"]
+    await _undo(hospital, UID)
+    assert await stands(hospital, id) == before
+    await _resolve(hospital, UID, row)
+    assert [one[2] for one in (await stands(hospital, id))[1]] == ["images-available", "scheduled"]
 
 
 async def test_the_step_stays_while_other_images_are_of_the_order(hospital: Hospital) -> None:
