@@ -72,6 +72,7 @@ def http_app(
     fhir: Sequence[BaseRoute] = (),
     hl7: Sequence[BaseRoute] = (),
     matching: Sequence[BaseRoute] = (),
+    metadata_bytes: int = 64 * 1024 * 1024,
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors."""
     tokens = Tokens(keys)
@@ -81,8 +82,8 @@ def http_app(
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     login = Login(store, sessions, refusals, public_url=urls.base_url)
     launcher = Launcher(store, links, archive)
+    images = DicomWeb(archive, store, public_url=urls.public_url, metadata_bytes=metadata_bytes)
     readiness = Readiness(checks)
-    images = DicomWeb(archive, store, public_url=urls.public_url)
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
         *health_routes(readiness),

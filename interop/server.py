@@ -335,7 +335,10 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         checks["dimse"] = rooms.dimse_answers
     keys = Keys.load(settings.data_dir)
     routes = {"fhir": fhir, "hl7": hl7, "matching": matching}
-    return http_app(store, relay, keys, urls=settings, assets=assets, checks=checks, **routes).app
+    cached = settings.metadata_cache_bytes
+    return http_app(
+        store, relay, keys, urls=settings, assets=assets, checks=checks, metadata_bytes=cached, **routes
+    ).app
 
 
 @contextlib.contextmanager

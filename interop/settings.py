@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     fhir_delete_multiple: bool = Field(
         False, description="Whether a FHIR conditional delete may end several resources (up to 100), not one only."
     )
+    metadata_cache_bytes: int = Field(
+        64_000_000, ge=0, description="Memory for series metadata of the archive, compressed; 0: none is kept."
+    )
     orthanc_url: str = Field(
         "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."
     )

@@ -7,17 +7,20 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from interop.access import Agent
+from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
 from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.paths import ROOT, Target, parse
+from interop.dicomweb.patient_ids import PatientIds
+from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.dicomweb.stored_frames import Question, StoredFrames
 from interop.errors import ForbiddenError, UnsupportedError
 from interop.store import Store
@@ -36,9 +39,11 @@ _AS_IT_IS = Wish("")
 class DicomWeb:
     """Authorises, relays and writes down. ``public_url`` where the server is told how clients reach it."""
 
-    def __init__(self, archive: Archive, store: Store, *, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, store: Store, *, public_url: str = "", metadata_bytes: int = 0) -> None:
         self._archive = archive
-        self._stored = StoredFrames(archive)
+        patients = PatientIds(archive)
+        self._stored = StoredFrames(archive, patients)
+        self.metadata = SeriesMetadata(archive, patients, limit=metadata_bytes)
         self._guard = Guard(store)
         self._access_log = AccessLog(store)
         self._public = urlsplit(public_url)
@@ -73,6 +78,11 @@ class DicomWeb:
                 query += f"&limit={question.limit}&offset={offset}"
         else:
             query = ""
+        if target.kind == "metadata" and target.level == "series" and wanted.accept == "application/dicom+json":
+            kept = await self.metadata.get(target, "://".join(self._address(scope)), self._forwarded(scope))
+            if kept is not None:
+                await retrieve.give_metadata(kept, target, client, (self._access_log, agent))
+                return
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
         answer = None
         if target.frames == 1 and wanted.syntax is not None and not passed_on:
@@ -162,5 +172,13 @@ def _rendering(query: str, *, thumbnail: bool) -> str:
 
 
 def dicomweb_routes(door: DicomWeb) -> list[BaseRoute]:
-    """The routes of this door."""
-    return [Route(f"{ROOT}/{{rest:path}}", door, name="dicomweb")]
+    """The routes of this door, and how its memory of metadata fares."""
+
+    async def report(request: Request) -> Response:
+        decide(request.state.agent, "s", "ImagingStudy")
+        return JSONResponse({"series_metadata": door.metadata.report()})
+
+    return [
+        Route(f"{ROOT}/{{rest:path}}", door, name="dicomweb"),
+        Route("/api/v1/dicomweb", report, methods=["GET"]),
+    ]

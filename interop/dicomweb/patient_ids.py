@@ -34,11 +34,17 @@ class PatientIds:
 
     async def instance(self, target: Target) -> str | None:
         """The archive's name of the instance, if it exists; None where that is not certain."""
-        study = str(target.study)
+        patient = await self._patient(str(target.study))
+        return None if patient is None else orthanc_id(patient, str(target.study), target.series, target.instance)
+
+    async def series(self, target: Target) -> str | None:
+        """The archive's name of the series, if it exists; None where that is not certain."""
+        patient = await self._patient(str(target.study))
+        return None if patient is None else orthanc_id(patient, str(target.study), target.series)
+
+    async def _patient(self, study: str) -> str | None:
         until, patient = self._known.get(study, (0.0, None))
-        if until <= self._clock():
-            patient = await self._ask_once(study)
-        return None if patient is None else orthanc_id(patient, study, target.series, target.instance)
+        return patient if until > self._clock() else await self._ask_once(study)
 
     def forget(self, study: str) -> None:
         """The instance was not there: perhaps the study got another PatientID."""
@@ -86,8 +92,7 @@ def _patient_id(body: bytes, study: str) -> str | None:
     return patient if uid == study and "|" not in patient else None
 
 
-def orthanc_id(patient: str, study: str, series: str, instance: str) -> str:
-    """Orthanc's name of an instance."""
-    text = f"{patient}|{study}|{series}|{instance}".encode()
-    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+def orthanc_id(*parts: str) -> str:
+    """Orthanc's name of what has this PatientID, StudyInstanceUID, SeriesInstanceUID and so on."""
+    digest = hashlib.sha1("|".join(parts).encode(), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))

@@ -17,6 +17,7 @@ from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import SINK, Answer, Archive, Sink
 from interop.dicomweb.multipart import SinglePart, WholeMultipart
 from interop.dicomweb.paths import Target
+from interop.dicomweb.series_metadata import JSON, KeptMetadata, accepts_gzip, has_same_tag
 from interop.dicomweb.upstream import failure
 from interop.errors import UnavailableError
 
@@ -26,6 +27,8 @@ _PASSED = frozenset({b"content-type", b"content-length", b"content-range", b"acc
 _PIXELS = frozenset({"frames", "rendered", "bulk"})
 # Pixels of an instance never change under their UID; the cache is the browser's own and belongs to this session.
 _CACHED = (b"cache-control", b"private, max-age=86400, immutable")
+_REVALIDATED = (b"cache-control", b"private, no-cache")  # kept by the browser, and asked for again each time
+_VARY_PACKED = (b"vary", b"Authorization, Cookie, Accept, Accept-Encoding")
 _VARY = (b"vary", b"Authorization, Cookie, Accept")
 _FRAMED = (
     b"content-security-policy",
@@ -70,9 +73,7 @@ async def relay(
     answer: Answer, target: Target, wish: Wish, client: Client, log_access: tuple[AccessLog, Agent]
 ) -> None:
     """Passes the answer on; not a byte before the access is written down."""
-    access_log, agent = log_access
-    if not access_log.known(agent, str(target.study), target.verb):
-        await access_log.record(agent, [str(target.study)], target.verb)
+    await _write_down(target, log_access)
     headers = [pair for pair in answer.headers if pair[0] in _PASSED]
     source: Source = answer
     if wish.unwrap and answer.status == 200:
@@ -99,6 +100,33 @@ async def relay(
         await _pump(source, client.send)
     else:
         await _pump_watched(source, client.receive, client.send)
+
+
+async def give_metadata(
+    kept: KeptMetadata, target: Target, client: Client, log_access: tuple[AccessLog, Agent]
+) -> None:
+    """Answers with metadata that are at hand, packed for who takes it so; 304 to who has them already."""
+    await _write_down(target, log_access)
+    asked = client.scope["headers"]
+    headers = [(b"content-type", JSON), (b"etag", kept.tag), _REVALIDATED, _VARY_PACKED]
+    status, body = 200, b""
+    if has_same_tag(asked, kept.tag):
+        status = 304
+    elif accepts_gzip(asked):
+        body = kept.packed
+        headers.append((b"content-encoding", b"gzip"))
+    else:
+        body = await kept.unpacked()
+    if status == 200:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await client.send({"type": "http.response.start", "status": status, "headers": headers})
+    await client.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _write_down(target: Target, log_access: tuple[AccessLog, Agent]) -> None:
+    access_log, agent = log_access
+    if not access_log.known(agent, str(target.study), target.verb):
+        await access_log.record(agent, [str(target.study)], target.verb)
 
 
 async def _pour(answer: Answer, sink: Sink, send: Send) -> None:

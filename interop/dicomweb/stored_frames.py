@@ -64,10 +64,12 @@ class _Known:
 class StoredFrames:
     """Answers for frames, where they can be had without the archive's DICOMweb."""
 
-    def __init__(self, archive: Archive, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, archive: Archive, patients: PatientIds | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._archive = archive
         self._clock = clock
-        self._patients = PatientIds(archive)
+        self._patients = patients or PatientIds(archive)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._looking: dict[str, asyncio.Future[None]] = {}
         self._checks = asyncio.Semaphore(_CHECKS)
