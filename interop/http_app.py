@@ -73,6 +73,7 @@ def http_app(
     hl7: Sequence[BaseRoute] = (),
     matching: Sequence[BaseRoute] = (),
     metadata_bytes: int = 64 * 1024 * 1024,
+    stow_bytes: int = 1024 * 1024 * 1024,
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors."""
     tokens = Tokens(keys)
@@ -82,7 +83,7 @@ def http_app(
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     login = Login(store, sessions, refusals, public_url=urls.base_url)
     launcher = Launcher(store, links, archive)
-    images = DicomWeb(archive, store, public_url=urls.public_url, metadata_bytes=metadata_bytes)
+    images = DicomWeb(archive, store, public_url=urls.public_url, metadata_bytes=metadata_bytes, stow_bytes=stow_bytes)
     readiness = Readiness(checks)
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),

@@ -335,9 +335,16 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         checks["dimse"] = rooms.dimse_answers
     keys = Keys.load(settings.data_dir)
     routes = {"fhir": fhir, "hl7": hl7, "matching": matching}
-    cached = settings.metadata_cache_bytes
     return http_app(
-        store, relay, keys, urls=settings, assets=assets, checks=checks, metadata_bytes=cached, **routes
+        store,
+        relay,
+        keys,
+        urls=settings,
+        assets=assets,
+        checks=checks,
+        metadata_bytes=settings.metadata_cache_bytes,
+        stow_bytes=settings.stow_max_bytes,
+        **routes,
     ).app
 
 

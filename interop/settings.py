@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     fhir_delete_multiple: bool = Field(
         False, description="Whether a FHIR conditional delete may end several resources (up to 100), not one only."
     )
+    stow_max_bytes: int = Field(
+        1_000_000_000,
+        ge=1024,
+        description="Largest body of a STOW-RS request, in bytes; it is held in a temporary file.",
+    )
     metadata_cache_bytes: int = Field(
         64_000_000, ge=0, description="Memory for series metadata of the archive, compressed; 0: none is kept."
     )

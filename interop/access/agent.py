@@ -19,6 +19,7 @@ class Agent:
     studies: frozenset[str] | None = None  # a viewer cookie's StudyInstanceUIDs; None: not limited to studies
     token_id: str | None = None  # jti
     request_id: str | None = None  # X-Request-Id, or the HL7 control id
+    annotates: frozenset[str] = frozenset()  # of a viewer's studies, those into which it may store annotations
 
 
 def system_agent(part: str) -> Agent:

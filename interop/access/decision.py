@@ -56,6 +56,20 @@ def may_view_study(agent: Agent, study_uid: str, *, patient: str | None = None) 
     return True
 
 
+def may_store_images(agent: Agent, study_uid: str | None, *, patient: str | None = None) -> None:
+    """ForbiddenError unless the agent may store images of the study, ``patient`` being the one whose it is.
+
+    A viewer session needs a launch of that study that allows annotating. Without a study: of any one.
+    """
+    if agent.studies is None:
+        if study_uid is not None or not bound_to_patient(agent, "c", "ImagingStudy"):
+            decide(agent, "c", "ImagingStudy", patient=patient)
+        return
+    within = agent.annotates & agent.studies
+    if study_uid not in within if study_uid is not None else not within:
+        raise ForbiddenError("this viewer session does not allow storing annotations of the study")
+
+
 def bound_to_patient(agent: Agent, verb: str, type_: str) -> bool:
     """Whether only ``patient/`` scopes cover the interaction, so that searches must be held to that patient."""
     contexts = {scope.context for scope in granted(agent.scopes) if scope.covers(verb, type_)}

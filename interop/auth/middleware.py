@@ -172,4 +172,5 @@ def _here(agent: Agent, address: str | None, request_id: str) -> Agent:
         agent.studies,
         agent.token_id,
         request_id,
+        agent.annotates,
     )

@@ -41,7 +41,7 @@ class Sessions:
         """The Set-Cookie values that open a viewer session: the new one, and the end of those it replaces."""
         self.check_studies(opens["studies"])
         name = f"interop_viewer_{secrets.token_hex(4)}"
-        claims = {"studies": sorted(opens["studies"])}
+        claims = {"studies": sorted(opens["studies"]), "annotate": opens.get("annotate") is True}
         value = self._tokens.sign(VIEWER, str(opens["sub"]), VIEWER_SECONDS, claims)
         mine: list[tuple[int, str]] = []
         ended: list[str] = []
@@ -59,13 +59,16 @@ class Sessions:
         if not sessions:
             return None
         newest = max(sessions, key=lambda read: int(read["iat"]))
-        studies = {study for read in sessions if read["sub"] == newest["sub"] for study in read["studies"]}
+        mine = [read for read in sessions if read["sub"] == newest["sub"]]
+        studies = {study for read in mine for study in read["studies"]}
+        annotates = {study for read in mine if read.get("annotate") is True for study in read["studies"]}
         return Agent(
             who=str(newest["sub"]),
             kind="viewer",
             client="viewer",
             studies=frozenset(studies),
             token_id=str(newest["jti"]),
+            annotates=frozenset(annotates),
         )
 
     def _viewers(self, cookie_header: str) -> list[tuple[str, dict[str, Any] | None]]:

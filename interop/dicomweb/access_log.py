@@ -23,8 +23,8 @@ _UNREGISTERED = 5.0  # a study without a resource yet is written down again soon
 _KEPT = 20_000
 
 _Key = tuple[str, str, str | None, str, str, str]
-_KINDS = {"qido-rs": "dicom-query", "wado-rs": "dicom-transfer"}
-_ACTIONS = {"qido-rs": "E", "wado-rs": "R"}
+_KINDS = {"qido-rs": "dicom-query", "wado-rs": "dicom-transfer", "stow-rs": "dicom-transfer"}
+_ACTIONS = {"qido-rs": "E", "wado-rs": "R", "stow-rs": "C"}
 
 
 def patient_of_study(tx: Tx, study: str) -> str | None:

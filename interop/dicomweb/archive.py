@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 SINK = "interop.sink"  # the ASGI extension by which a server offers one: {"open": a function that gives a Sink}
@@ -44,3 +44,4 @@ class Archive(Protocol):
     """The relay to the archive."""
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> ArchiveAnswer: ...
+    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> ArchiveAnswer: ...

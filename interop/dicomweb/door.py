@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,11 +20,13 @@ from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.guard import Guard
-from interop.dicomweb.paths import ROOT, Target, parse
+from interop.dicomweb.intake import Intake, storing_request
+from interop.dicomweb.paths import ROOT, STORING, Target, parse
 from interop.dicomweb.patient_ids import PatientIds
 from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.dicomweb.stored_frames import Question, StoredFrames
-from interop.errors import ForbiddenError, UnsupportedError
+from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations
+from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 from interop.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
@@ -33,26 +37,35 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
     "quality": re.compile(r"[0-9]{1,3}"),
 }
 _THUMBNAIL = "128,128"
+_INTAKES = 4  # bodies taken in at the same time
 _AS_IT_IS = Wish("")
 
 
 class DicomWeb:
     """Authorises, relays and writes down. ``public_url`` where the server is told how clients reach it."""
 
-    def __init__(self, archive: Archive, store: Store, *, public_url: str = "", metadata_bytes: int = 0) -> None:
+    def __init__(
+        self, archive: Archive, store: Store, *, public_url: str = "", metadata_bytes: int = 0, stow_bytes: int = 0
+    ) -> None:
         self._archive = archive
         patients = PatientIds(archive)
         self._stored = StoredFrames(archive, patients)
         self.metadata = SeriesMetadata(archive, patients, limit=metadata_bytes)
+        self._storing = Storing(archive)
+        self._stow_bytes = stow_bytes
+        self._intakes = asyncio.Semaphore(_INTAKES)
         self._guard = Guard(store)
         self._access_log = AccessLog(store)
         self._public = urlsplit(public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; refusals are raised as errors, for the application to translate."""
+        agent: Agent = scope["state"]["agent"]
+        if scope["method"] == "POST" and (into := STORING.fullmatch(scope["path"])) is not None:
+            await self._store(retrieve.Client(scope, receive, send), agent, into.group("study"))
+            return
         if scope["method"] != "GET":
             raise _NotOfferedError(scope["method"])
-        agent: Agent = scope["state"]["agent"]
         target = parse(scope["path"])
         try:
             if target.study is None:
@@ -98,6 +111,46 @@ class DicomWeb:
         finally:
             answer.close()
 
+    async def _store(self, client: retrieve.Client, agent: Agent, study: str | None) -> None:
+        """STOW-RS: whoever may not store is told so before the body is read."""
+        about = study or ""
+        try:
+            self._guard.check_storing(agent)
+            if study is not None:
+                await self._guard.check_storing_into(agent, study)
+            boundary = storing_request(client.scope["headers"], self._stow_bytes)
+            if self._intakes.locked():
+                raise UnavailableError("too many requests are being stored at this moment", retry_after=5)
+            async with self._intakes:
+                intake = Intake(boundary, self._stow_bytes)
+                try:
+                    parts = await intake.take(client.receive)
+                    instances = await self._storing.check(intake, parts, study)
+                    about = instances[0].identity.study
+                    status, body = await self._put(client, agent, intake, instances)
+                finally:
+                    intake.close()
+        except InteropError as error:
+            if not isinstance(error, UnavailableError):
+                await self._access_log.record(agent, [about], "stow-rs", outcome="4", detail=error.text)
+            raise
+        answer = Response(body, status, media_type="application/dicom+json")
+        await answer(client.scope, client.receive, client.send)
+
+    async def _put(
+        self, client: retrieve.Client, agent: Agent, intake: Intake, instances: Sequence[Instance]
+    ) -> tuple[int, bytes]:
+        own = instances[0].identity.study
+        await self._guard.check_storing_into(agent, own)
+        if agent.studies is not None:
+            only_annotations(instances)
+        await self._access_log.record(agent, [own], "stow-rs")
+        reasons = await self._storing.store(intake, instances)
+        if reasons:
+            detail = f"{len(reasons)} of {len(instances)} instances were not stored"
+            await self._access_log.record(agent, [own], "stow-rs", outcome="4", detail=detail)
+        return answer_of(instances, reasons, "://".join(self._address(client.scope)))
+
     async def _search(self, scope: Scope, receive: Receive, send: Send, agent: Agent, target: Target) -> None:
         raw = scope["query_string"].decode("latin-1")
         wanted = wish(target, _accept(scope))
@@ -129,15 +182,12 @@ class DicomWeb:
 
 
 class _NotOfferedError(UnsupportedError):
-    """Only reading is offered at this door."""
+    """Reading, and storing studies, is all that is offered at this door."""
 
     status = 405
 
     def __init__(self, method: str) -> None:
-        reason = f"{method} is not offered here"
-        if method == "POST":
-            reason = "storing over DICOMweb (STOW-RS) is not offered: images are sent to the archive by C-STORE"
-        super().__init__(reason)
+        super().__init__(f"{method} is not offered here")
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import orjson
 
-from interop.access import Agent, bound_to_patient, decide, may_view_study
+from interop.access import Agent, bound_to_patient, decide, may_store_images, may_view_study
 from interop.dicomweb.access_log import patient_of_study
 from interop.errors import ForbiddenError
 from interop.fhir.names import STUDY_UID
@@ -34,6 +34,18 @@ class Guard:
         if bound and may_view_study(agent, study, patient=await self._owner(study)):
             return
         raise ForbiddenError("this session or token does not cover the study")
+
+    def check_storing(self, agent: Agent) -> None:
+        """ForbiddenError unless the agent may store images of some study: asked before a body is read."""
+        may_store_images(agent, None)
+
+    async def check_storing_into(self, agent: Agent, study: str) -> None:
+        """ForbiddenError unless the agent may store images of the study.
+
+        A ``patient/`` scope needs a study that is registered for its patient already.
+        """
+        bound = agent.studies is None and bound_to_patient(agent, "c", "ImagingStudy")
+        may_store_images(agent, study, patient=await self._owner(study) if bound else None)
 
     async def visible(self, agent: Agent) -> frozenset[str] | None:
         """The studies that a search may show; None for all. ForbiddenError if the agent may not search at all."""

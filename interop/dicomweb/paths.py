@@ -17,6 +17,7 @@ _PATH = re.compile(
     rf"(?:/instances/(?P<instance>{_UID})(?:/frames/(?P<frames>[0-9]{{1,6}}(?:,[0-9]{{1,6}}){{0,63}}))?)?)?"
     r"(?:/(?P<what>metadata|rendered|thumbnail|series|instances|bulk(?:/[0-9A-Fa-f]{8}(?:/[0-9]{1,6}/[0-9A-Fa-f]{8})*)))?)"
 )
+STORING = re.compile(rf"{ROOT}/studies(?:/(?P<study>(?=.{{1,64}}$){_UID}))?")
 _OFFERED = {  # by level: what may follow
     "study": frozenset({"", "metadata", "rendered", "thumbnail", "series", "instances"}),
     "series": frozenset({"", "metadata", "rendered", "thumbnail", "instances"}),

@@ -1,4 +1,4 @@
-"""The wire to the archive's DICOMweb: GET requests over kept connections, answers passed on as they arrive."""
+"""The wire to the archive's DICOMweb: requests over kept connections, answers passed on as they arrive."""
 
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.relay import Relay

@@ -51,6 +51,8 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self.exchanges = 0
         self.closed = False
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._reset()
 
     def _reset(self) -> None:
@@ -83,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The archive, or we, closed the socket: the end of a body without length, else a failure."""
         self.closed = True
+        self._drained.set()
         if not self.complete:
             if self._head_done and self.to_close and exc is None:
                 self.complete = True
@@ -225,6 +228,29 @@ class Connection(asyncio.BufferedProtocol):
             self.error = LostError("the archive closed the connection", retry_after=5)
         else:
             self.transport.write(request)
+
+    def pause_writing(self) -> None:
+        """The archive takes a request's body more slowly than it comes."""
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        """The archive has taken most of it."""
+        self._drained.set()
+
+    async def write(self, data: bytes, seconds: float) -> bool:
+        """More of a request's body; False if the archive has answered already, or left, and wants none.
+
+        UnavailableError if it takes nothing for so many seconds.
+        """
+        if self.closed or self._head_done or self.transport is None:
+            return False
+        self.transport.write(data)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._drained.wait()
+        except TimeoutError:
+            raise UnavailableError("the archive takes no more of what is sent to it", retry_after=10) from None
+        return True
 
     async def head(self, seconds: float) -> None:
         """Returns when status, headers and, if there is one, the beginning of the body are there.

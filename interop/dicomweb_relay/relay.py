@@ -1,11 +1,11 @@
-"""GET from the archive, with its credentials and for the caller's address."""
+"""GET from the archive, and POST to it, with its credentials and for the caller's address."""
 
 from __future__ import annotations
 
 import base64
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -29,7 +29,8 @@ class Relay:
     """A client of one archive.
 
     It sends what it is told to send and nothing else: no Accept-Encoding (Orthanc would gzip pixels), no cookies, never
-    the caller's own Authorization. Only GET, so that a request whose kept connection turns out dead may be sent again.
+    the caller's own Authorization. A GET whose kept connection turns out dead is sent again; a POST goes over a new
+    one.
     """
 
     def __init__(
@@ -73,6 +74,26 @@ class Relay:
         # A kept connection may have been closed by the archive as we took it.
         return await self._exchange(await self._pool.borrow(fresh=True), request)
 
+    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> Answer:
+        """The answer to a POST of so many bytes, which are read as the archive takes them.
+
+        UnavailableError as for a GET, and when the archive leaves before it has answered: whether it did what was asked
+        is then not known.
+        """
+        request = self._request(target, [(b"Content-Length", b"%d" % length)], b"POST ")
+        connection = await self._pool.borrow(fresh=True)
+        try:
+            connection.send(request)
+            async for piece in pieces:
+                if not await connection.write(piece, self._idle_timeout):
+                    break
+            await connection.head(self._answer_timeout)
+        except BaseException:
+            connection.abort()
+            self._pool.give_back(connection)
+            raise
+        return Answer(connection, self._pool, self._idle_timeout)
+
     async def _exchange(self, connection: Connection, request: bytes) -> Answer:
         try:
             connection.send(request)
@@ -83,10 +104,10 @@ class Relay:
             raise
         return Answer(connection, self._pool, self._idle_timeout)
 
-    def _request(self, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    def _request(self, target: bytes, headers: Sequence[tuple[bytes, bytes]], verb: bytes = b"GET ") -> bytes:
         if _UNSAFE.search(target):
             raise ValueError("the target has characters that a request line cannot carry")
-        return b"".join((b"GET ", self._prefix, target, self._fixed, *map(_line, headers), b"\r\n"))
+        return b"".join((verb, self._prefix, target, self._fixed, *map(_line, headers), b"\r\n"))
 
     async def close(self) -> None:
         """Closes every connection."""

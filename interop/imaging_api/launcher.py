@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from interop.access import Agent, may_view_study
+from interop.access import Agent, may_store_images, may_view_study
 from interop.audit import Event
 from interop.errors import ConflictError, ForbiddenError, InteropError, InvalidContentError, NotFoundError
 from interop.fhir.names import STUDY_UID, V2_0203
@@ -26,7 +26,7 @@ class Links(Protocol):
     seconds: int
 
     def check(self, studies: Sequence[str]) -> None: ...
-    def write(self, tx: Tx, studies: Sequence[str]) -> str: ...
+    def write(self, tx: Tx, studies: Sequence[str], *, annotate: bool = False) -> str: ...
 
 
 class Archive(Protocol):
@@ -44,19 +44,21 @@ class Launcher:
         self._archive = archive
         self.seconds = links.seconds
 
-    async def launch(self, agent: Agent, studies: Sequence[str]) -> str:
-        """A one-time URL for the studies.
+    async def launch(self, agent: Agent, studies: Sequence[str], *, annotate: bool = False) -> str:
+        """A one-time URL for the studies, and for storing annotations of them if that is asked for.
 
-        ForbiddenError if the agent may not see one of them, NotFoundError if one is not in the archive,
+        ForbiddenError if the agent may not see (or store into) one of them, NotFoundError if one is not in the archive,
         UnavailableError if the archive does not say.
         """
         uids = list(dict.fromkeys(studies))
         self._links.check(uids)
         patients = await self.require(agent, uids)
+        if annotate:
+            await self._allow_annotating(agent, patients)
 
         def work(tx: Tx) -> str:
             _write(tx, patients, "0", None)
-            return self._links.write(tx, uids)
+            return self._links.write(tx, uids, annotate=annotate)
 
         return await self._store.unit(agent, work)
 
@@ -98,6 +100,14 @@ class Launcher:
             await self._refused(agent, patients, refusal)
             raise
         return patients
+
+    async def _allow_annotating(self, agent: Agent, patients: dict[str, str | None]) -> None:
+        try:
+            for uid, patient in patients.items():
+                may_store_images(agent, uid, patient=patient)
+        except ForbiddenError as refusal:
+            await self._refused(agent, patients, refusal)
+            raise
 
     async def _refused(self, agent: Agent, patients: dict[str, str | None], refusal: InteropError) -> None:
         await self._store.unit(agent, lambda tx: _write(tx, patients, "4", refusal.text))

@@ -23,6 +23,7 @@ class LaunchRequest(BaseModel):
 
     studies: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
     accession: str | None = None
+    annotate: bool = False
 
     @model_validator(mode="after")
     def _one_of_them(self) -> LaunchRequest:
@@ -44,7 +45,7 @@ class LaunchDoor:
             raise ForbiddenError("a viewer session cannot launch another; a bearer token can")
         wanted = _read(await _body(request))
         studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
-        url = await self._launcher.launch(agent, studies)
+        url = await self._launcher.launch(agent, studies, annotate=wanted.annotate)
         return JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
 
 

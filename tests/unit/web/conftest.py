@@ -85,6 +85,9 @@ class FakeArchive:
         body = b"pixels"
         return FakeAnswer(200, [(b"content-type", b"image/jpeg"), (b"content-length", b"%d" % len(body))], [body])
 
+    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> FakeAnswer:
+        raise AssertionError("nothing is stored here")
+
 
 @dataclass
 class Urls:

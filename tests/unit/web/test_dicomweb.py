@@ -79,13 +79,28 @@ async def test_escapes_do_not_help(web: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
-async def test_only_reading_is_offered_and_storing_is_told_where_to_go(web: Any, method: str) -> None:
+async def test_only_reading_and_storing_of_studies_is_offered(web: Any, method: str) -> None:
     async with web.client(headers=web.bearer()) as client:
-        answer = await client.request(method, "/dicom-web/studies")
-        assert answer.status_code == 405
-        if method == "POST":
-            assert "C-STORE" in answer.json()["detail"]
+        for path in ("studies", f"studies/{A}", "series", f"studies/{A}/series", f"studies/{A}/metadata", "studies/"):
+            answer = await client.request(method, f"/dicom-web/{path}")
+            stores = method == "POST" and path in ("studies", f"studies/{A}")
+            assert answer.status_code == (415 if stores else 405), path  # 415: it came without a body of DICOM files
     assert web.archive.asked == []
+
+
+async def test_who_may_not_store_is_told_so_before_the_body_is_read(web: Any) -> None:
+    async def body() -> Any:
+        raise AssertionError("it was read")
+        yield b""
+
+    named = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+    async with web.client(headers=web.bearer("system/*.rs") | named) as reader:
+        assert (await reader.post(f"/dicom-web/studies/{A}", content=body())).status_code == 403
+    async with web.client(headers=web.bearer() | named) as client:
+        large = await client.post("/dicom-web/studies", content=body(), headers={"Content-Length": str(1 << 40)})
+        assert large.status_code == 413
+    refused = await web.events(subtype="stow-rs")
+    assert {row.event.outcome for row in refused} == {"4"}
 
 
 async def test_the_archives_own_words_never_come_through(web: Any) -> None:

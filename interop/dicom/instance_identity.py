@@ -1,0 +1,90 @@
+"""Whose an instance is and what: the few attributes that say it, read from the beginning of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from pydicom.charset import python_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from interop.errors import MalformedError
+
+_LAST = 0x0020000E  # SeriesInstanceUID, the highest of what is asked for
+_LONGEST_UID = 64
+_UIDS = (0x0020000D, _LAST, 0x00080018, 0x00080016)
+_PATIENT_ID, _CHARACTER_SET = 0x00100020, 0x00080005
+_UNREADABLE = (
+    InvalidDicomError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    Warning,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceIdentity:
+    """What the beginning of a file says."""
+
+    patient_id: str
+    study: str
+    series: str
+    instance: str
+    sop_class: str
+
+
+def read_identity(file: BinaryIO) -> InstanceIdentity:
+    """The identity of the instance whose file (PS3.10) begins where ``file`` stands.
+
+    MalformedError if it is no such file, names no study, series, instance or class, or names them out of order or twice
+    (PS3.5 7.1), so that two readers could find different ones in it.
+    """
+    seen = -1
+
+    def stop(tag: Any, _vr: str | None, _length: int) -> bool:
+        nonlocal seen
+        if int(tag) <= seen:
+            raise MalformedError("the elements of a data set are not in ascending order")
+        seen = int(tag)
+        return seen > _LAST
+
+    try:
+        found = read_partial(file, stop_when=stop)
+        if found.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise MalformedError("deflated data sets are not taken")
+        uids = [_bytes(found, tag).rstrip(b" \0").decode("ascii") for tag in _UIDS]
+        patient = _text(_bytes(found, _PATIENT_ID), _bytes(found, _CHARACTER_SET)).strip(" \0")
+    except MalformedError:
+        raise
+    except _UNREADABLE:
+        raise MalformedError("that is not a DICOM file") from None
+    if not all(0 < len(uid) <= _LONGEST_UID and _is_uid(uid) for uid in uids):
+        raise MalformedError("StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID or SOPClassUID is missing or no UID")
+    return InstanceIdentity(patient, uids[0], uids[1], uids[2], uids[3])
+
+
+def _bytes(dataset: Dataset, tag: int) -> bytes:
+    """A value as it stands in the file: pydicom would warn of an odd one and name it in a log."""
+    element = dataset.get_item(tag)
+    value = element.value if isinstance(element, RawDataElement) else None
+    return bytes(value) if value else b""
+
+
+def _text(value: bytes, character_set: bytes) -> str:
+    """A text in the data set's character set (PS3.5 6.1.2.3); ValueError or LookupError if it is not readable."""
+    if value.isascii():
+        return value.decode("ascii")
+    return value.decode(python_encoding[character_set.split(b"\\")[0].strip(b" \0").decode("ascii")])
+
+
+def _is_uid(text: str) -> bool:
+    return text.isascii() and all(part.isdigit() for part in text.split("."))
