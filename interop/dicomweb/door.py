@@ -26,6 +26,8 @@ from interop.dicomweb.patient_ids import PatientIds
 from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.dicomweb.stored_frames import Question, StoredFrames
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations
+from interop.dicomweb.wado_uri import PATH as WADO_URI
+from interop.dicomweb.wado_uri import read_wado, study_of_wado
 from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 from interop.store import Store
 
@@ -66,6 +68,9 @@ class DicomWeb:
             return
         if scope["method"] != "GET":
             raise _NotOfferedError(scope["method"])
+        if scope["path"] == WADO_URI:
+            await self._wado_uri(retrieve.Client(scope, receive, send), agent)
+            return
         target = parse(scope["path"])
         try:
             if target.study is None:
@@ -76,21 +81,22 @@ class DicomWeb:
             studies = [target.study or ""]
             await self._access_log.record(agent, studies, target.verb, outcome="4", detail=error.text)
             raise
-        await self._retrieve(retrieve.Client(scope, receive, send), agent, target)
+        client = retrieve.Client(scope, receive, send)
+        await self._retrieve(client, agent, target, *_asked(scope, target))
 
-    async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target) -> None:
+    async def _wado_uri(self, client: retrieve.Client, agent: Agent) -> None:
+        raw = client.scope["query_string"].decode("latin-1")
+        study = study_of_wado(raw)
+        try:
+            await self._guard.check(agent, study)
+        except ForbiddenError as error:
+            await self._access_log.record(agent, [study], "wado-rs", outcome="4", detail=error.text)
+            raise
+        target, query, wanted = read_wado(raw)
+        await self._retrieve(client, agent, target, wanted, query)
+
+    async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target, wanted: Wish, query: str) -> None:
         scope = client.scope
-        query = scope["query_string"].decode("latin-1")
-        wanted = wish(target, _accept(scope))
-        if target.kind == "rendered":
-            query = _rendering(query, thumbnail=scope["path"].endswith("/thumbnail"))
-        elif target.kind == "search-in-study":
-            question = search.parse_question(query)
-            query = search.encode(question.parameters)
-            if (offset := question.offset) or question.limit < search.MAX_ROWS:
-                query += f"&limit={question.limit}&offset={offset}"
-        else:
-            query = ""
         if target.kind == "metadata" and target.level == "series" and wanted.accept == "application/dicom+json":
             kept = await self.metadata.get(target, "://".join(self._address(scope)), self._forwarded(scope))
             if kept is not None:
@@ -196,6 +202,21 @@ def _host(header: bytes) -> str:
     if not _HOST.fullmatch(host):
         raise UnsupportedError("the Host header is not a host name")
     return host
+
+
+def _asked(scope: Scope, target: Target) -> tuple[Wish, str]:
+    """In which form the resource is wanted, and the query that asks the archive for it."""
+    query = scope["query_string"].decode("latin-1")
+    wanted = wish(target, _accept(scope))
+    if target.kind == "rendered":
+        return wanted, _rendering(query, thumbnail=scope["path"].endswith("/thumbnail"))
+    if target.kind != "search-in-study":
+        return wanted, ""
+    question = search.parse_question(query)
+    query = search.encode(question.parameters)
+    if (offset := question.offset) or question.limit < search.MAX_ROWS:
+        query += f"&limit={question.limit}&offset={offset}"
+    return wanted, query
 
 
 def _accept(scope: Scope) -> str:
