@@ -144,3 +144,15 @@ def test_the_archive_going_down_and_coming_back(site: Any) -> None:
         assert launched.status_code == 503
         asyncio.run(site.orthanc.start())
         assert client.get(f"{path}/frames/1").status_code == 200
+
+
+def test_a_list_of_studies_always_says_what_kinds_of_images_they_hold(site: Any) -> None:
+    with site.client(headers=site.bearer()) as client:
+        for query in ("", "?includefield=00081030,00100020", f"?StudyInstanceUID={CT}", "?limit=2&offset=1"):
+            rows = client.get(f"/dicom-web/studies{query}").json()
+            assert rows, query
+            for row in rows:
+                assert row["00080061"]["Value"], query
+                assert row["00201206"]["Value"], query
+                assert row["00201208"]["Value"], query
+                assert row["00081190"]["Value"][0].startswith(site.base), query

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterable
 from copy import deepcopy
@@ -238,6 +239,37 @@ def test_an_archive_that_is_down_takes_nothing_and_the_answer_says_so(site: Any)
         assert int(answer.headers["retry-after"]) > 0
         asyncio.run(site.orthanc.start())
         assert store(client, files).status_code == 200
+
+
+def test_an_archive_that_dies_between_two_instances(site: Any) -> None:
+    images = new_images(60)
+    files = [stored(image) for image in images]
+    with site.client(headers=site.bearer()) as client:
+
+        def kill() -> None:
+            with direct(site) as archive:
+                while archive.get("/statistics").json()["CountInstances"] < before + 3:
+                    time.sleep(0.005)
+            asyncio.run(site.orthanc.stop(grace=0))
+
+        with direct(site) as archive:
+            before = archive.get("/statistics").json()["CountInstances"]
+        killer = threading.Thread(target=kill)
+        killer.start()
+        answer = store(client, files)
+        killer.join()
+        assert answer.status_code == 202, answer.text
+        said = answer.json()
+        done = {each["00081155"]["Value"][0] for each in said["00081199"]["Value"]}
+        failed = {each["00081155"]["Value"][0] for each in said["00081198"]["Value"]}
+        assert done | failed == {image.SOPInstanceUID for image in images}
+        assert not done & failed
+        asyncio.run(site.orthanc.start())
+        with direct(site) as archive:
+            rows = archive.get(f"/dicom-web/studies/{NEW}/instances").json()
+            assert done <= {row["00080018"]["Value"][0] for row in rows}
+        again = store(client, files)
+        assert again.status_code == 200, again.text
 
 
 def test_a_large_body_does_not_lie_in_memory(site: Any) -> None:
