@@ -14,6 +14,7 @@ from interop.auth import Answers, AuthMiddleware, Keys, Login, Refusals, Session
 from interop.console import console_routes, error_page
 from interop.dicomweb import DicomWeb, dicomweb_routes
 from interop.dicomweb.archive import Archive
+from interop.dicomweb.warming import Warming
 from interop.errors import InteropError
 from interop.health import Readiness, health_routes
 from interop.health.checks import Check
@@ -82,8 +83,9 @@ def http_app(
     answers = Answers(error_page)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     login = Login(store, sessions, refusals, public_url=urls.base_url)
-    launcher = Launcher(store, links, archive)
     images = DicomWeb(archive, store, public_url=urls.public_url, metadata_bytes=metadata_bytes, stow_bytes=stow_bytes)
+    warming = Warming(archive, images.metadata, urls.base_url)
+    launcher = Launcher(store, links, archive, begun=warming.begin if metadata_bytes else None)
     readiness = Readiness(checks)
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),

@@ -68,7 +68,9 @@ class SeriesMetadata:
         self.bytes = 0
         self.counts = Counts()
 
-    async def get(self, target: Target, address: str, forwarded: tuple[bytes, bytes]) -> KeptMetadata | None:
+    async def get(
+        self, target: Target, address: str, forwarded: tuple[bytes, bytes], *, counted: bool = True
+    ) -> KeptMetadata | None:
         """The metadata as the archive has them now; None where they are to be relayed, refusals included.
 
         ``address`` is the scheme and host in the answer's own URLs. UnavailableError when the archive does not answer.
@@ -89,9 +91,9 @@ class SeriesMetadata:
         entry = self._entries.get(key)
         if entry is not None and entry.state == state:
             self._entries.move_to_end(key)
-            self.counts.kept += 1
+            self.counts.kept += counted
             return entry
-        self.counts.asked += 1
+        self.counts.asked += counted
         if key in self._reading or await self._now() - changed < _SETTLED:
             return None
         return await self._renew(key, name, target, forwarded, state)

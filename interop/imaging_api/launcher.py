@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -38,7 +38,11 @@ class Archive(Protocol):
 class Launcher:
     """Makes launches for the API and for the viewer's IID address."""
 
-    def __init__(self, store: Store, links: Links, archive: Archive) -> None:
+    def __init__(
+        self, store: Store, links: Links, archive: Archive, *, begun: Callable[[Sequence[str]], None] | None = None
+    ) -> None:
+        """``begun`` is told the studies of each launch, which a viewer will soon ask for."""
+        self._begun = begun
         self._store = store
         self._links = links
         self._archive = archive
@@ -60,7 +64,10 @@ class Launcher:
             _write(tx, patients, "0", None)
             return self._links.write(tx, uids, annotate=annotate)
 
-        return await self._store.unit(agent, work)
+        url: str = await self._store.unit(agent, work)
+        if self._begun is not None:
+            self._begun(uids)
+        return url
 
     async def studies_of(self, accession: str) -> list[str]:
         """The StudyInstanceUIDs under an accession number, whether its order or its images are known here.

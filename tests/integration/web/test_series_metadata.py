@@ -124,3 +124,16 @@ def test_gzip_is_for_those_who_ask(site: Any) -> None:
                 body = b"".join(answer.iter_raw())
             assert (answer.headers.get("content-encoding") == "gzip") is packed, accepted
             assert (gzip.decompress(body) if packed else body).startswith(b"[")
+
+
+def test_a_launch_reads_the_metadata_ahead_of_the_viewer(site: Any) -> None:
+    with site.client(headers=site.bearer()) as client, site.client() as viewer:
+        path = address(client, CT)
+        settle()
+        link = site.launch(CT)
+        until = time.monotonic() + 10
+        while counts(client)["series"] == 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert viewer.get(link).status_code == 303
+        assert viewer.get(path).status_code == 200
+        assert (counts(client)["kept"], counts(client)["asked"]) == (1, 0)
