@@ -1,13 +1,13 @@
 # `make help` lists the targets. setup/ holds the steps that each do one thing and are quick when it is already done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long fuzz conformance check format pages bench lock clean
+.PHONY: help setup demo run test test-long fuzz conformance check format pages bench bench-large lock clean
 
 BIN := .venv/bin
 TESTS := tests/unit tests/integration tests/acceptance
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: Debian packages, .venv from the hash-locked file, OHIF, peers for tests
 	@setup/packages
@@ -52,6 +52,9 @@ pages: setup ## Write the pages that the code writes about itself (settings, lif
 
 bench: setup ## Measure, and write the figures to docs/performance.md
 	$(BIN)/python -m bench
+
+bench-large: setup ## Measure FHIR with a million resources (ENGINE=sqlite|postgresql, RESOURCES=)
+	$(BIN)/python -m bench.large --engine $(or $(ENGINE),sqlite) --resources $(or $(RESOURCES),1000000)
 
 lock: setup ## Bring requirements.lock and requirements-runtime.lock in line with pyproject.toml (UPGRADE=1: newest)
 	@UPGRADE=$(UPGRADE) setup/lock

@@ -16,6 +16,7 @@ from bench import fhir, images
 from bench.figures import Figure, rate_figure
 from bench.load import Load, Outcome
 from bench.parts import MeasurementError, Server, generate
+from bench.stock import SYSTEM
 
 ORDERS = 20
 STUDY = 200
@@ -38,7 +39,7 @@ def measure(server: Server, folder: Path) -> list[Figure]:
 def _patient() -> dict[str, Any]:
     return {
         "resourceType": "Patient",
-        "identifier": [{"system": fhir.SYSTEM, "value": "ARCHIVE"}],
+        "identifier": [{"system": SYSTEM, "value": "ARCHIVE"}],
         "name": [{"family": "Παπαδόπουλος", "given": ["Νίκος"]}],
     }
 

@@ -1,71 +1,163 @@
-"""FHIR by 16 clients, each interaction audited in its own commit."""
+"""FHIR over HTTP on connections that stay open, each interaction audited in its own commit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import uvloop
+
+from bench import hapi
 from bench.figures import Figure, rate_figure
-from bench.load import Load
-from bench.parts import Server, generate
+from bench.load import Load, Outcome
+from bench.parts import Server, generate, server
+from bench.seed import fill
+from bench.stock import FAMILY, LARGE_STUDY, LARGE_STUDY_INSTANCES, ORDERS, SYSTEM, family, patient_id
 
-PATIENTS = 200
-SYSTEM = "urn:example:bench"
+RESOURCES = 10_000
+CONNECTIONS = (1, 16, 64)
+SECONDS = 2.0
+WARM_UP_SECONDS = 0.5
+ASKED = 400  # patients that are asked for, anywhere among those who are there
 TITLE = "FHIR"
-EXPLANATION = """\
-16 clients on connections that stay open, one request under way on each; every answer checked. Each interaction leaves
-an AuditEvent, committed before the answer."""
+EXPLANATION = f"""\
+{RESOURCES:,} resources are there (patients, orders, studies, reports, observations). 1, 16 and 64 clients on
+connections that stay open, one request under way on each; every answer is checked. Each interaction leaves an
+AuditEvent, committed and fsynced before the answer: a read is a write of the audit trail. The transaction makes a
+patient, an imaging order and eight observations that refer to it."""
 
 
-def measure(server: Server) -> list[Figure]:
-    """Read, identifier search, create of an order."""
-    ids = [_create_patient(server, number) for number in range(PATIENTS)]
-    reads = [_request(server, "GET", f"/fhir/Patient/{identity}") for identity in ids]
-    searches = [
-        _request(server, "GET", f"/fhir/Patient?identifier={SYSTEM}%7CP{number:05d}") for number in range(PATIENTS)
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """What is asked, in as many ways as there are templates, and what a good answer holds."""
+
+    name: str
+    templates: list[str]
+    good: str
+
+
+def measure(folder: Path) -> list[Figure]:
+    """All interactions at all numbers of clients, and HAPI where it can be had."""
+    with stocked(folder, RESOURCES) as ours:
+        found = outcomes(ours, RESOURCES, CONNECTIONS)
+    figures = [
+        rate_figure(f"{name}, {spoken(connections)}", [outcome]) for (name, connections), outcome in found.items()
     ]
-    creates = [_request(server, "POST", "/fhir/ServiceRequest", _order(identity)) for identity in ids]
-    figures = []
-    for what, templates, good in (
-        ("read of a Patient", reads, SYSTEM),
-        ("search of a Patient by identifier", searches, '"fullUrl"'),
-        ("create of an imaging ServiceRequest", creates, '"ACSN"'),
-    ):
-        generate(Load(server.http_port, "http", templates, seconds=1, good=good))
-        figures.append(
-            rate_figure(what, [generate(Load(server.http_port, "http", templates, seconds=6, first=10**6, good=good))])
-        )
-    return figures
+    return [*figures, *hapi.measure(folder, {name: each for (name, count), each in found.items() if count == 16})]
 
 
-def _request(server: Server, method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
-    content = "" if body is None else json.dumps(body, ensure_ascii=False)
-    headers = [
-        f"{method} {path} HTTP/1.1",
-        f"Host: 127.0.0.1:{server.http_port}",
-        f"Authorization: Bearer {server.token}",
-        "Accept: application/fhir+json",
+@contextmanager
+def stocked(folder: Path, resources: int, database_url: str = "") -> Iterator[Server]:
+    """A server with so many resources."""
+    folder.mkdir(parents=True, exist_ok=True)
+    url = database_url or f"sqlite:///{folder / f'stock-{resources}.db'}"
+    uvloop.run(fill(url, resources))
+    with server(folder / f"server-{resources}", url) as ours:
+        yield ours
+
+
+def outcomes(
+    ours: Server, resources: int, connections: Sequence[int], seconds: float = SECONDS
+) -> dict[tuple[str, int], Outcome]:
+    """What came of each interaction, by its name and the number of clients."""
+    found: dict[tuple[str, int], Outcome] = {}
+    first = 0
+    for each in interactions(ours, resources):
+        generate(Load(ours.http_port, "http", each.templates, max(connections), WARM_UP_SECONDS, first, each.good))
+        for count in connections:
+            first += 200_000
+            load = Load(ours.http_port, "http", each.templates, count, seconds, first, each.good)
+            found[each.name, count] = generate(load)
+        first += 200_000
+    return found
+
+
+def spoken(connections: int) -> str:
+    """The number of clients in words."""
+    return "1 client" if connections == 1 else f"{connections} clients"
+
+
+def interactions(ours: Server, resources: int) -> list[Interaction]:
+    """Everything that is measured; what has to be new is so in every run."""
+    numbers = random.Random(7).choices(range(resources // FAMILY), k=ASKED)  # noqa: S311
+    run = os.urandom(4).hex()
+    ask = _Asker(ours)
+
+    def gets(path: str) -> list[str]:
+        values = [{"id": patient_id(n), "value": f"P{n:08d}"} for n in numbers]
+        return [ask("GET", "/fhir/" + path.format(**each)) for each in values]
+
+    return [
+        Interaction("read of a Patient", gets("Patient/{id}"), SYSTEM),
+        Interaction("search of a Patient by identifier", gets(f"Patient?identifier={SYSTEM}%7C{{value}}"), '"match"'),
+        Interaction("search by patient and date", gets("ImagingStudy?patient={id}&started=ge2015-06-01"), '"match"'),
+        Interaction(
+            "chained search", gets(f"DiagnosticReport?subject:Patient.identifier={SYSTEM}%7C{{value}}"), '"match"'
+        ),
+        Interaction(
+            "search with `_include` of order and results",
+            gets("DiagnosticReport?patient={id}&_include=DiagnosticReport:based-on&_include=DiagnosticReport:result"),
+            '"include"',
+        ),
+        Interaction(
+            f"read of an ImagingStudy of {LARGE_STUDY_INSTANCES:,} instances",
+            [ask("GET", f"/fhir/ImagingStudy/{LARGE_STUDY}")],
+            '"number":400}',
+        ),
+        Interaction(
+            "create of an imaging ServiceRequest",
+            [ask("POST", "/fhir/ServiceRequest", placed(patient_id(n), f"{run}@@@@@@@@", "US")) for n in numbers],
+            '"ACSN"',
+        ),
+        Interaction("conditional create of a Patient", [ask.conditional(run)], '"versionId":"1"'),
+        Interaction("update of a Patient", [ask.update(n) for n in numbers], "+357 "),
+        Interaction("transaction of 10", [ask("POST", "/fhir", _transaction(f"{run}t@@@@@@@@"))], '"201 Created"'),
     ]
-    if body is not None:
-        headers += ["Content-Type: application/fhir+json", f"Content-Length: {len(content.encode())}"]
-    return "\r\n".join(headers) + "\r\n\r\n" + content
 
 
-def _create_patient(server: Server, number: int) -> str:
-    patient = {
-        "resourceType": "Patient",
-        "identifier": [{"system": SYSTEM, "value": f"P{number:05d}"}],
-        "name": [{"family": "Παπαδόπουλος", "given": ["Νίκος", str(number)]}],
-        "birthDate": "1958-04-02",
-        "gender": "male",
-    }
-    return str(json.loads(server.request("POST", "/fhir/Patient", patient))["id"])
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Requests as bytes on the wire."""
+
+    ours: Server
+
+    def __call__(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Sequence[str] = ()
+    ) -> str:
+        content = "" if body is None else json.dumps(body, ensure_ascii=False)
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.ours.http_port}",
+            f"Authorization: Bearer {self.ours.token}",
+            "Accept: application/fhir+json",
+            *headers,
+        ]
+        if body is not None:
+            lines += ["Content-Type: application/fhir+json", f"Content-Length: {len(content.encode())}"]
+        return "\r\n".join(lines) + "\r\n\r\n" + content
+
+    def conditional(self, run: str) -> str:
+        """A patient who is made unless somebody has the identifier."""
+        identifier = {"system": SYSTEM, "value": f"{run}@@@@@@@@"}
+        patient = _first(1) | {"identifier": [identifier]}
+        del patient["id"]
+        criteria = f"If-None-Exist: identifier={SYSTEM}|{identifier['value']}"
+        return self("POST", "/fhir/Patient", patient, (criteria,))
+
+    def update(self, number: int) -> str:
+        """A patient with another telephone number each time."""
+        patient = _first(number) | {"telecom": [{"system": "phone", "value": "+357 @@@@@@@@"}]}
+        return self("PUT", f"/fhir/Patient/{patient['id']}", patient)
 
 
-def _order(patient: str) -> dict[str, Any]:
-    """An echo order; its placer number comes from the counter of the load generator."""
-    return placed(patient, "L@@@@@@@@", "US")
+def _first(number: int) -> dict[str, Any]:
+    return dict(next(family(number)))
 
 
 def placed(patient: str, number: str, modality: str) -> dict[str, Any]:
@@ -75,9 +167,25 @@ def placed(patient: str, number: str, modality: str) -> dict[str, Any]:
         "resourceType": "ServiceRequest",
         "status": "active",
         "intent": "order",
-        "identifier": [{"type": kind, "system": f"{SYSTEM}:orders", "value": number}],
+        "identifier": [{"type": kind, "system": ORDERS, "value": number}],
         "code": {"text": "Transthoracic echocardiography"},
         "orderDetail": [{"coding": [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality}]}],
-        "subject": {"reference": f"Patient/{patient}"},
+        "subject": {"reference": patient if ":" in patient else f"Patient/{patient}"},
         "occurrenceDateTime": "2026-12-02T09:30:00Z",
     }
+
+
+def _transaction(number: str) -> dict[str, Any]:
+    """A patient, an order for them, eight observations."""
+    patient, *others = family(1)
+    who = "urn:uuid:5c1f1f0e-6f3b-4b5e-9d5a-1c9be0f3c001"
+    observation = next(each for each in others if each["resourceType"] == "Observation")
+    patient = patient | {"identifier": [{"system": SYSTEM, "value": number}]}
+    made = [placed(who, number, "US"), *[observation | {"subject": {"reference": who}} for _ in range(8)]]
+    named = [{"fullUrl": who, **_entry(patient)}, *map(_entry, made)]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": named}
+
+
+def _entry(resource: dict[str, Any]) -> dict[str, Any]:
+    fresh = {name: value for name, value in resource.items() if name != "id"}
+    return {"resource": fresh, "request": {"method": "POST", "url": resource["resourceType"]}}

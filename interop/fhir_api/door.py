@@ -90,14 +90,26 @@ class FhirDoor:
                 "transaction" if target.interaction == "bundle" else target.interaction
             )  # until it says it is a batch
             params = query_params(query)
-            call = Call(name, target.type, target.id, target.version, params, query, target.operation)
+            call = Call(
+                name,
+                target.type,
+                target.id,
+                target.version,
+                params,
+                query,
+                target.operation,
+                compartment=target.compartment,
+                view=view_of(params),
+            )
             asked = _asked(request, call)
-            call = replace(call, view=view_of(params), lenient=asked.lenient, compartment=target.compartment)
+            if asked.lenient:
+                call = replace(call, lenient=True)
             if target.interaction == "bundle":
                 plan = await self._plan(request)
             else:
                 call = await self._with_body(request, call)
-                asked = _asked(request, call)  # a form may say it too
+                if call.params is not params:  # a form may say it too
+                    asked = _asked(request, call)
         except InteropError as error:
             await self._refuse(agent, call, error)
         if plan is not None:
@@ -217,12 +229,14 @@ def _conditioned(call: Call, request: Request) -> Call:
     headers = request.headers
     match call.interaction:
         case "read" | "vread":
+            if "if-none-match" not in headers and "if-modified-since" not in headers:
+                return call  # of nearly every read
             return replace(
                 call,
                 if_none_match=tags_of(headers.get("if-none-match")),
                 if_modified_since=moment_of(headers.get("if-modified-since")),
             )
-        case "create":
+        case "create" if "if-none-exist" in headers:
             return replace(call, if_none_exist=headers.get("if-none-exist"))
         case "update" | "patch" | "delete":
             return replace(

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from interop.access.agent import Agent, system_agent
@@ -23,8 +24,9 @@ from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.file_lock import FileLock
+from interop.store.rows import Stats
 from interop.store.session import ReadOnlySession
-from interop.store.sqlite_session import Options, SqliteSession, connect
+from interop.store.sqlite_session import Options, SqliteSession, connect, connect_to_read
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -124,6 +126,22 @@ class SqliteStore(Store):
             if not _is_engine_failure(error):
                 raise
             raise self._failed(error) from error
+
+    async def _count(self) -> Stats:
+        """Counting reads a whole index, so it is done beside the loop, over a connection that neither writes nor
+        checkpoints."""
+        self._open()
+        return await asyncio.to_thread(self._counted)
+
+    def _counted(self) -> Stats:
+        try:
+            with closing(connect_to_read(self._options)) as connection:
+                session = ReadOnlySession(SqliteSession(connection))
+                return Tx(session, _VIEWER, instants.now(), self._surroundings).stats()
+        except sqlite3.Error as error:
+            if not _is_engine_failure(error):
+                raise
+            raise UnavailableError("the database is not available", retry_after=RETRY_AFTER) from error
 
     async def close(self) -> None:
         self._closed = True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from interop.store import statements as sql
 from interop.store.session import Session, Values, unstorable
@@ -47,6 +48,12 @@ def connect(options: Options) -> sqlite3.Connection:
     if options.max_page_count is not None:
         connection.execute(f"PRAGMA max_page_count = {options.max_page_count:d}")
     return connection
+
+
+def connect_to_read(options: Options) -> sqlite3.Connection:
+    """A connection that neither writes nor checkpoints, for whatever would keep the one that does."""
+    where = f"file:{quote(str(options.path.resolve()))}?mode=ro"
+    return sqlite3.connect(where, uri=True, isolation_level=None, timeout=5.0)
 
 
 class SqliteSession(Session):

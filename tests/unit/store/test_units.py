@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+from pathlib import Path
 from typing import Any, Never
 
 import pytest
@@ -11,7 +14,8 @@ from interop.access.agent import Agent, system_agent
 from interop.audit.event import Event
 from interop.errors import ConflictError, InteropError, RefusedError, UnavailableError
 from interop.fhir.query import Query
-from interop.store import Store, Tx
+from interop.store import Store, Tx, open_store
+from interop.store.sqlite_session import Options, connect_to_read
 
 AGENT = system_agent("test")
 PATIENT: dict[str, Any] = {"resourceType": "Patient"}
@@ -176,3 +180,25 @@ async def test_statistics_and_ping(store: Store) -> None:
     assert stats.resources == {"Patient": 3}
     assert stats.messages == {}
     assert stats.jobs == {"ready": 0, "running": 0, "waiting": 0, "dead": 0}
+
+
+async def test_counting_holds_no_unit_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting, written = threading.Event(), threading.Event()
+
+    def slow(options: Options) -> sqlite3.Connection:
+        counting.set()
+        assert written.wait(30)
+        return connect_to_read(options)
+
+    monkeypatch.setattr("interop.store.sqlite.connect_to_read", slow)
+    store = await open_store(f"sqlite:///{tmp_path / 'interop.db'}")
+    try:
+        stats = asyncio.ensure_future(store.stats())
+        also = asyncio.ensure_future(store.stats())
+        assert await asyncio.to_thread(counting.wait, 30)
+        await store.unit(AGENT, lambda tx: tx.create(PATIENT))
+        written.set()
+        assert (await stats).resources == {"Patient": 1}
+        assert await also is await stats
+    finally:
+        await store.close()
