@@ -70,8 +70,8 @@ def _patient(number: int) -> dict[str, Any]:
 
 
 def _day(number: int, each: int) -> str:
-    """Spread over ten years, half of a patient's things long before the others."""
-    spread = number * 2654435761 + each * 40503 * 977
+    """Spread over ten years, whatever the patient and the kind of examination."""
+    spread = (number * 2 + each) * 2654435761 % 2**32 >> 7
     return f"{2016 + spread % 10}-{1 + spread // 10 % 12:02}-{1 + spread // 120 % 28:02}"
 
 

@@ -69,9 +69,11 @@ class Planner:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._by_update = False
 
     def plan(self, query: Query) -> Plan:
         """The plan of a search."""
+        self._by_update = query.sort.removeprefix("-").startswith("_lastUpdated")
         return self._plan(query.type, [self._part(query.type, clause, 0) for clause in query.clauses])
 
     def _plan(self, type: str, parts: list[Part]) -> Plan:
@@ -107,8 +109,7 @@ class Planner:
                 pks = Condition(f"SELECT pk FROM resource WHERE type = ? AND {found.sql}", (type, *found.values))  # noqa: S608
                 return Part(lambda alias: one_of(f"{alias}.id", ids), pks, few=True)
             case "last-updated":
-                dates = [value for value in clause.values if isinstance(value, DateValue)]
-                return Part(lambda alias: either(moment_condition(value, f"{alias}.last_updated") for value in dates))
+                return self._updated(type, clause)
             case "missing":
                 return self._missing(type, clause)
             case "either":
@@ -125,6 +126,18 @@ class Planner:
         if clause.modifier == "not":
             return Part(lambda alias: negated(indexed.holds(alias)))
         return Part(indexed.holds, indexed.pks(), clause.param in _CERTAINLY_FEW)
+
+    def _updated(self, type: str, clause: Clause) -> Part:
+        """What was changed then: a beginning where it is little, as for who asks for what is new."""
+        dates = [value for value in clause.values if isinstance(value, DateValue)]
+        # where it is much, SQLite would go through all of it and sort that: + keeps to the order that is asked for
+        kept = "+" if self._session.dialect == "sqlite" and not self._by_update else ""
+        plain = either(moment_condition(value, "last_updated") for value in dates)
+        pks = Condition(f"SELECT pk FROM resource WHERE type = ? AND ({plain.sql})", (type, *plain.values))  # noqa: S608
+        return Part(
+            lambda alias: either(moment_condition(value, f"{kept}{alias}.last_updated") for value in dates),
+            pks,
+        )
 
     def _missing(self, type: str, clause: Clause) -> Part:
         source = source_of(type, clause.param)
