@@ -50,6 +50,7 @@ def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
     return found
 
 
+@cache  # every search asks whether the index is complete
 def fingerprint() -> str:
     """What the index holds for the types as they are served: another text, and all must be indexed anew."""
     known = [
