@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from interop.access.endpoints import parse_prefix
+from interop.auth.keys import read_secret
 from interop.dicom.stations import Station, parse_stations
 from interop.errors import InteropError
 from interop.mapping.peers import Receiver, check_receivers, load_receivers
@@ -73,7 +75,13 @@ def site(settings: Settings) -> Site:
         public_url=settings.base_url,
         early=timedelta(hours=settings.match_hours_before),
         late=timedelta(hours=settings.match_hours_after),
+        endpoints=tuple(map(parse_prefix, settings.subscription_endpoints)),
     )
+
+
+def subscription_secret(settings: Settings) -> bytes:
+    """What the keys of subscriptions are made from; replicas with the worker role share the file."""
+    return read_secret(settings.subscription_key_file or settings.data_dir / "subscription.key")
 
 
 def ohif_folder(settings: Settings) -> Path:

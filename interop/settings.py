@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from interop.access.endpoints import parse_prefix
 from interop.errors import InteropError
 
 PREFIX = "INTEROP_"
@@ -128,6 +129,14 @@ class Settings(BaseSettings):
     metadata_cache_bytes: int = Field(
         64_000_000, ge=0, description="Memory for series metadata of the archive, compressed; 0: none is kept."
     )
+    subscription_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where notifications may go, comma-separated: `https://host[:port]/path[=address[/bits][|…]]`; the "
+        "addresses say where a name inside the house leads, without them it has to be public. Empty: nowhere.",
+    )
+    subscription_key_file: Path | None = Field(
+        None, description="Secret that signs notifications; `subscription.key` in the data directory unless set."
+    )
     orthanc_url: str = Field(
         "", description="Orthanc's REST and DICOMweb address; this machine at `orthanc_http_port` unless set."
     )
@@ -159,11 +168,21 @@ class Settings(BaseSettings):
     )
     facility: str = Field("IMG", pattern=r"^[A-Z0-9]{1,4}$", description="Short name in accession numbers and MSH.")
 
-    @field_validator("mllp_peers", mode="before")
+    @field_validator("mllp_peers", "subscription_endpoints", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("subscription_endpoints")
+    @classmethod
+    def _endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                parse_prefix(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r}: {error}") from error
         return value
 
     @model_validator(mode="after")

@@ -60,6 +60,7 @@ _TYPES = {
     "match": _ACCESSED,  # dcm4chee audits the link of a study with its worklist item so
     "steering": _ORDER,  # a message that somebody looked at, replayed, sent again or gave up
     "login": Coding(DCM, "110114", "User Authentication"),
+    "notify": Coding(DCM, "110106", "Export"),  # what leaves for a subscriber
     "alert": Coding(DCM, "110113", "Security Alert"),
 }
 _HL7_TYPES = {"ADT": _PATIENT, "ORU": _PROCEDURE}  # every other message is about an order

@@ -14,7 +14,7 @@ class Event:
 
     ``kind`` chooses the AuditEvent.type: rest (FHIR interaction), hl7 (message in or out), dicom-query,
     dicom-transfer (instances read or stored), worklist, performed-step (MPPS), launch, login, match, steering
-    (of messages), alert.
+    (of messages), notify (a subscriber), alert.
     ``subtype`` is the interaction (create, search-type, …), the message type (ORM^O01) or the DICOMweb verb (wado-rs).
     """
 

@@ -32,21 +32,26 @@ class Keys:
     @classmethod
     def load(cls, folder: Path) -> Keys:
         """The key of this data directory; made now if there is none. Safe when two processes start at once."""
-        path = folder / KEY_FILE
-        if not path.exists():
-            _make(folder, path)
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise KeyFileError(f"{path} can be read by others; make it private: chmod 600 {path}")
-        try:
-            return cls(base64.urlsafe_b64decode(path.read_bytes().strip()))
-        except binascii.Error as error:
-            raise KeyFileError(f"{path} does not hold a key; remove it and every token is void") from error
+        return cls(read_secret(folder / KEY_FILE))
 
 
-def _make(folder: Path, path: Path) -> None:
+def read_secret(path: Path) -> bytes:
+    """The secret in this file, made now if there is none; KeyFileError where others can read it."""
+    if not path.exists():
+        _make(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise KeyFileError(f"{path} can be read by others; make it private: chmod 600 {path}")
+    try:
+        return base64.urlsafe_b64decode(path.read_bytes().strip())
+    except binascii.Error as error:
+        raise KeyFileError(f"{path} does not hold a key; remove it, and what it signed is void") from error
+
+
+def _make(path: Path) -> None:
     """Writes the whole key aside and links it into place: whoever comes second takes the first one's."""
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{KEY_FILE}.{secrets.token_hex(8)}"
+    aside = folder / f".{path.name}.{secrets.token_hex(8)}"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

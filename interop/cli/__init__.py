@@ -150,6 +150,15 @@ def token(
     typer.echo(tokens.issue(subject, scope.split(), patient=patient, client="cli", minutes=minutes))
 
 
+@app.command("subscription-key")
+def subscription_key(id: Annotated[str, typer.Argument(help="Id of the Subscription.")]) -> None:
+    """Print the key that signs the notifications of a subscription, for its receiver to check them with."""
+    from interop.access import signatures
+    from interop.parts import subscription_secret
+
+    typer.echo(signatures.subscription_key(subscription_secret(Settings()), id))
+
+
 @app.command("orthanc-config")
 def orthanc_config(
     output: Annotated[Path, typer.Argument(help="File to write, mode 0600.")],

@@ -9,6 +9,7 @@ from interop.fhir.clauses import APART
 from interop.fhir.constraints import constraining
 from interop.fhir.parameters import parameters
 from interop.fhir.profile import CONFORMANCE_TYPES, AcceptedType, accepted_types, definition_parameters
+from interop.fhir.topics import TOPIC_EXTENSION, TOPICS
 
 FORMATS = ("application/fhir+json", "json", "application/fhir+xml", "xml")
 Operations = Sequence[tuple[str, str, frozenset[str]]]
@@ -77,6 +78,7 @@ def _resource(accepted: AcceptedType, operations: Operations, delete_multiple: b
     does = accepted.interactions
     writable = "create" in does
     return {
+        **_topics(accepted.type),
         "type": accepted.type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{accepted.type}",
         **_profiles(accepted.type),
@@ -93,6 +95,12 @@ def _resource(accepted: AcceptedType, operations: Operations, delete_multiple: b
         "searchParam": _search_parameters(accepted.type),
         **_operations(accepted.type, operations),
     }
+
+
+def _topics(type: str) -> dict[str, Any]:
+    """What can be subscribed to (Subscriptions R5 Backport guide 1.1, capability statement)."""
+    rows = [{"url": TOPIC_EXTENSION, "valueCanonical": url} for url in TOPICS]
+    return {"extension": rows} if type == "Subscription" else {}
 
 
 def _profiles(type: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ KEPT = timedelta(hours=24)
 SETTLES = timedelta(seconds=3)  # until units that began before the moment have been committed or undone, on any replica
 _PAGE = 500
 _NOTES = "export:"
-_UNASKED = ("AuditEvent",)  # only for whoever names it
+_UNASKED = ("AuditEvent", "Subscription")  # only for whoever names it
 
 T = TypeVar("T")
 

@@ -1,9 +1,12 @@
 """Effects outside the database, owed by the commits that made them: one file per kind, one runner for all."""
 
 from interop.jobs.indexing import keep_indexed, reindex
+from interop.jobs.notice import NoticeJobs
+from interop.jobs.notify import Notifier, NotifyJobs, Posts
 from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
+from interop.jobs.subscribing import SubscriptionJobs, keep_watching
 from interop.jobs.unasked import UnaskedAnswers
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
@@ -16,9 +19,14 @@ __all__ = [
     "Lane",
     "LaterError",
     "Made",
+    "NoticeJobs",
+    "Notifier",
+    "NotifyJobs",
     "Outcome",
+    "Posts",
     "SendJobs",
     "Sender",
+    "SubscriptionJobs",
     "UnaskedAnswers",
     "UndeliverableError",
     "Wanted",
@@ -26,6 +34,7 @@ __all__ = [
     "WorklistJobs",
     "keep_indexed",
     "keep_pruned",
+    "keep_watching",
     "prune",
     "reconcile",
     "reindex",

@@ -86,6 +86,11 @@ class Queue(Unit):
         self.enqueued = True
         return self.session.run(sql.JOB_REPLAY, (self._now, id)) > 0
 
+    def replay_jobs(self, kind: str, prefix: str) -> int:
+        """Owe again every dead letter of a kind whose key begins so; how many."""
+        self.enqueued = True
+        return self.session.run(sql.JOBS_REPLAY, (self._now, kind, *_edges(prefix)))
+
     def find_job(self, kind: str, key: str, payload: dict[str, Any]) -> tuple[int, str] | None:
         """Number and state (ready, dead) of the newest job that is exactly this; None where it is not owed."""
         found = self.session.row(sql.JOB_OF_PAYLOAD, (kind, plain(key), dumps(payload).decode()))

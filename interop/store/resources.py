@@ -10,8 +10,10 @@ from interop.errors import DuplicateError, GoneError, NotFoundError
 from interop.store import instants, paging, search_index
 from interop.store import statements as sql
 from interop.store.bodies import make_body, same_content
+from interop.store.queue import Queue
 from interop.store.rows import Page, Stored
-from interop.store.unit import Unit
+
+NOTICE = "notice"  # the kind of job that a version of a watched type owes
 
 Row = tuple[Any, ...]  # type, id, version, last_updated, deleted, body
 
@@ -44,7 +46,7 @@ def _place(row: Row) -> tuple[int, str, int, str]:
     return row[3], row[1], row[2], row[0]
 
 
-class Resources(Unit):
+class Resources(Queue):
     """The resources of a transaction. Nothing here validates."""
 
     def create(self, resource: dict[str, Any], *, id: str | None = None) -> Stored:
@@ -191,6 +193,8 @@ class Resources(Unit):
         pk = self.session.insert(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
         search_index.write(self.session, search_index.entries(rows, type, pk))
+        if type in self._surroundings.watched:
+            self._owe_notice(type, id, 1)
         return Stored(type, id, 1, self.now, False, body)
 
     def _supersede(self, current: Row, resource: dict[str, Any]) -> Stored:
@@ -205,7 +209,12 @@ class Resources(Unit):
         moment = self._moment_after(current)
         self.session.put(sql.HISTORY_INSERT, (pk,))
         self.session.put(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
+        if not deleted and type in self._surroundings.watched:  # a deletion is not notified (R4 subscription.html)
+            self._owe_notice(type, id, version + 1)
         return Stored(type, id, version + 1, instants.instant(moment), deleted, body)
+
+    def _owe_notice(self, type: str, id: str, version: int) -> None:
+        self.enqueue(NOTICE, f"{type}/{id}", {"type": type, "id": id, "version": version})
 
     def _moment(self, current: Row) -> datetime:
         return instants.instant(current[4])

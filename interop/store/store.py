@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from typing import ClassVar, TypeVar
 
@@ -91,6 +91,11 @@ class Store(ABC):
 
     async def _count(self) -> Stats:
         return await self.view(lambda tx: tx.stats())
+
+    async def look_for_watchers(self, types: Callable[[Tx], Iterable[str]]) -> None:
+        """Ask the database which types are watched, for the writes of this process; to be done again and again."""
+        asked = time.monotonic()
+        self._surroundings.watched.tell(await self.view(types), asked)
 
     async def ping(self) -> None:
         """Ask the database something; UnavailableError where it does not answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -12,6 +12,7 @@ from interop.audit.event import AuditRow
 from interop.store import ids, instants
 from interop.store.search_index import IndexRows
 from interop.store.session import Session
+from interop.store.watched import Watched
 
 AuditResource = Callable[[AuditRow], dict[str, Any]]
 
@@ -23,6 +24,7 @@ class Surroundings:
     zone: tzinfo
     index: IndexRows
     audit_resource: AuditResource
+    watched: Watched = field(default_factory=Watched)
 
 
 class Unit:

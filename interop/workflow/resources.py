@@ -1,4 +1,4 @@
-"""What a FHIR client may write, by type: the rules of orders, patients and reports; everything else as it is."""
+"""What a FHIR client may write, by type: rules of orders, patients, reports, subscriptions; all else as it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from interop.errors import ForbiddenError, PreconditionError
 from interop.store import Stored, Tx
-from interop.workflow import bookings, orders, patient_links, patients, reports, studies
+from interop.workflow import bookings, orders, patient_links, patients, reports, studies, subscriptions
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.site import Site
 
@@ -28,6 +28,8 @@ def create(tx: Tx, site: Site, resource: Resource, *, id: str | None = None) -> 
             return reports.create(tx, site, resource, id=id)
         case "Appointment":
             return bookings.create(tx, site, resource, id=id)
+        case "Subscription":
+            return subscriptions.create(tx, site, resource, id=id)
         case _:
             return tx.create(resource, id=id)
 
@@ -54,6 +56,8 @@ def update(tx: Tx, site: Site, resource: Resource, if_match: int | None = None) 
             return reports.update(tx, site, present, resource)
         case "Appointment":
             return bookings.update(tx, site, present, resource)
+        case "Subscription":
+            return subscriptions.update(tx, site, present, resource)
         case _:
             return tx.update(resource)
 
@@ -68,6 +72,8 @@ def delete(tx: Tx, site: Site, type: str, id: str) -> Stored:
             return patients.delete(tx, id)
         case "Appointment":
             return bookings.delete(tx, site, id)
+        case "Subscription":
+            return subscriptions.delete(tx, id)
         case _:
             return tx.delete(type, id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 
+from interop.access.endpoints import EndpointPrefix
 from interop.dicom.stations import Station
 from interop.mapping.peers import Receiver
 from interop.mapping.tables import Tables
@@ -22,6 +23,7 @@ class Site:
     public_url: str  # how clients reach the HTTP server, without a trailing slash
     early: timedelta = timedelta(hours=4)  # how long before its scheduled start an order's images may begin
     late: timedelta = timedelta(hours=24)  # and how long after
+    endpoints: tuple[EndpointPrefix, ...] = ()  # where notifications may go
 
     def stations_of(self, modality: str) -> tuple[str, ...]:
         """The AE titles of all stations of a modality."""

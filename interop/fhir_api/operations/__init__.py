@@ -6,11 +6,12 @@ from interop.fhir_api.operations.everything import EVERYTHING
 from interop.fhir_api.operations.lastn import LASTN
 from interop.fhir_api.operations.match import MATCH
 from interop.fhir_api.operations.operation import Operation
+from interop.fhir_api.operations.subscription_status import STATUS
 from interop.fhir_api.operations.timeline import TIMELINE
 from interop.fhir_api.operations.validate import VALIDATE
 
 __all__ = ["OPERATIONS", "Operation"]
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (VALIDATE, EVERYTHING, MATCH, LASTN, TIMELINE)
+    operation.name: operation for operation in (VALIDATE, EVERYTHING, MATCH, LASTN, TIMELINE, STATUS)
 }
