@@ -40,17 +40,14 @@ from interop.jobs import (
     Handler,
     JobRunner,
     Lane,
-    NoticeJobs,
-    NotifyJobs,
-    Posts,
-    SubscriptionJobs,
     UnaskedAnswers,
     WorklistJobs,
     keep_indexed,
     keep_pruned,
-    keep_watching,
+    notifying_lanes,
     reconcile,
     sending_lanes,
+    watching,
 )
 from interop.jobs import reindex as jobs_reindex
 from interop.mllp_listener import AllowList, Limits, MllpListener
@@ -72,7 +69,7 @@ from interop.shipped import shipped
 from interop.store import SCHEMA, Progress, Store, open_store
 from interop.tls import TlsContext, TlsFiles
 from interop.viewer import Assets
-from interop.workflow import resources, studies, subscriptions
+from interop.workflow import resources, studies
 from interop.workflow.site import Site
 from interop.worklist_folder import WorklistFolder
 from interop.worklist_process import WorklistProcess
@@ -169,8 +166,7 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
         archive = OrthancClient(archive_url(settings), username, password or "")
         stack.push_async_callback(archive.close)
         rooms = Rooms(settings, rules, store, archive)
-        await store.look_for_watchers(subscriptions.watched_types)  # before anything is written
-        running = {await stack.enter_async_context(_watching(store))}
+        running = {await stack.enter_async_context(watching(store))}
         if "worker" in roles:
             running |= await stack.enter_async_context(working(rooms))
         if "mllp" in roles:
@@ -279,7 +275,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     handlers: dict[str, Handler | Lane | BatchLane] = {
         "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
-        **_notifying(rooms),
+        **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),
     }
     await folder.sweep()
     await reconcile(rooms.store, rooms.site, folder)
@@ -300,28 +296,6 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         await writer.stop()
         await sender.close()
         await unasked.close()
-
-
-@asynccontextmanager
-async def _watching(store: Store) -> AsyncIterator[asyncio.Task[None]]:
-    """Every role writes, so every process knows who has subscribed to what."""
-    task = asyncio.create_task(keep_watching(store), name="subscribers")
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def _notifying(rooms: Rooms) -> dict[str, Lane]:
-    """The lanes of subscriptions: what happened, to whom it is told, and who begins or ends to be told."""
-    base_url = f"{rooms.settings.base_url}/fhir"
-    posts = Posts(HttpNotifier(), rooms.site.endpoints, subscription_secret(rooms.settings))
-    return {
-        "notice": Lane(NoticeJobs(rooms.store, rooms.site, index_rows)),
-        "notify": NotifyJobs(rooms.store, posts, base_url).lane(),
-        "subscription": SubscriptionJobs(rooms.store, posts, base_url).lane(),
-    }
 
 
 @asynccontextmanager

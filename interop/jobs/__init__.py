@@ -6,7 +6,7 @@ from interop.jobs.notify import Notifier, NotifyJobs, Posts
 from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
-from interop.jobs.subscribing import SubscriptionJobs, keep_watching
+from interop.jobs.subscribing import SubscriptionJobs, keep_watching, notifying_lanes, watching
 from interop.jobs.unasked import UnaskedAnswers
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
@@ -35,8 +35,10 @@ __all__ = [
     "keep_indexed",
     "keep_pruned",
     "keep_watching",
+    "notifying_lanes",
     "prune",
     "reconcile",
     "reindex",
     "sending_lanes",
+    "watching",
 ]

@@ -6,6 +6,8 @@ A subscription to a topic begins with a handshake (Subscriptions R5 Backport gui
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
 
@@ -14,10 +16,12 @@ from interop.access.endpoints import EndpointRefusedError
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, UnavailableError
 from interop.fhir.subscriptions import Asked, asked_of, host_of, notification
-from interop.jobs.notify import LEASE, Posts, refusal_of
+from interop.jobs.notice import IndexRows, NoticeJobs
+from interop.jobs.notify import LEASE, Notifier, NotifyJobs, Posts, refusal_of
 from interop.jobs.runner import Backoff, Lane, Outcome, UndeliverableError
 from interop.store import Job, Store, Stored, Tx
 from interop.workflow import subscriptions
+from interop.workflow.site import Site
 
 logger = getLogger(__name__)
 
@@ -34,6 +38,29 @@ async def keep_watching(store: Store) -> None:
         except InteropError as error:  # the answer grows old, and every write owes a notice until there is another
             logger.warning("not known who has subscribed: %s", error.text)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def watching(store: Store) -> AsyncIterator[asyncio.Task[None]]:
+    """The same as a task while the context lasts: every role writes, so every process has to know."""
+    await store.look_for_watchers(subscriptions.watched_types)  # before anything is written
+    task = asyncio.create_task(keep_watching(store), name="subscribers")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def notifying_lanes(store: Store, site: Site, index: IndexRows, notifier: Notifier, secret: bytes) -> dict[str, Lane]:
+    """The lanes of subscriptions: what happened, to whom it is told, and who begins or ends to be told."""
+    base_url = f"{site.public_url}/fhir"
+    posts = Posts(notifier, site.endpoints, secret)
+    return {
+        "notice": Lane(NoticeJobs(store, site, index)),
+        "notify": NotifyJobs(store, posts, base_url).lane(),
+        "subscription": SubscriptionJobs(store, posts, base_url).lane(),
+    }
 
 
 class SubscriptionJobs:
