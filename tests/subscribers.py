@@ -195,6 +195,16 @@ async def stored(http: httpx.AsyncClient, resource: dict[str, Any]) -> dict[str,
     return made
 
 
+async def settled(store: Store, seconds: float = 15.0) -> None:
+    """Returns once no job is owed: what became of each is in the database."""
+    async with asyncio.timeout(seconds):
+        while True:
+            counts = await store.view(lambda tx: tx.job_counts())
+            if not counts["ready"] + counts["running"] + counts["waiting"]:
+                return
+            await asyncio.sleep(0.03)
+
+
 def events_of(request: Received) -> dict[str, Any]:
     """What the SubscriptionStatus in a notification says, by name; a part by its own names."""
     told: dict[str, Any] = {}

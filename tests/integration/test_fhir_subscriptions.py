@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from interop.access import system_agent
 from interop.access.signatures import subscription_key
+from interop.auth import Keys, Tokens
 from interop.store import SeriesPart, Store, open_store
 from interop.workflow import subscriptions
 from tests.fhir_door import JSON, agent, audited, order, patient
@@ -24,6 +28,7 @@ from tests.subscribers import (
     fhir,
     notifying,
     receiving,
+    settled,
     site_for,
     stored,
     subscribe,
@@ -59,6 +64,7 @@ async def test_criteria_without_payload_are_told_by_an_empty_post(store: Store) 
         mine = await stored(http, patient("2", name=[{"family": "Chalmers"}]))
         (told,) = await receiver.until(1)
         await quiet(receiver, 1)
+        await settled(store)
     assert (told.method, told.path, told.body) == ("POST", "/hook", b"")
     assert told.headers["authorization"] == "Bearer secret-of-theirs"
     assert told.headers["x-site"] == "a"
@@ -328,6 +334,7 @@ async def test_only_what_the_creator_may_read_is_told(store: Store) -> None:
         mine = await stored(http, order(f"Patient/{one['id']}"))
         told = await receiver.until(2)
         await quiet(receiver, 2)
+        await settled(store)
     assert told[1].json["entry"][1]["resource"]["id"] == mine["id"]
     assert events_of(told[1])["events-since-subscription-start"] == "1"
     about = f"ServiceRequest/{hidden['id']}/_history/1"
@@ -412,3 +419,30 @@ async def test_the_capability_statement_lists_the_topics(store: Store) -> None:
     (mine,) = (each for each in said if each["type"] == "Subscription")
     assert "urn:interop:SubscriptionTopic:order-placed" in [each["valueCanonical"] for each in mine["extension"]]
     assert [each["name"] for each in mine["operation"] if each["name"] == "status"] == ["status"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_the_server_itself_tells_its_subscribers(real_server: Any, backend: str) -> None:
+    """As it is started, with its own three seconds, its key, and the address of the receiver in its settings."""
+    async with receiving() as receiver:
+        server = real_server(command="serve", subscription_endpoints=f"http://127.0.0.1:{receiver.port}/hook")
+        server.launch()
+        await asyncio.to_thread(server.until, "/healthz")
+        token = Tokens(Keys.load(server.folder)).issue("emr", ["system/*.cruds"], client="test", minutes=5)
+        headers = {**JSON, "Authorization": f"Bearer {token}"}
+        base = f"http://127.0.0.1:{server.settings.http_port}/fhir/"
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as http:
+            asked = to_topic("order-placed", receiver.url)
+            id = (await http.post("Subscription", json=asked)).json()["id"]
+            await until_status(http, id, "active", 30)
+            who = (await http.post("Patient", json=patient())).json()
+            made = (await http.post("ServiceRequest", json=order(f"Patient/{who['id']}"))).json()
+            told = await receiver.until(2, 30)
+        command = [sys.executable, "-m", "interop", "subscription-key", id]
+        shown = await asyncio.to_thread(
+            subprocess.run, command, env=server.environment, capture_output=True, check=True
+        )
+    assert told[1].json["entry"][1]["resource"]["id"] == made["id"]
+    key = shown.stdout.strip()
+    assert told[1].headers["x-interop-signature"] == "sha256=" + hmac.new(key, told[1].body, hashlib.sha256).hexdigest()
+    assert (server.folder / "subscription.key").stat().st_mode & 0o077 == 0
