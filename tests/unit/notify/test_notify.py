@@ -39,7 +39,7 @@ async def test_the_request_names_the_host_and_goes_to_the_address_that_was_looke
 async def test_silence_and_nobody_there_are_worth_another_attempt() -> None:
     async with receiving() as receiver:
         receiver.delay = 5
-        with pytest.raises(UnavailableError, match="did not answer within 0.3 s"):
+        with pytest.raises(UnavailableError, match="did not answer within"):
             await HttpNotifier().send("POST", receiver.url, [], b"", may_connect=lambda _: True, seconds=0.3)
         await receiver.down()
         with pytest.raises(UnavailableError, match="no connection"):
