@@ -341,13 +341,11 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         max_bytes=settings.fhir_max_bytes,
         delete_multiple=settings.fhir_delete_multiple,
     )
-    hl7 = hl7_routes(store, rooms.site)
-    matching = match_routes(store, rooms.site)
+    routes = {"fhir": fhir, "hl7": hl7_routes(store, rooms.site), "matching": match_routes(store, rooms.site)}
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
     if settings.dimse:
         checks["dimse"] = rooms.dimse_answers
     keys = Keys.load(settings.data_dir)
-    routes = {"fhir": fhir, "hl7": hl7, "matching": matching}
     return http_app(
         store,
         relay,

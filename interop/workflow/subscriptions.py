@@ -225,7 +225,9 @@ def _forget(tx: Tx, id: str) -> None:
 
 
 def _keep(tx: Tx, one: Record) -> None:
-    owner = {**asdict(one.owner), "scopes": sorted(one.owner.scopes)}
+    owner = {
+        name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(one.owner).items()
+    }
     row = {"id": one.id, "version": one.version, "type": one.type, "status": one.status, "end": one.end}
     tx.set_state(_PREFIX + one.id, json.dumps({**row, "owner": owner}))
 
@@ -233,14 +235,7 @@ def _keep(tx: Tx, one: Record) -> None:
 def _read(text: str) -> Record:
     row = json.loads(text)
     owner = row.pop("owner")
-    studies = owner["studies"]
-    agent = Agent(
-        **{
-            **owner,
-            "scopes": frozenset(owner["scopes"]),
-            "studies": None if studies is None else frozenset(studies),
-        }
-    )
+    agent = Agent(**{name: frozenset(value) if isinstance(value, list) else value for name, value in owner.items()})
     return Record(owner=agent, **row)
 
 
