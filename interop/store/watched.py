@@ -18,10 +18,17 @@ class Watched:
 
     def __init__(self) -> None:
         self._types: frozenset[str] = frozenset()
+        self._asked = float("-inf")
         self._until: float | None = None  # None: nobody renews it here, so it does not grow old
 
     def tell(self, types: Iterable[str], asked: float) -> None:
-        """These types are watched, as the database said when it was asked (``time.monotonic()``)."""
+        """These types are watched, as the database said when it was asked (``time.monotonic()``).
+
+        An answer that was overtaken by one asked for later says nothing any more.
+        """
+        if asked < self._asked:
+            return
+        self._asked = asked
         self._types = frozenset(types)
         self._until = asked + FRESH_SECONDS
 

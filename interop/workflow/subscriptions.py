@@ -235,8 +235,9 @@ def _keep(tx: Tx, one: Record) -> None:
 def _read(text: str) -> Record:
     row = json.loads(text)
     owner = row.pop("owner")
-    agent = Agent(**{name: frozenset(value) if isinstance(value, list) else value for name, value in owner.items()})
-    return Record(owner=agent, **row)
+    lists = {name: frozenset(value) for name, value in owner.items() if isinstance(value, list)}
+    kept: dict[str, Any] = {**owner, **lists}
+    return Record(owner=Agent(**kept), **row)
 
 
 def _without_error(resource: Resource) -> Resource:
