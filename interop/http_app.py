@@ -49,7 +49,7 @@ _RESOURCES = "/fhir/"
 class _Shortcut:
     """Images and FHIR resources past Starlette's layers, which look through every other door's routes for each request.
 
-    A frame has hundreds of kilobytes to move in two milliseconds; a read took a fifth longer. The same doors stand in
+    A frame has hundreds of kilobytes to move in two milliseconds; a read has a fraction of one. The same doors stand in
     the route table, which stays the list of all that there is and answers what is not about a resource.
     """
 
