@@ -11,7 +11,7 @@ from interop.access import Agent
 from interop.audit import Event
 from interop.auth import codes
 from interop.auth.refusals import Refusals
-from interop.auth.sessions import Sessions
+from interop.auth.sessions import MAX_STUDIES, Sessions
 from interop.errors import UnauthenticatedError
 from interop.store import Store, Tx
 
@@ -22,6 +22,7 @@ class ViewerLinks:
     """Makes the links for the launcher and redeems them for the viewer's door."""
 
     seconds = codes.SECONDS
+    most = MAX_STUDIES
 
     def __init__(
         self,

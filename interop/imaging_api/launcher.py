@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -11,7 +11,8 @@ import orjson
 from interop.access import Agent, may_store_images, may_view_study
 from interop.audit import Event
 from interop.errors import ConflictError, ForbiddenError, InteropError, InvalidContentError, NotFoundError
-from interop.fhir.names import STUDY_UID, V2_0203
+from interop.fhir.names import STUDY_UID
+from interop.imaging_api.finding import read_selection, studies_by_accession, studies_by_patient
 from interop.store import Store, Tx
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -24,6 +25,7 @@ class Links(Protocol):
     """Makes one-time URLs."""
 
     seconds: int
+    most: int  # studies of one session
 
     def check(self, studies: Sequence[str]) -> None: ...
     def write(self, tx: Tx, studies: Sequence[str], *, annotate: bool = False) -> str: ...
@@ -76,12 +78,35 @@ class Launcher:
         """
         if not _ACCESSION.fullmatch(accession):
             raise InvalidContentError("the accession number is not one", status=400)
-        found: dict[str, str | None] = await self._store.view(lambda tx: _by_accession(tx, accession))
+        found: dict[str, str | None] = await self._store.view(lambda tx: studies_by_accession(tx, accession))
         if not found:
             raise NotFoundError("no order and no study here has this accession number")
         if len(set(found.values())) > 1:
             raise ConflictError("several issuers gave this accession number to different patients; name the studies")
         return sorted(found)
+
+    async def studies_of_patient(
+        self, agent: Agent, patient_id: str, *, newest: str = "", lower: str = "", upper: str = "", modalities: str = ""
+    ) -> list[str]:
+        """The StudyInstanceUIDs of the one patient that the agent may see and the archive has, newest first.
+
+        Thirty of them unless fewer are wanted, which is what one session holds. The texts are those of an IID address
+        (RAD-106). InvalidContentError, NotFoundError, ForbiddenError and ConflictError say what is wrong with them; a
+        refusal is written down.
+        """
+        wanted = read_selection(newest, lower, upper, modalities, self._store.zone)
+        try:
+            found = await self._store.view(lambda tx: studies_by_patient(tx, agent, patient_id, wanted))
+        except (ForbiddenError, NotFoundError, ConflictError) as error:
+            text = error.text
+            await self._store.unit(agent, lambda tx: _write_refusal(tx, text))
+            raise
+        found = found[:_MOST]
+        present = await self._present(found)
+        kept = [uid for uid in found if uid in present]
+        if not kept:
+            raise NotFoundError("the archive has no images of the patient's studies")
+        return kept[: self._links.most]
 
     async def allow(self, agent: Agent, studies: Sequence[str]) -> dict[str, str | None]:
         """The studies' patients; ForbiddenError, written down, if the agent may not see one of the studies."""
@@ -121,6 +146,12 @@ class Launcher:
 
     async def _require_present(self, uids: Sequence[str]) -> None:
         """Asks the archive; OHIF itself shows the same page for a missing study and for a refusal."""
+        present = await self._present(uids)
+        missing = [uid for uid in uids if uid not in present]
+        if missing:
+            raise NotFoundError(f"the archive has no images of study {missing[0]}")
+
+    async def _present(self, uids: Sequence[str]) -> frozenset[str]:
         target = f"/dicom-web/studies?StudyInstanceUID={','.join(uids)}&limit={4 * len(uids)}"
         answer = await self._archive.get(target.encode("ascii"), [(b"Accept", b"application/dicom+json")])
         try:
@@ -129,10 +160,7 @@ class Launcher:
             rows = orjson.loads(await answer.body(_MAX_ANSWER) or b"[]")
         finally:
             answer.close()
-        present = {value for row in rows for value in row.get("0020000D", {}).get("Value", ())}
-        missing = [uid for uid in uids if uid not in present]
-        if missing:
-            raise NotFoundError(f"the archive has no images of study {missing[0]}")
+        return frozenset(value for row in rows for value in row.get("0020000D", {}).get("Value", ()))
 
 
 def _write(tx: Tx, patients: dict[str, str | None], outcome: str, detail: str | None) -> None:
@@ -143,40 +171,14 @@ def _write(tx: Tx, patients: dict[str, str | None], outcome: str, detail: str | 
         tx.audit(event)
 
 
+def _write_refusal(tx: Tx, text: str) -> None:
+    key = f"launch:{tx.agent.who}:patient:{int(tx.now.timestamp() // 60)}"
+    tx.audit(Event("launch", "launch", "E", "4", detail=text, dedupe_key=key))
+
+
 def _patient(tx: Tx, uid: str) -> str | None:
     for stored in tx.by_identifier("ImagingStudy", STUDY_UID, f"urn:oid:{uid}"):
         subject = orjson.loads(stored.body).get("subject", {}).get("reference")
         if subject:
             return str(subject)
     return None
-
-
-def _by_accession(tx: Tx, accession: str) -> dict[str, str | None]:
-    """StudyInstanceUID → patient, of studies that carry the number and of orders that were given it."""
-    found: dict[str, str | None] = {}
-    for stored in tx.by_identifier("ServiceRequest", None, accession):
-        request = stored.resource()
-        order = tx.order(stored.id)
-        if order is not None and order.study_uid and _has_accession(request, accession):
-            found[order.study_uid] = request.get("subject", {}).get("reference")
-    for stored in tx.by_identifier("ImagingStudy", None, accession):
-        study = orjson.loads(stored.body)
-        if _has_accession(study, accession):
-            for uid in _study_uids(study):
-                found[uid] = study.get("subject", {}).get("reference")
-    return found
-
-
-def _has_accession(resource: dict[str, Any], accession: str) -> bool:
-    for identifier in resource.get("identifier", []):
-        codings = identifier.get("type", {}).get("coding", [])
-        typed = any(coding.get("system") == V2_0203 and coding.get("code") == "ACSN" for coding in codings)
-        if typed and identifier.get("value") == accession:
-            return True
-    return False
-
-
-def _study_uids(study: dict[str, Any]) -> Iterable[str]:
-    for identifier in study.get("identifier", []):
-        if identifier.get("system") == STUDY_UID:
-            yield str(identifier.get("value", "")).removeprefix("urn:oid:")

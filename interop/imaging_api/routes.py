@@ -1,4 +1,4 @@
-"""POST /api/v1/launch."""
+"""POST /api/v1/launch, and GET /api/v1/dicom/viewer/{study_uid}."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from interop.access import Agent
@@ -40,13 +40,30 @@ class LaunchDoor:
 
     async def post(self, request: Request) -> Response:
         """A one-time URL for the studies asked for."""
-        agent: Agent = request.state.agent
-        if agent.kind == "viewer":
-            raise ForbiddenError("a viewer session cannot launch another; a bearer token can")
+        agent = _with_bearer(request)
         wanted = _read(await _body(request))
         studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
         url = await self._launcher.launch(agent, studies, annotate=wanted.annotate)
         return JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
+
+    async def to_viewer(self, request: Request) -> Response:
+        """GET: the same for the studies in the path, commas between, as a redirect; as JSON for who accepts that."""
+        agent = _with_bearer(request)
+        studies = [uid for uid in request.path_params["study_uid"].split(",") if uid]
+        url = await self._launcher.launch(agent, studies)
+        if "application/json" in request.headers.get("accept", ""):
+            answer: Response = JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
+        else:
+            answer = RedirectResponse(url, 303)
+        answer.headers["vary"] = "Accept"
+        return answer
+
+
+def _with_bearer(request: Request) -> Agent:
+    agent: Agent = request.state.agent
+    if agent.kind == "viewer":
+        raise ForbiddenError("a viewer session cannot launch another; a bearer token can")
+    return agent
 
 
 async def _body(request: Request) -> bytes:
@@ -74,4 +91,8 @@ def _read(body: bytes) -> LaunchRequest:
 
 def imaging_routes(launcher: Launcher) -> list[BaseRoute]:
     """The routes of this door."""
-    return [Route("/api/v1/launch", LaunchDoor(launcher).post, methods=["POST"])]
+    door = LaunchDoor(launcher)
+    return [
+        Route("/api/v1/launch", door.post, methods=["POST"]),
+        Route("/api/v1/dicom/viewer/{study_uid}", door.to_viewer, methods=["GET"]),
+    ]

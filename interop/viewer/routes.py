@@ -32,6 +32,8 @@ _PAGES = frozenset(
 )
 _ELSEWHERE = re.compile(r"(fhir|dicom-web|api|console|login|\.well-known)(/.*)?")
 
+_MOST_NUMBERS = 30  # accession numbers in one IID address
+
 
 class Links(Protocol):
     """Redeems one-time URLs."""
@@ -44,6 +46,9 @@ class Launch(Protocol):
 
     async def launch(self, agent: Agent, studies: Sequence[str]) -> str: ...
     async def studies_of(self, accession: str) -> list[str]: ...
+    async def studies_of_patient(
+        self, agent: Agent, patient_id: str, *, newest: str, lower: str, upper: str, modalities: str
+    ) -> list[str]: ...
     async def allow(self, agent: Agent, studies: Sequence[str]) -> object: ...
     async def require(self, agent: Agent, studies: Sequence[str]) -> object: ...
 
@@ -70,20 +75,39 @@ class Viewer:
     async def iid(self, request: Request) -> Response:
         """GET /viewer/iid (IHE RAD-106): a bearer is led to a one-time URL, a fitting session to the images."""
         agent: Agent = request.state.agent
-        studies = await self._asked_for(request.query_params)
+        studies = await self._asked_for(agent, request.query_params)
         if agent.kind == "viewer":
             await self._launch.require(agent, studies)
             return _to_viewer(studies)
         return RedirectResponse(await self._launch.launch(agent, studies), 303)
 
-    async def _asked_for(self, params: QueryParams) -> list[str]:
-        if params.get("requestType") != "STUDY":
-            raise UnsupportedError("requestType=STUDY is the one request that is offered here")
-        if params.get("studyUID"):
-            return [uid for value in params.getlist("studyUID") for uid in value.split(",") if uid]
-        if params.get("accessionNumber"):
-            return await self._launch.studies_of(params["accessionNumber"])
-        raise UnsupportedError("studyUID or accessionNumber is needed")
+    async def _asked_for(self, agent: Agent, params: QueryParams) -> list[str]:
+        kind = params.get("requestType")
+        if kind == "PATIENT":
+            return await self._of_patient(agent, params)
+        if kind != "STUDY":
+            raise UnsupportedError("requestType is STUDY or PATIENT")
+        uids = _listed(params, "studyUID")
+        if uids:
+            return uids
+        numbers = _listed(params, "accessionNumber")
+        if not numbers:
+            raise UnsupportedError("requestType=STUDY needs studyUID or accessionNumber")
+        if len(numbers) > _MOST_NUMBERS:
+            raise UnsupportedError(f"at most {_MOST_NUMBERS} accession numbers are opened together")
+        return [uid for number in numbers for uid in await self._launch.studies_of(number)]
+
+    async def _of_patient(self, agent: Agent, params: QueryParams) -> list[str]:
+        if not params.get("patientID"):
+            raise UnsupportedError("requestType=PATIENT needs patientID")
+        return await self._launch.studies_of_patient(
+            agent,
+            params["patientID"],
+            newest=params.get("mostRecentResults", ""),
+            lower=params.get("lowerDateTime", ""),
+            upper=params.get("upperDateTime", ""),
+            modalities=",".join(_listed(params, "modalitiesInStudy")),
+        )
 
     async def serve(self, request: Request) -> Response:
         """Everything else at the root: OHIF's files, and its page for the paths that it routes itself."""
@@ -107,6 +131,10 @@ class Viewer:
                 raise NotFoundError("no study is named; open one from where it is listed")
             return _to_viewer(sorted(agent.studies))
         return None
+
+
+def _listed(params: QueryParams, name: str) -> list[str]:
+    return [part.strip() for value in params.getlist(name) for part in value.split(",") if part.strip()]
 
 
 def _to_viewer(studies: Sequence[str]) -> RedirectResponse:

@@ -174,7 +174,7 @@ async def test_iid_of_what_is_not_here_is_our_own_404(web: Any) -> None:
         assert (await client.get(f"/viewer/iid?requestType=STUDY&studyUID={A}")).status_code == 404
 
 
-@pytest.mark.parametrize("query", ["", "?requestType=PATIENT&patientID=1", "?requestType=STUDY", "?studyUID=1.2.3.1"])
+@pytest.mark.parametrize("query", ["", "?requestType=PATIENT", "?requestType=STUDY", "?studyUID=1.2.3.1"])
 async def test_iid_says_what_it_offers(web: Any, query: str) -> None:
     async with web.client(headers=web.bearer()) as client:
         assert (await client.get(f"/viewer/iid{query}")).status_code == 400
