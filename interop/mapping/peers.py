@@ -27,6 +27,7 @@ _KEYS = (
     *_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, *_COUNTS, *_CHOICES, "port", "types", "omit", "msh", "give_up_days",
 )  # fmt: skip
 _TYPE = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}\Z")
+_ANSWER = re.compile(r"ACK\^[A-Z0-9]{3}|ORR\^O02|ORI\^O24|ORG\^O20")
 _ENDS = {"CR": "\r", "LF": "\n", "CRLF": "\r\n"}
 VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
 NEEDED = ("MSH", "PID", "ORC", "OBR", "EVN", "MRG")  # segments that no receiver can do without
@@ -149,6 +150,7 @@ def _types(table: Mapping[str, Any], version: str, where: str) -> frozenset[str]
     if not isinstance(types, list) or not all(isinstance(one, str) and _TYPE.match(one) for one in types):
         raise TableError(f"{where}: types has to be a list of message types such as ORM^O01")
     unknown = sorted(set(types) - {*_CHOICES["orders"], "ORU^R01", "ADT^A40"})
+    unknown = [one for one in unknown if not _ANSWER.match(one)]  # who takes application acknowledgements only
     if unknown:
         raise TableError(f"{where}: types has {unknown[0]}, which is not sent by this server")
     named = [one for one in types if one in _CHOICES["orders"]]
