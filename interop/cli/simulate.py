@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interop.errors import InvalidContentError
 from interop.settings import Settings
+
+if TYPE_CHECKING:
+    from interop.testing.modality import Peer
 
 commands = typer.Typer(help="Play a peer that is not here.", no_args_is_help=True)
 
@@ -19,10 +23,12 @@ def _group() -> None:
 
 @commands.command("modality")
 def modality(
-    accession: Annotated[str, typer.Option(help="Accession number of the worklist item to take.")],
+    accession: Annotated[str, typer.Option(help="Accession number of the worklist item to take.")] = "",
+    demo: Annotated[bool, typer.Option("--demo", help="A CT, MR, CR and XA of named patients, no worklist.")] = False,
     aet: Annotated[str, typer.Option(help="AE title to call with; one of orthanc/modalities.toml.")] = "CT1",
-    host: Annotated[str, typer.Option(help="Where Orthanc is.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where the archive is.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Its DICOM port; INTEROP_ORTHANC_DICOM_PORT unless given.")] = None,
+    called: Annotated[str, typer.Option(help="Its AE title; INTEROP_ORTHANC_AET unless given.")] = "",
     images: Annotated[int, typer.Option(min=1, max=5000, help="Images to make (frames, for a cine).")] = 60,
     rate: Annotated[float, typer.Option(min=0, help="Images a second; 0: as fast as they are taken.")] = 0,
     worklist: Annotated[str, typer.Option(help="HOST:PORT of this server's own worklist, in Orthanc's place.")] = "",
@@ -33,15 +39,21 @@ def modality(
     from interop.testing.performing import Performing
 
     settings = Settings()
+    archive = Peer(called or settings.orthanc_aet, host, port or settings.orthanc_dicom_port)
+    if demo == bool(accession):
+        raise InvalidContentError("give either --accession or --demo")
+    if demo:
+        _walk_ins(archive, aet, rate)
+        return
     asked = Peer(settings.dimse_aet, *_place(worklist)) if worklist else None
     report = None
     if mpps:
         told_host, told_port = _place(mpps)
         report = Performing(host=told_host, port=told_port, called_aet=settings.dimse_aet, calling_aet=aet)
     done = acquire(
-        host=host,
-        port=port or settings.orthanc_dicom_port,
-        called_aet=settings.orthanc_aet,
+        host=archive.host,
+        port=archive.port,
+        called_aet=archive.aet,
         calling_aet=aet,
         accession=accession,
         images=images,
@@ -51,6 +63,22 @@ def modality(
         rate=rate,
     )
     typer.echo(f"stored {done.instances} instances of study {done.study_uid}")
+
+
+def _walk_ins(archive: Peer, aet: str, rate: float) -> None:
+    from interop.testing.walk_ins import send_walk_ins
+
+    now = datetime.now().astimezone()
+    for done in send_walk_ins(
+        host=archive.host,
+        port=archive.port,
+        called_aet=archive.aet,
+        calling_aet=aet,
+        now=now,
+        progress=typer.echo,
+        rate=rate,
+    ):
+        typer.echo(f"stored {done.instances} instances of study {done.study_uid}")
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -16,14 +16,15 @@ from pynetdicom import AE, evt
 
 from interop.dicom.worklist import IMPLEMENTATION, MODALITY_WORKLIST_FIND
 from interop.errors import NotFoundError, UnavailableError
-from interop.testing.images import KINDS, SECONDARY_CAPTURE, study_images
+from interop.testing.images import paced, study_images
+from interop.testing.kinds import BASIC_TEXT_SR, KINDS, SECONDARY_CAPTURE
 
 Progress = Callable[[str], None]
 
 VERIFICATION = "1.2.840.10008.1.1"
 _PENDING = (0xFF00, 0xFF01)
 _TAKEN = (0x0000, 0xB000, 0xB006, 0xB007)  # success, and the warnings of PS3.4 table B.2-1
-SOP_CLASSES = (SECONDARY_CAPTURE, *(kind.sop_class for kind in KINDS.values()))
+SOP_CLASSES = (SECONDARY_CAPTURE, BASIC_TEXT_SR, *(kind.sop_class for kind in KINDS.values()))
 _RETURNED = (
     "PatientName",
     "PatientID",
@@ -168,7 +169,7 @@ def acquire(
     if report is not None:
         report.begin(item, moment)
         tell("MPPS: in progress")
-    made = _paced(study_images(item, aet=calling_aet, images=images, now=moment), rate)
+    made = paced(study_images(item, aet=calling_aet, images=images, now=moment), rate)
     try:
         stored = store(made, host=host, port=port, called_aet=called_aet, calling_aet=calling_aet, progress=progress)
     except UnavailableError:
@@ -199,15 +200,6 @@ def echo(peer: Peer, calling_aet: str) -> None:
         status = connection.send_c_echo()
         if "Status" not in status or status.Status != 0:
             raise AssociationError(f"{peer.aet} does not answer C-ECHO")
-
-
-def _paced(datasets: Iterable[Dataset], rate: float) -> Iterator[Dataset]:
-    """Not more than so many a second."""
-    began = time.monotonic()
-    for number, dataset in enumerate(datasets):
-        if rate > 0:
-            time.sleep(max(0.0, began + number / rate - time.monotonic()))
-        yield dataset
 
 
 def store(

@@ -13,7 +13,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from interop.hl7.framing import frame
 from interop.hl7.message import Message, parse
-from interop.testing.images import CT_IMAGE
+from interop.testing.kinds import CT_IMAGE
 from interop.testing.modality import association, query_worklist
 from tests.hl7_messages import PATIENT, header, message, orm, oru
 from tests.hospital import a_patient, an_order, typed

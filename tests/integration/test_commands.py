@@ -159,6 +159,9 @@ def _token_and_modality(place: Place) -> None:
     done = place.run("simulate", "modality", "--accession", accession, "--aet", "CT1", "--images", "2")
     assert done.returncode == 0, done.stderr.decode()
     assert b"stored 2 instances" in done.stdout
+    neither = place.run("simulate", "modality")
+    assert neither.returncode == 1
+    assert neither.stderr == b"interop: give either --accession or --demo\n"
     stranger = place.run("simulate", "modality", "--accession", accession, "--aet", "STRANGER")
     assert stranger.returncode == 1
     # on a busy machine the reason has been missing from the sentence; not examined why

@@ -1,6 +1,7 @@
 """The simulated modality asks the worklist, takes pictures of its kind and stores them with the worklist's values."""
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from interop.errors import NotFoundError
 from interop.orthanc.child import PrivateOrthanc
 from interop.testing.modality import AssociationError, acquire, query_worklist
 from interop.testing.pattern import frame_number, pattern_share
+from interop.testing.walk_ins import DEMO, send_walk_ins
 from interop.worklist_folder import WorklistFolder
 
 JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -66,6 +68,11 @@ def numbers(orthanc: PrivateOrthanc, aet: str) -> dict[str, Any]:
         ("US1", "US", 5, 1),
         ("XA1", "XA", 4, 1),
         ("CT1", "CR", 2, 2),
+        ("CT1", "PT", 2, 2),
+        ("CT1", "NM", 3, 1),
+        ("CT1", "ECG", 1, 1),
+        ("CT1", "SR", 1, 1),
+        ("CT1", "DOC", 1, 1),
         ("CT1", "DX", 2, 2),
     ],
 )
@@ -91,6 +98,24 @@ async def test_a_study_of_its_kind_is_stored_with_the_worklists_values(
         (request,) = each.RequestAttributesSequence
         assert (request.RequestedProcedureID, request.ScheduledProcedureStepID) == ("RP1", "SPS1")
         assert each.TimezoneOffsetFromUTC
+
+
+async def test_walk_ins_are_four_kinds_of_named_patients_that_no_worklist_has(orthanc: PrivateOrthanc) -> None:
+    told: list[str] = []
+    sent = send_walk_ins(
+        host="127.0.0.1",
+        port=orthanc.dicom_port,
+        called_aet=orthanc.aet,
+        calling_aet="CT1",
+        now=datetime(2026, 8, 1, 10, tzinfo=UTC),
+        progress=told.append,
+    )
+    done = list(sent)
+    assert [(each.modality, each.instances) for each in done] == [("CT", 60), ("MR", 24), ("CR", 1), ("XA", 1)]
+    assert told[0] == "C-ECHO: ORTHANC answers"
+    made = await stored(orthanc)
+    assert {str(each.PatientName) for each in made} == {patient.name for patient in DEMO}
+    assert {each.StudyInstanceUID for each in made} == {each.study_uid for each in done}
 
 
 async def test_every_image_shows_the_pattern_and_its_number(orthanc: PrivateOrthanc) -> None:
