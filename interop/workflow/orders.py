@@ -321,7 +321,7 @@ def _write(
     if rows:
         tx.put_order_steps(row.id, rows)
     _put(tx, new_row)
-    _follow(tx, site, row, new_row, event, after)
+    _follow(tx, site, row, new_row, event, after, stored)
     return Outcome(fresh, new_row, found.issues if event == "change" else ())
 
 
@@ -330,11 +330,14 @@ def _patient(tx: Tx, facts: OrderFacts) -> Resource:
     return {} if stored is None or stored.deleted else stored.resource()
 
 
-def _follow(tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource) -> None:
+def _follow(
+    tx: Tx, site: Site, before: OrderRow | None, row: OrderRow, event: str | None, resource: Resource,
+    former: Stored | None = None,
+) -> None:  # fmt: skip
     if row.scheduled or (before is not None and before.scheduled):
         tx.enqueue("worklist", row.id, {"order": row.id}, replace=before is not None)
     if event is not None:
-        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row)
+        outbox.tell_order(tx, site, {**resource, "id": row.id}, event, row, former)
 
 
 def _put(tx: Tx, row: OrderRow, free: frozenset[str] = frozenset()) -> None:

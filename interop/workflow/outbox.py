@@ -6,17 +6,20 @@ The same bytes go out at every attempt (design law 3). A change is never told to
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.references import references
+from interop.fhir.scheduled_steps import has_steps
 from interop.hl7.message import parse
-from interop.mapping.outbound import merge_message, order_message, report_message
+from interop.mapping.outbound import OrderStep, merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
 from interop.store import MessageRow, OrderRow, Stored, Tx
 from interop.workflow.former_numbers import OLD
 from interop.workflow.site import Site
+from interop.workflow.steps_told import steps_told
 
 Resource = dict[str, Any]
 
@@ -26,18 +29,22 @@ _NAMED = frozenset({"Practitioner", "PractitionerRole", "Organization"})
 _MARKS = tuple(f'"{type_}/'.encode() for type_ in sorted(_NAMED))
 
 
-def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow) -> None:
-    """The order, to everybody who takes orders, as each takes them."""
+def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow, former: Stored | None = None) -> None:
+    """The order, to everybody who takes orders, as each takes them; ``former`` is the version before, if any."""
     receivers = [one for one in _others(tx, site) if one.order_type]
     if not receivers:
         return
     patient = tx.get("Patient", row.patient_id).resource()
     resolved = named_in(tx, resource)
+    steps: list[OrderStep] = []
+    if has_steps(resource):
+        told = steps_told(former.resource() if former else None, resource, event, tx.order_steps(row.id))
+        steps = [replace(step, control=_control(site, step.control)) for step in told]
     for receiver in receivers:
         raw = order_message(
             resource,
             patient,
-            control=event if event in site.tables.codes["event_out"].rows else STATUS_CHANGED,
+            control=_control(site, event),
             receiver=receiver,
             control_id=control_id(tx, site),
             now=tx.now,
@@ -47,8 +54,13 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow
             modality=row.modality,
             station=row.stations[0] if len(row.stations) == 1 else None,
             resolved=resolved,
+            steps=steps,
         )
         _owe(tx, receiver, raw, resource["id"], f"ServiceRequest/{resource['id']}")
+
+
+def _control(site: Site, event: str) -> str:
+    return event if event in site.tables.codes["event_out"].rows else STATUS_CHANGED
 
 
 def tell_merge(tx: Tx, site: Site, survivor: Resource, prior: Resource) -> None:
