@@ -44,7 +44,7 @@ def status(
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     console.print(Text(f"listener: {_counted(found.listener)}"))
     table = Table(box=None, pad_edge=False)
-    for title in ("dir", "peer", "messages", "refused", "last", "queued", "oldest", "dead", "last error"):
+    for title in ("dir", "peer", "messages", "refused", "last", "queued", "oldest", "dead", "unanswered", "last error"):
         table.add_column(title, overflow="fold", no_wrap=title in ("dir", "last", "oldest"))
     for one in found.peers:
         table.add_row(*(Text(_plain(cell)) for cell in _cells(one, found.at, settings)))
@@ -85,6 +85,7 @@ def _cells(one: PeerStatus, now: datetime, settings: Settings) -> tuple[str, ...
         str(one.queued) if one.direction == "out" else "-",
         "-" if one.oldest_waiting is None else ago(one.oldest_waiting),
         str(one.dead) if one.direction == "out" else "-",
+        str(one.unanswered) if one.direction == "out" else "-",
         f"{failed}{one.last_error}" if one.last_error else "-",
     )
 
@@ -112,11 +113,11 @@ async def findings(store: Reader, settings: Settings) -> list[Finding]:
         since = ago((found.at - newest.last_at).total_seconds())
         counts.append(Finding("ok", "HL7 in", f"{len(heard)} senders, the last message {since} ago, of {newest.name}"))
     for one in found.peers:
-        if one.direction == "out" and (one.queued or one.dead):
-            late = one.dead > 0 or (one.oldest_waiting or 0) > LATE
+        if one.direction == "out" and (one.queued or one.dead or one.unanswered):
+            late = one.dead > 0 or one.unanswered > 0 or (one.oldest_waiting or 0) > LATE
             waits = f", the oldest for {ago(one.oldest_waiting)}" if one.oldest_waiting is not None else ""
-            seen = (
-                f"{one.name}: {one.queued} queued{waits}, {one.dead} dead; {one.last_error or 'no attempt failed yet'}"
-            )
+            silent = f", {one.unanswered} unanswered" if one.unanswered else ""
+            trouble = one.last_error or "no attempt failed yet"
+            seen = f"{one.name}: {one.queued} queued{waits}, {one.dead} dead{silent}; {trouble}"
             counts.append(Finding("warning" if late else "ok", "HL7 out", seen, _REMEDY if late else ""))
     return counts

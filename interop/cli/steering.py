@@ -32,7 +32,9 @@ Patient = Annotated[str | None, typer.Option("--patient", help="Id of a Patient,
 Accession = Annotated[str | None, typer.Option("--accession", help="Accession number of an order.")]
 ControlId = Annotated[str | None, typer.Option("--control-id", help="MSH-10.")]
 Type = Annotated[str | None, typer.Option("--type", help="How the type begins: ORM, ORM^O01; fault for faults.")]
-State = Annotated[str | None, typer.Option("--state", help="received, refused, fault; queued, sent, dead, dropped.")]
+State = Annotated[
+    str | None, typer.Option("--state", help="received, refused, fault; queued, sent, unanswered, dead, dropped.")
+]
 Direction = Annotated[str | None, typer.Option("--direction", help="in or out.")]
 Peer = Annotated[str | None, typer.Option("--peer", help="Address of a sender, name of a receiver.")]
 Since = Annotated[str | None, typer.Option("--since", help="A moment (2026-11-21T08:30), or how long ago: 90m, 2h.")]
@@ -100,7 +102,9 @@ def resend(
     accession: Accession = None,
     control_id: ControlId = None,
     type: Type = None,
-    state: Annotated[str, typer.Option("--state", help="dead, sent, dropped; queued: try them now.")] = "dead",
+    state: Annotated[
+        str, typer.Option("--state", help="dead, unanswered, sent, dropped; queued: try them now.")
+    ] = "dead",
     peer: Peer = None,
     since: Since = None,
     until: Until = None,
@@ -120,7 +124,7 @@ def drop(
     accession: Accession = None,
     control_id: ControlId = None,
     type: Type = None,
-    state: Annotated[str, typer.Option("--state", help="dead or queued.")] = "dead",
+    state: Annotated[str, typer.Option("--state", help="dead, unanswered or queued.")] = "dead",
     peer: Peer = None,
     since: Since = None,
     until: Until = None,

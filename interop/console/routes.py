@@ -104,13 +104,18 @@ def _tiles(
         ("Studies", str(resources.get("ImagingStudy", 0)), ""),
         ("Reports", str(resources.get("DiagnosticReport", 0)), ""),
         ("Messages in", str(taken), f"{refused} refused" if refused else ""),
-        ("Messages out", str(messages.get(("out", "sent"), 0)), _waiting(queued, dead)),
+        (
+            "Messages out",
+            str(messages.get(("out", "sent"), 0)),
+            _waiting(queued, dead, messages.get(("out", "unanswered"), 0)),
+        ),
         ("Jobs waiting", str(sum(jobs.values()) - jobs.get("dead", 0)), _dead(jobs.get("dead", 0))),
     ]
 
 
-def _waiting(queued: int, dead: int) -> str:
-    return ", ".join(text for text in (f"{queued} waiting" if queued else "", _dead(dead)) if text)
+def _waiting(queued: int, dead: int, unanswered: int) -> str:
+    said = (f"{queued} waiting" if queued else "", f"{unanswered} unanswered" if unanswered else "", _dead(dead))
+    return ", ".join(text for text in said if text)
 
 
 def _dead(count: int) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from interop.errors import InvalidContentError
 from interop.store import MessageQuery
 
-STATES = ("received", "refused", "fault", "queued", "sent", "dead", "dropped")
+STATES = ("received", "refused", "fault", "queued", "sent", "unanswered", "dead", "dropped")
 QUESTIONS = (
     "patient",
     "accession",

@@ -27,6 +27,7 @@ class PeerStatus:
     last_at: datetime | None = None
     queued: int = 0
     dead: int = 0
+    unanswered: int = 0  # accepted (CA), and never acknowledged by the application
     oldest_waiting: float | None = None  # seconds
     last_error: str | None = None
     last_error_at: datetime | None = None
@@ -62,6 +63,7 @@ def _status(counts: PeerCounts, queue: PeerQueue, now: datetime) -> PeerStatus:
         last_at=counts.last_at,
         queued=queue.queued,
         dead=queue.dead,
+        unanswered=queue.unanswered,
         oldest_waiting=None if queue.oldest is None else max(0.0, (now - queue.oldest).total_seconds()),
         last_error=queue.trouble or counts.last_error,
         last_error_at=counts.last_error_at,
@@ -80,6 +82,7 @@ def shown_status(found: FeedStatus) -> dict[str, Any]:
             "last_at": _instant(one.last_at),
             "queued": one.queued,
             "dead": one.dead,
+            "unanswered": one.unanswered,
             "oldest_waiting_seconds": None if one.oldest_waiting is None else round(one.oldest_waiting, 1),
             "last_error": one.last_error,
             "last_error_at": _instant(one.last_error_at),

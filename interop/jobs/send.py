@@ -20,6 +20,7 @@ from interop.audit.event import Event
 from interop.errors import InteropError, Issue, UnavailableError
 from interop.hl7.line import NotTriedError
 from interop.hl7.message import Message, parse
+from interop.jobs.overdue import OVERDUE, OverdueJobs, expect
 from interop.jobs.runner import Backoff, Lane, LaterError, Outcome, UndeliverableError
 from interop.mapping.peers import Receiver
 from interop.store import Job, KeyRange, MessageRow, PeerNote, Store, Tx
@@ -45,7 +46,8 @@ class Sender(Protocol):
 def sending_lanes(
     store: Store, sender: Sender, receivers: tuple[Receiver, ...], *, backoff: Backoff = WITHOUT_END
 ) -> dict[str, Lane]:
-    """A lane for each receiver, so that one that hangs has no other wait, and one for messages to nobody.
+    """A lane for each receiver, so that one that hangs has no other wait, one for messages to nobody, one for overdue
+    application acknowledgements.
 
     Attempts without an end, as far apart as each receiver says; a lease that outlasts the slowest answer.
     """
@@ -58,7 +60,7 @@ def sending_lanes(
         lease = max(60.0, 2.5 * slowest + 30)  # a turn and an answer, within what the runner leaves of it
         lanes[f"send {receiver.name}"] = Lane(jobs, at_once, lease, backoff, "send", KeyRange(f"{receiver.name}:"))
     nobody = KeyRange(but=tuple(f"{receiver.name}:" for receiver in receivers))
-    return {**lanes, "send": Lane(jobs, backoff=backoff, keys=nobody)}
+    return {**lanes, "send": Lane(jobs, backoff=backoff, keys=nobody), OVERDUE: Lane(OverdueJobs())}
 
 
 class SendJobs:
@@ -111,7 +113,8 @@ class SendJobs:
         answer = parse(reply)
         code = answer.get("MSA-1").strip()
         if code in _TAKEN:
-            return _kept(row, "sent", code, reply, recovered=recovered)
+            hours = receiver.application_hours if code == "CA" else 0.0
+            return _kept(row, "sent", code, reply, recovered=recovered, hours=hours)
         if code in _REFUSED:
             raise _dead(row, f"{receiver.name} refused it: {code} {_reason(answer)}", code, reply)
         raise patience.later(row, f"{receiver.name} answered {code} {_reason(answer)}".strip(), reply)
@@ -197,10 +200,12 @@ def _kept(
     why: str | None = None,
     *,
     recovered: bool = False,
+    hours: float = 0.0,
 ) -> Outcome:
     """The message in its new state, with the answer that brought it there, and an event of it.
 
-    What else waits for a receiver that answers again goes out now, whatever pause it had grown to.
+    What else waits for a receiver that answers again goes out now, whatever pause it had grown to. ``hours``: for which
+    its application's acknowledgement is waited for, if that was asked for.
     """
 
     def keep(tx: Tx) -> None:
@@ -212,6 +217,7 @@ def _kept(
         took = int((tx.now - row.at).total_seconds() * 1e6)
         issues = [] if why is None else [Issue("processing", why).row()]
         tx.update_message(row.id, state=state, ack_code=code, ack=reply, attempts=1, took=took, issues=issues)
+        expect(tx, row, hours)
         if row.attempts:
             tx.set_state(_unaccepted(row.id), None)
         note = PeerNote("out", row.peer, messages=1, refused=int(why is not None), last_at=tx.now)

@@ -25,6 +25,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _KEYS = (
     *_TEXTS, *_FILES, *_SECONDS, *_SWITCHES, *_COUNTS, *_CHOICES, "port", "types", "omit", "msh", "give_up_days",
+    "application_hours",
 )  # fmt: skip
 _TYPE = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}\Z")
 _ANSWER = re.compile(r"ACK\^[A-Z0-9]{3}|ORR\^O02|ORI\^O24|ORG\^O20")
@@ -51,6 +52,7 @@ class Receiver:
     line: Line = field(default_factory=Line)
     retry_seconds: float = 600.0  # to which the pause between two attempts grows
     give_up_days: float = 7.0  # of answers that are no acceptance; 0: never
+    application_hours: float = 24.0  # for an application acknowledgement that MSH-16 asked for; 0: for ever
     omit: frozenset[str] = frozenset()  # segments that it is not sent
     msh: Mapping[int, str] = field(default_factory=dict)  # MSH fields by number, as they are written
     segment_end: str = "\r"
@@ -122,6 +124,7 @@ def _receiver(table: Mapping[str, Any], where: str) -> Receiver:
         line=_line(table, where),
         retry_seconds=float(table.get("retry_seconds", 600.0)),
         give_up_days=_days(table, where),
+        application_hours=_hours(table, where),
         omit=_omitted(table, where),
         msh=_header(table, where),
         segment_end=_ENDS[table.get("segment_end", "CR")],
@@ -167,6 +170,13 @@ def _days(table: Mapping[str, Any], where: str) -> float:
     value = table.get("give_up_days", 7.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 3650:
         raise TableError(f"{where}: give_up_days has to be a number of days, or 0 for never")
+    return float(value)
+
+
+def _hours(table: Mapping[str, Any], where: str) -> float:
+    value = table.get("application_hours", 24.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 8760:
+        raise TableError(f"{where}: application_hours has to be a number of hours, or 0 for ever")
     return float(value)
 
 

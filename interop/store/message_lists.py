@@ -40,7 +40,7 @@ class MessageLists(Messages):
     def prune_messages(self, older_than: datetime, limit: int) -> int:
         """Forget up to this many settled messages from before that moment; how many went.
 
-        What is still owed (queued) or waits for somebody to decide (dead) stays.
+        What is still owed (queued) or waits for somebody to decide (dead, unanswered) stays.
         """
         before = instants.micros(older_than)
         number = self._number_at(before + _SLACK)

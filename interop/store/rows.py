@@ -64,7 +64,7 @@ class MessageRow:
     type: str  # ORM^O01
     raw: bytes
     body_hash: str
-    state: str  # in: received | refused | fault; out: queued | sent | dead | dropped
+    state: str  # in: received | refused | fault; out: queued | sent | unanswered | dead | dropped
     ack_code: str | None
     ack: bytes | None
     issues: list[dict[str, Any]]
@@ -261,6 +261,7 @@ class PeerQueue:
 
     queued: int = 0
     dead: int = 0
+    unanswered: int = 0  # accepted (CA), and never acknowledged by the application
     oldest: datetime | None = None  # since when the oldest that is queued waits
     trouble: str | None = None  # why one of them was not taken, if one was tried
 

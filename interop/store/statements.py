@@ -194,7 +194,7 @@ MESSAGES_REFUSED_WITH = {
 }
 MESSAGES_PRUNE = """
     DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id < ? AND at < ?
-    AND state NOT IN ('queued', 'dead') ORDER BY id LIMIT ?)"""
+    AND state NOT IN ('queued', 'dead', 'unanswered') ORDER BY id LIMIT ?)"""
 ANSWER_INSERT = "INSERT INTO answer (id, about) VALUES (?, ?)"
 ANSWERS = f"SELECT m.id, {_MESSAGE_FIELDS} FROM answer a JOIN message m ON m.id = a.id WHERE a.about = ? ORDER BY a.id"
 ANSWERS_PRUNE = """
@@ -298,9 +298,10 @@ PEER_ADD = f"""
 PEERS = f"SELECT {_PEER_FIELDS} FROM peer ORDER BY direction, name, address"
 PEER_QUEUES = """
     SELECT peer, state, count(*), min(at) FROM message
-    WHERE direction = 'out' AND state IN ('queued', 'dead') GROUP BY peer, state"""
+    WHERE direction = 'out' AND state IN ('queued', 'dead', 'unanswered') GROUP BY peer, state"""
 PEER_TROUBLE = """
-    SELECT issues FROM message WHERE direction = 'out' AND state IN ('queued', 'dead') AND peer = ? AND issues <> '[]'
+    SELECT issues FROM message
+    WHERE direction = 'out' AND state IN ('queued', 'dead', 'unanswered') AND peer = ? AND issues <> '[]'
     ORDER BY id DESC LIMIT 1"""
 
 _DECISION = "study_uid, order_id, rule, who, person, evidence, before, at"

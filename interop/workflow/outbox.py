@@ -170,13 +170,15 @@ def resend(tx: Tx, row: MessageRow) -> None:
 
 
 def drop(tx: Tx, row: MessageRow) -> None:
-    """Give a message up that waits or is a dead letter; it is kept, and marked so.
+    """Give a message up that waits, is unanswered or is a dead letter; it is kept, and marked so.
 
     ConflictError for one that was sent or is on its way at this moment; InvalidContentError for one that came in.
     """
     key, payload = _job_of(row)
-    if row.state not in ("queued", "dead"):
-        raise ConflictError(f"message {row.id} is {row.state}: only a queued or a dead one can be given up")
+    if row.state not in ("queued", "dead", "unanswered"):
+        raise ConflictError(
+            f"message {row.id} is {row.state}: only a queued, an unanswered or a dead one can be given up"
+        )
     owed = tx.find_job("send", key, payload)
     if owed is not None and not tx.drop_job(owed[0]):
         raise ConflictError(f"message {row.id} is on its way to {row.peer} at this moment")

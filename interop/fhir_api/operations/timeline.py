@@ -114,6 +114,7 @@ _MESSAGE_OUTCOMES = {
     "refused": "refused",
     "fault": "refused",
     "queued": "waiting",
+    "unanswered": "waiting",
     "dead": "failed",
     "dropped": "failed",
 }
