@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import sys
@@ -20,7 +21,7 @@ from interop.hl7.message import parse
 from interop.settings import Settings
 
 if TYPE_CHECKING:
-    from interop.store import MessageRow
+    from interop.store import MessageLink, MessageRow
 
 commands = typer.Typer(help="Send, look up and preview HL7 v2 messages.", no_args_is_help=True)
 
@@ -53,8 +54,12 @@ def show(
     control_id: Annotated[str | None, typer.Argument(help="MSH-10 of a message that came in or went out.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The bytes exactly as they came or went.")] = False,
     number: Annotated[int | None, typer.Option(help="Which one, where several have this control id.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, as the API answers.")] = False,
 ) -> None:
-    """Show a stored message, what became of it and its acknowledgement; the server may run or not."""
+    """Show a stored message, what became of it, its acknowledgement and what it answers or is answered by.
+
+    The server may run or not.
+    """
     if control_id is None and number is None:
         raise InteropError("say which: a control id, or --number as interop hl7 list shows it")
     from interop.cli.desk import opened
@@ -63,10 +68,16 @@ def show(
     if not rows:
         which = [f"control id {control_id}"] * (control_id is not None) + [f"number {number}"] * (number is not None)
         raise NotFoundError(f"no message with {' and '.join(which)}")
+    if as_json and not raw:
+        from interop.hl7_api import shown_row
+
+        for row in rows:
+            typer.echo(json.dumps(shown_row(row), ensure_ascii=False))
+        return
     if raw and len(rows) > 1:
         numbers = ", ".join(str(row.id) for row in rows)
         raise InteropError(f"{len(rows)} messages have this control id: choose one by --number ({numbers})")
-    shown = rows[0].raw if raw else ("\n".join(line for row in rows for line in _told(row)) + "\n").encode()
+    shown = rows[0].raw if raw else ("\n".join(line for row in rows for line in told(row)) + "\n").encode()
     sys.stdout.buffer.write(shown)
     sys.stdout.buffer.flush()
 
@@ -103,7 +114,7 @@ def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
 
 
-def _told(row: MessageRow) -> list[str]:
+def told(row: MessageRow) -> list[str]:
     """A message for people."""
     lines = [
         f"{row.direction}  {row.type}  {row.application}|{row.facility}"
@@ -113,12 +124,31 @@ def _told(row: MessageRow) -> list[str]:
     ]
     if row.touched:
         lines.append(f"  about: {' '.join(row.touched)}")
+    lines += [f"  {_link(link)}" for link in row.links]
     for issue in row.issues:
         lines.append(f"  {issue.get('severity')}: {issue.get('location') or ''} {issue.get('text')}")
-    for title, data in (("message", row.raw), ("acknowledgement", row.ack)):
+    for title, data in (("message", row.raw), (_answer(row), row.ack)):
         if data:
             lines += [f"--- {title}", _readable(data)]
     return lines
+
+
+def _answer(row: MessageRow) -> str:
+    """Which of the two acknowledgements is kept with the message itself."""
+    try:
+        accept = parse(row.ack or b"").get("MSA-1").startswith("C")
+    except InteropError:
+        accept = False
+    return "accept acknowledgement" if accept else "acknowledgement"
+
+
+def _link(link: MessageLink) -> str:
+    """The message at the other end, and what was said."""
+    way = f"{'to' if link.direction == 'out' else 'from'} {link.peer}"
+    named = f"number {link.id}" + (f", control id {link.control_id}" if link.control_id else "")
+    if link.relation == "answers":
+        return f"answers ({link.code or 'no MSA-1'}): {link.type} {way}, {named}, {link.state}"
+    return f"application acknowledgement ({link.code or 'no MSA-1'}): {link.type} {way}, {named}, {link.state}"
 
 
 def _readable(data: bytes) -> str:

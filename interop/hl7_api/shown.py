@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from interop.store import MessageLine, MessageRow
+from interop.store import MessageLine, MessageLink, MessageRow
 
 
 def shown_line(line: MessageLine | MessageRow) -> dict[str, Any]:
@@ -34,9 +35,10 @@ def shown_line(line: MessageLine | MessageRow) -> dict[str, Any]:
 
 
 def shown_row(row: MessageRow) -> dict[str, Any]:
-    """The same, with its bytes and its acknowledgement's in base64."""
+    """The same, with its bytes, its acknowledgement's in base64, and its links to others."""
     ack = None if row.ack is None else b64encode(row.ack).decode()
-    return {**shown_line(row), "raw": b64encode(row.raw).decode(), "ack": ack}
+    links = [asdict(link) for link in row.links]
+    return {**shown_line(row), "links": links, "raw": b64encode(row.raw).decode(), "ack": ack}
 
 
 def line_of(shown: Mapping[str, Any]) -> MessageLine:
@@ -47,7 +49,8 @@ def line_of(shown: Mapping[str, Any]) -> MessageLine:
 def row_of(shown: Mapping[str, Any]) -> MessageRow:
     """The message that ``shown_row`` showed; its hash is the server's own affair."""
     ack = None if shown["ack"] is None else b64decode(shown["ack"])
-    return MessageRow(**_both(shown), raw=b64decode(shown["raw"]), ack=ack, body_hash="")
+    links = tuple(MessageLink(**link) for link in shown["links"])
+    return MessageRow(**_both(shown), raw=b64decode(shown["raw"]), ack=ack, body_hash="", links=links)
 
 
 _SAME = ("id", "direction", "peer", "application", "facility", "control_id", "type", "state", "ack_code", "issues")

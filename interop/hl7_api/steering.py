@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interop.access import Agent
 from interop.audit import Event
 from interop.errors import ForbiddenError, InteropError, InvalidContentError, NotFoundError
-from interop.hl7.message import Message
-from interop.store import MessageLine, MessageQuery, MessageRow, Store, Tx
+from interop.hl7.message import Message, parse
+from interop.store import MessageLine, MessageLink, MessageQuery, MessageRow, Store, Tx
 from interop.workflow import messages, outbox
 from interop.workflow.messages import Reply
 from interop.workflow.site import Site
@@ -56,12 +56,12 @@ class Steering:
         return await self._store.unit(agent, work)
 
     async def read(self, agent: Agent, id: int) -> MessageRow:
-        """One message with its bytes; NotFoundError if there is none of this number."""
+        """One message with its bytes and its links; NotFoundError if there is none of this number."""
 
         def work(tx: Tx) -> MessageRow:
             row = _one(tx, id)
             tx.audit(_event(tx, row, "show", "R"))
-            return row
+            return replace(row, links=_links(tx, row))
 
         return await self._store.unit(agent, work)
 
@@ -136,3 +136,19 @@ def _event(tx: Tx, row: MessageRow, subtype: str, action: str, outcome: str = "0
         patient = f"Patient/{order.patient_id}"
     entity = f"ServiceRequest/{order.id}" if order is not None else patient
     return Event("steering", subtype, action, outcome, patient, entity, detail=f"message {row.id}")
+
+
+def _links(tx: Tx, row: MessageRow) -> tuple[MessageLink, ...]:
+    """What the message answers, then what answers it."""
+    about = tx.answered_by(row.id)
+    found = [] if about is None else [_link("answers", about, row)]
+    return (*found, *(_link("answered-by", answer, answer) for answer in tx.answers_to(row.id)))
+
+
+def _link(relation: str, other: MessageRow, answer: MessageRow) -> MessageLink:
+    try:
+        code = parse(answer.raw).get("MSA-1").strip()
+    except InteropError:
+        code = ""
+    named = (other.id, other.direction, other.peer, other.type, other.control_id, other.state)
+    return MessageLink(relation, *named, code)

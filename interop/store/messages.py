@@ -113,6 +113,11 @@ class Messages(Unit):
         """The messages that answer this one, oldest first."""
         return [_message(row) for row in self.session.rows(sql.ANSWERS, (about,))]
 
+    def answered_by(self, id: int) -> MessageRow | None:
+        """The message that this one answers."""
+        found = self.session.row(sql.ANSWERED, (id,))
+        return None if found is None else _message(found)
+
     def move_message(self, id: int, state: str, before: str) -> None:
         """Another state; ConflictError where it is no longer in the one before."""
         if not self.session.run(sql.MESSAGE_MOVE, (state, id, before)):

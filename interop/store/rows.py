@@ -52,6 +52,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageLink:
+    """Another message that this one answers, or that answers it (v2.5.1 2.9.3)."""
+
+    relation: str  # answers | answered-by
+    id: int
+    direction: str
+    peer: str
+    type: str
+    control_id: str  # MSH-10; "" of an acknowledgement that came in
+    state: str
+    code: str  # MSA-1 of the one of the two that is the answer
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRow:
     """An HL7 message as it came in or goes out, and what became of it."""
 
@@ -73,6 +87,7 @@ class MessageRow:
     took: int | None = None  # microseconds: in, from the last byte to the answer's unit; out, from owed to sent
     touched: tuple[str, ...] = ()  # references of the resources that it was about
     attempts: int = 0  # in: how often it was carried out or refused; out: how often it was tried
+    links: tuple[MessageLink, ...] = ()  # where they were asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,7 @@ MESSAGES_PRUNE = """
     AND state NOT IN ('queued', 'dead', 'unanswered') ORDER BY id LIMIT ?)"""
 ANSWER_INSERT = "INSERT INTO answer (id, about) VALUES (?, ?)"
 ANSWERS = f"SELECT m.id, {_MESSAGE_FIELDS} FROM answer a JOIN message m ON m.id = a.id WHERE a.about = ? ORDER BY a.id"
+ANSWERED = f"SELECT m.id, {_MESSAGE_FIELDS} FROM answer a JOIN message m ON m.id = a.about WHERE a.id = ?"
 ANSWERS_PRUNE = """
     DELETE FROM answer WHERE id IN (SELECT a.id FROM answer a LEFT JOIN message m ON m.id = a.id
     WHERE a.id < ? AND m.id IS NULL LIMIT ?)"""

@@ -108,4 +108,5 @@ def _settle(tx: Tx, row: MessageRow, code: str, message: Message | None, raw: by
         return
     reasons = " ".join(one.value(3).text(1) for one in message.all("ERR")) if message is not None else ""
     why = "" if state == "sent" else f"{row.peer} answered {code} {reasons}".strip()
-    outbox.settle(tx, row, state, code, raw, why)
+    kept = None if row.ack is not None and code not in _ACCEPT and (row.ack_code or "") in _ACCEPT else raw
+    outbox.settle(tx, row, state, code, kept, why)  # the accept acknowledgement stays; the application's is linked

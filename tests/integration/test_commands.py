@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -139,6 +140,8 @@ def _messages(place: Place) -> None:
     shown = place.run("hl7", "show", "MSG-1").stdout.decode()
     assert "Γεωργίου^Άννα" in shown, "by MSH-18"
     assert "state=received  ack=AA" in shown
+    told = json.loads(place.run("hl7", "show", "MSG-1", "--json").stdout)
+    assert (told["control_id"], told["ack_code"], told["links"]) == ("MSG-1", "AA", [])
     exact = place.folder / "exact.hl7"
     exact.write_bytes(MESSAGE.format(control="MSG-2").replace("\r\n", "\n").encode("iso8859_7"))
     assert place.run("hl7", "send", "--exact", str(exact)).returncode == 0

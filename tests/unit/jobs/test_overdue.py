@@ -9,7 +9,8 @@ import pytest
 from interop.access.agent import Agent
 from interop.errors import ConflictError
 from interop.fhir.query import Query
-from interop.hl7_api import Steering, status_of
+from interop.hl7.message import parse
+from interop.hl7_api import Steering, row_of, shown_row, status_of
 from interop.jobs import SendJobs
 from interop.jobs.overdue import OVERDUE, OverdueJobs
 from interop.mapping.peers import load_receivers
@@ -70,6 +71,26 @@ async def test_it_shows_as_unanswered_when_the_time_is_over(store: Store) -> Non
     assert status.last_error == after.issues[0]["text"]
     events = await store.view(lambda tx: tx.search(Query("AuditEvent", count=1000)).rows)
     assert any(b"has not acknowledged it within" in event.body for event in events)
+
+
+async def test_both_acknowledgements_of_a_message_are_told_with_it(store: Store) -> None:
+    row = await accepted(store)
+    await told(store, row, "AA")
+    steering = Steering(store, a_site(ASKED))
+    found = await steering.read(SOMEBODY, row.id)
+    (link,) = found.links
+    assert (link.relation, link.direction, link.type, link.state, link.code) == (
+        "answered-by",
+        "in",
+        "ACK",
+        "received",
+        "AA",
+    )
+    assert found.ack_code == "AA"
+    assert parse(found.ack or b"").get("MSA-1") == "CA"  # the application's own bytes are those of the link
+    (back,) = (answer := await steering.read(SOMEBODY, link.id)).links
+    assert (back.relation, back.id, back.control_id, back.code) == ("answers", row.id, row.control_id, "AA")
+    assert row_of(shown_row(answer)).links == answer.links
 
 
 @pytest.mark.parametrize(("code", "state"), [("AA", "sent"), ("AE", "dead")])
