@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interop.cli import side_by_side
 from interop.cli.hl7 import FileArgument, commands, read
 from interop.errors import NotFoundError
 from interop.settings import Settings
@@ -27,18 +28,24 @@ def preview(
         str | None, typer.Option(help="Read it as this site file's sender (mappings/sites), whoever MSH-3/4 names.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="What the tables themselves say, too (types, systems).")] = False,
+    columns: Annotated[
+        int | None, typer.Option(min=40, max=1000, help="How wide; from 120 on FHIR, worklist and issues side by side.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON object, with the Bundle.")] = False,
 ) -> None:
     """Show the FHIR resources, the worklist items and the issues of a message, each element with its field.
 
-    A new order's item is shown for each station that it would be on; what it would wait for, if it would.
+    On a terminal of 120 columns or more the three stand side by side. A new order's item is shown for each station that
+    it would be on; what it would wait for, if it would.
     """
     result = _explained(file, site)
     if as_json:
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    _show(console, result, every=every)
+    terminal = sys.stdout.isatty()
+    console = Console(width=columns or (None if terminal else WIDE), highlight=False)
+    beside = (columns is not None or terminal) and console.width >= side_by_side.LEAST
+    _show(console, result, every=every, beside=beside)
 
 
 def _explained(file: str, site: str | None) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def _explained(file: str, site: str | None) -> dict[str, Any]:
     return explaining.explain(read(file), chosen, plan)
 
 
-def _show(console: Console, result: dict[str, Any], *, every: bool) -> None:
+def _show(console: Console, result: dict[str, Any], *, every: bool, beside: bool) -> None:
     by = f"by sites/{result['site']}" if result.get("site") else "by the shipped tables alone"
     answer = f"answer {result['answer']}"
     console.print(Text(f"{result['type']} {result['control_id']}, read as {result['charset']}, {by}: {answer}"))
@@ -76,6 +83,10 @@ def _show(console: Console, result: dict[str, Any], *, every: bool) -> None:
         console.print(Text(f"events: {events}"))
     if result.get("cleared"):
         console.print(Text(f"emptied by the sender: {', '.join(result['cleared'])}"))
+    if beside:
+        console.print()
+        console.print(side_by_side.columns(result, lambda value: _printable(_value(value)), every=every))
+        return
     for resource in result["elements"]:
         console.print()
         console.print(_elements(resource, every=every))
@@ -130,7 +141,11 @@ def _table(*columns: tuple[str, int | None]) -> Table:
 
 
 def _cells(*values: Any) -> list[Text]:
-    return [Text("".join(char if char.isprintable() else " " for char in _short(value))) for value in values]
+    return [Text(_printable(value)) for value in values]
+
+
+def _printable(value: Any) -> str:
+    return "".join(char if char.isprintable() else " " for char in _short(value))
 
 
 def _short(value: Any) -> str:

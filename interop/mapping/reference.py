@@ -22,8 +22,9 @@ or what it leaves open.
 
 What cannot be mapped is an issue beside the result: it is stored with the message, and an ERR segment of the
 acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes, FHIR and worklist item,
-each element with the field that it came from, with `--site NAME` as that site's sender; `interop mappings check
-[FOLDER]` compiles tables before a server reads them.
+each element with the field that it came from, with `--site NAME` as that site's sender; FHIR, worklist and issues stand
+side by side on a terminal of 120 columns or with `--columns N`. `interop mappings check [FOLDER]` compiles tables
+before a server reads them.
 
 How to read a target: `name[]` takes every value, any other the first; `identifier[PLAC]` is the one of that type;
 `extension[station]` is known by its short name. `""` in HL7 empties an element on record.
