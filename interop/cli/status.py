@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LATE = 600.0  # seconds that a message may wait before doctor says so
 WIDE = 160  # columns, into a file or a pipe
-_REMEDY = "interop hl7 list --direction out --state queued says why; docs/runbook.md, a feed is down"
+_REMEDY = "interop hl7 list --direction out --state {state} says why; docs/runbook.md, a feed is down"
 
 
 @commands.command("status")
@@ -102,6 +102,10 @@ def _plain(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
+def _remedy(one: PeerStatus) -> str:
+    return _REMEDY.format(state="dead" if one.dead else "unanswered" if one.unanswered else "queued")
+
+
 async def findings(store: Reader, settings: Settings) -> list[Finding]:
     """The listener's counts, the senders, and each receiver that is owed something for long or for good."""
     found = await feeds(store, settings)
@@ -119,5 +123,5 @@ async def findings(store: Reader, settings: Settings) -> list[Finding]:
             silent = f", {one.unanswered} unanswered" if one.unanswered else ""
             trouble = one.last_error or "no attempt failed yet"
             seen = f"{one.name}: {one.queued} queued{waits}, {one.dead} dead{silent}; {trouble}"
-            counts.append(Finding("warning" if late else "ok", "HL7 out", seen, _REMEDY if late else ""))
+            counts.append(Finding("warning" if late else "ok", "HL7 out", seen, _remedy(one) if late else ""))
     return counts
