@@ -7,15 +7,29 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interop.auth import Answers, AuthMiddleware, Keys, Login, Refusals, Sessions, Tokens, ViewerLinks, auth_routes
+from interop.auth import (
+    Answers,
+    AuthMiddleware,
+    Bindings,
+    Keys,
+    Login,
+    Refusals,
+    Sessions,
+    Tokens,
+    Upgrades,
+    ViewerLinks,
+    auth_routes,
+)
+from interop.auth.bindings import SOCKET_PATH
 from interop.console import console_routes, error_page
 from interop.dicomweb import DicomWeb, dicomweb_routes
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.warming import Warming
 from interop.errors import InteropError
+from interop.fhir_socket import SubscriptionSockets
 from interop.health import Readiness, health_routes
 from interop.health.checks import Check
 from interop.imaging_api import Launcher, imaging_routes
@@ -70,6 +84,14 @@ class _Shortcut:
             await self._others(scope, receive, send)
 
 
+def socket_routes(store: Store, bindings: Bindings | None, public_url: str) -> list[BaseRoute]:
+    """Where websockets are: with a bearer token, and with the code of an address that was given out."""
+    if bindings is None:
+        return []
+    door = SubscriptionSockets(store, bindings, f"{public_url}/fhir")
+    return [WebSocketRoute(SOCKET_PATH, door), WebSocketRoute(f"{SOCKET_PATH}/{{code}}", door)]
+
+
 def http_app(
     store: Store,
     archive: Archive,
@@ -81,10 +103,14 @@ def http_app(
     fhir: Sequence[BaseRoute] = (),
     hl7: Sequence[BaseRoute] = (),
     matching: Sequence[BaseRoute] = (),
+    bindings: Bindings | None = None,
     metadata_bytes: int = 64 * 1024 * 1024,
     stow_bytes: int = 1024 * 1024 * 1024,
 ) -> HttpApp:
-    """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors."""
+    """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
+
+    ``bindings``: whose tokens open websockets, where there are any.
+    """
     tokens = Tokens(keys)
     sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
     refusals = Refusals(store)
@@ -104,6 +130,7 @@ def http_app(
         *fhir,
         *hl7,
         *matching,
+        *socket_routes(store, bindings, urls.base_url),
         *viewer_routes(links, launcher, assets),
     ]
     inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})
@@ -116,5 +143,6 @@ def http_app(
         refusals=refusals,
         answer=answers,
         public_url=urls.public_url,
+        upgrades=Upgrades(store, tokens, bindings, refusals, urls.public_url) if bindings is not None else None,
     )
     return HttpApp(app, routes, tokens, login, launcher)

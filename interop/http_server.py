@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -26,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from interop.dicomweb.archive import SINK
 
@@ -33,12 +35,69 @@ _FRAMING = frozenset({b"connection", b"transfer-encoding"})  # headers that say 
 _SMALL = 64 * 1024  # what uvloop does not try to write at once, but collects
 
 
+LONGEST_FRAME = 16 * 1024  # bytes of what a websocket's client may say at once: a binding token and its word
+CLOSE_SECONDS = 5.0  # that a websocket's client has to say farewell
+_GOING_AWAY = 1001
+
+
 class HttpServer(uvicorn.Server):
     """Stops when it is told to, not by signals: those belong to the whole process."""
+
+    @classmethod
+    def serving(cls, app: ASGIApp, stop_seconds: int) -> HttpServer:
+        """A server of the application, not started; requests have so many seconds to finish when it stops."""
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http=HttpProtocol,
+            ws=SocketProtocol,
+            ws_max_size=LONGEST_FRAME,
+            ws_ping_interval=20.0,  # whoever does not answer one within as long is gone
+            ws_ping_timeout=20.0,
+            ws_per_message_deflate=False,  # memory for each socket, and secrets beside what others chose (RFC 7692 8)
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=stop_seconds,
+        )
+        return cls(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """One client's websocket. What is to end does, whether the client reads or not."""
+
+    def shutdown(self) -> None:
+        """The server stops: 1001 (RFC 6455 7.4.1), where uvicorn says 1012."""
+        if self.handshake_complete and not self.close_sent:
+            self.stop_keepalive()
+            self.conn.send_close(_GOING_AWAY, "the server stops")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _GOING_AWAY, "reason": ""})
+        super().shutdown()
+        self._end()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Takes an ASGI message; a close does not wait for what the client has yet to read."""
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self._end()
+
+    def keepalive_timeout(self) -> None:
+        """A ping was not answered."""
+        super().keepalive_timeout()
+        self._end()
+
+    def _end(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -55,11 +114,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.descriptor = transport.get_extra_info("socket").fileno()
 
     def on_headers_complete(self) -> None:
-        """A request has begun: uvicorn's own steps, without the WebSockets and the limit that this server has not."""
+        """A request has begun: uvicorn's own steps, without the limit that this server has not."""
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
+        if parser.should_upgrade() and self._should_upgrade():
+            return  # a websocket: handed to its own protocol when the head has been read
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path

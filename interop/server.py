@@ -19,21 +19,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
 from interop.access.agent import system_agent
 from interop.archive_feed import ArchiveFeed
 from interop.audit.resource import Observer, to_resource
-from interop.auth import Keys
+from interop.auth import Bindings, Keys, Tokens
 from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir.search import index_rows
 from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
-from interop.http_server import HttpProtocol, HttpServer
+from interop.http_server import HttpServer
 from interop.imaging_api import match_routes
 from interop.jobs import (
     BatchLane,
@@ -306,18 +305,7 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
     relay_username, relay_password = archive_credentials(settings)
     relay = Relay(archive_url(settings), relay_username, relay_password)
-    config = uvicorn.Config(
-        application(rooms, relay),
-        loop="uvloop",
-        http=HttpProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
-    server = HttpServer(config)
+    server = HttpServer.serving(application(rooms, relay), STOP_SECONDS)
     task = asyncio.create_task(server.serve([listening]), name="http")
     log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
     try:
@@ -333,6 +321,8 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
     """All HTTP doors behind the one gate."""
     settings, store = rooms.settings, rooms.store
     assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
+    keys = Keys.load(settings.data_dir)
+    bindings = Bindings(Tokens(keys), settings.base_url)
     fhir = fhir_routes(
         store,
         rooms.site,
@@ -340,12 +330,12 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         base_url=f"{settings.base_url}/fhir",
         max_bytes=settings.fhir_max_bytes,
         delete_multiple=settings.fhir_delete_multiple,
+        bindings=bindings,
     )
     routes = {"fhir": fhir, "hl7": hl7_routes(store, rooms.site), "matching": match_routes(store, rooms.site)}
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
     if settings.dimse:
         checks["dimse"] = rooms.dimse_answers
-    keys = Keys.load(settings.data_dir)
     return http_app(
         store,
         relay,
@@ -355,6 +345,7 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         checks=checks,
         metadata_bytes=settings.metadata_cache_bytes,
         stow_bytes=settings.stow_max_bytes,
+        bindings=bindings,
         **routes,
     ).app
 

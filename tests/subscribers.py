@@ -16,6 +16,7 @@ from interop.access import Agent
 from interop.access.endpoints import parse_prefix
 from interop.fhir.search import index_rows
 from interop.jobs import Backoff, JobRunner, Lane, NoticeJobs, NotifyJobs, Posts, SubscriptionJobs, keep_watching
+from interop.jobs.heartbeats import HeartbeatJobs
 from interop.notify import HttpNotifier
 from interop.store import Store
 from interop.workflow import resources, subscriptions
@@ -120,6 +121,7 @@ async def notifying(
             "notice": Lane(NoticeJobs(store, site, index_rows), backoff=Backoff(0.05, 0.2)),
             "notify": NotifyJobs(store, posts, BASE_URL, give_up=give_up).lane(Backoff(0.05, 0.2)),
             "subscription": Lane(begins, backoff=Backoff(0.05, 0.2)),
+            "heartbeat": HeartbeatJobs(store, posts, BASE_URL).lane(),
         },
         poll=0.05,
     )

@@ -20,6 +20,7 @@ class Agent:
     token_id: str | None = None  # jti
     request_id: str | None = None  # X-Request-Id, or the HL7 control id
     annotates: frozenset[str] = frozenset()  # of a viewer's studies, those into which it may store annotations
+    expires: float | None = None  # when its token does, in seconds since 1970; None: it has none
 
 
 def system_agent(part: str) -> Agent:

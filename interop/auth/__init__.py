@@ -10,23 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interop.auth.answers import Answers
+    from interop.auth.bindings import Bindings
     from interop.auth.keys import KeyFileError, Keys
     from interop.auth.middleware import AuthMiddleware
     from interop.auth.refusals import Refusals
     from interop.auth.routes import Login, auth_routes
     from interop.auth.sessions import Sessions
     from interop.auth.tokens import Tokens
+    from interop.auth.upgrades import Upgrades
     from interop.auth.viewer_links import ViewerLinks
 
 __all__ = [
     "Answers",
     "AuthMiddleware",
+    "Bindings",
     "KeyFileError",
     "Keys",
     "Login",
     "Refusals",
     "Sessions",
     "Tokens",
+    "Upgrades",
     "ViewerLinks",
     "auth_routes",
 ]
@@ -34,12 +38,14 @@ __all__ = [
 _PLACES = {
     "Answers": "answers",
     "AuthMiddleware": "middleware",
+    "Bindings": "bindings",
     "KeyFileError": "keys",
     "Keys": "keys",
     "Login": "routes",
     "Refusals": "refusals",
     "Sessions": "sessions",
     "Tokens": "tokens",
+    "Upgrades": "upgrades",
     "ViewerLinks": "viewer_links",
     "auth_routes": "routes",
 }

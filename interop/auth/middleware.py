@@ -19,7 +19,8 @@ from interop.auth.codes import CODE
 from interop.auth.refusals import Refusals
 from interop.auth.sessions import Sessions
 from interop.auth.tokens import Tokens
-from interop.errors import ForbiddenError, InteropError, UnauthenticatedError
+from interop.auth.upgrades import Upgrades
+from interop.errors import ForbiddenError, InteropError, NotFoundError, UnauthenticatedError
 
 _OPEN = frozenset({"/fhir/metadata", "/healthz", "/readyz"})
 _WELL_KNOWN = re.compile(r"(/fhir)?/\.well-known/[A-Za-z0-9_-]{1,64}")
@@ -53,8 +54,10 @@ class AuthMiddleware:
         refusals: Refusals,
         answer: ErrorAnswer,
         public_url: str = "",
+        upgrades: Upgrades | None = None,
     ) -> None:
         self.app = app
+        self._upgrades = upgrades
         self._public_host = urlsplit(public_url).netloc
         self._tokens = tokens
         self._sessions = sessions
@@ -67,13 +70,33 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
-        else:  # there is no WebSocket door
-            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._websocket(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the upgrade through with its agent, or answers it as a request; nothing is received before."""
+        headers = _first_of_each(scope["headers"])
+        request_id = _request_id(headers)
+        address = scope["client"][0] if scope.get("client") else None
+        try:
+            if self._upgrades is None:
+                raise NotFoundError("there are no websockets here")
+            asked = scope["path"], scope.get("raw_path") or b"", scope.get("query_string") or b"", headers
+            agent = _here(await self._upgrades.agent(*asked), address, request_id)
+        except InteropError as error:
+            if self._upgrades is not None and error.status < 500:
+                await self._upgrades.record(error, address, request_id)
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            await self._answer(error, scope)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["agent"] = agent
+        await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _first_of_each(scope["headers"])
-        given = headers.get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+        request_id = _request_id(headers)
         address = scope["client"][0] if scope.get("client") else None
 
         async def answer(message: Message) -> None:
@@ -153,6 +176,12 @@ def _first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]
     return named
 
 
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    """As the caller calls the request, if that is a plain word; else a name of ours."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
 def _is_odd(path: str, raw: bytes) -> bool:
     """Whether a path is not what it looks like. The cheap questions first: they are asked of every frame."""
     suspect = "//" in path or "/." in path or ";" in path or "\\" in path or path[:1] != "/" or not path.isprintable()
@@ -173,4 +202,5 @@ def _here(agent: Agent, address: str | None, request_id: str) -> Agent:
         agent.token_id,
         request_id,
         agent.annotates,
+        agent.expires,
     )

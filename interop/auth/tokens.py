@@ -23,8 +23,9 @@ ISSUER = "urn:interop:issuer"
 BEARER = "urn:interop:bearer"  # the audiences; what was signed for one use is worthless for another
 VIEWER = "urn:interop:viewer"
 CONSOLE = "urn:interop:console"
+BINDING = "urn:interop:binding"
 _ALGORITHM = "HS256"
-_TYPES = {BEARER: "at+jwt", VIEWER: "JWT", CONSOLE: "JWT"}
+_TYPES = {BEARER: "at+jwt", VIEWER: "JWT", CONSOLE: "JWT", BINDING: "JWT"}
 _LONGEST = 8192
 _MAX_MINUTES = 366 * 24 * 60
 _KEPT = 2048  # verified tokens held in memory
@@ -103,6 +104,7 @@ class Tokens:
             scopes=frozenset((_text(claims, "scope") or "").split()),
             patient=_text(claims, "patient"),
             token_id=str(claims["jti"]),
+            expires=float(claims["exp"]),
         )
         if len(self._known) >= _KEPT:
             self._known.clear()

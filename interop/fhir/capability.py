@@ -12,6 +12,7 @@ from interop.fhir.profile import CONFORMANCE_TYPES, AcceptedType, accepted_types
 from interop.fhir.topics import TOPIC_EXTENSION, TOPICS
 
 FORMATS = ("application/fhir+json", "json", "application/fhir+xml", "xml")
+WEBSOCKET_EXTENSION = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket"
 Operations = Sequence[tuple[str, str, frozenset[str]]]
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
@@ -19,11 +20,18 @@ _ORDER = ("read", "vread", "create", "update", "patch", "delete", "history-insta
 
 
 def capability(
-    *, base_url: str, version: str, date: str, operations: Operations = (), delete_multiple: bool = False
+    *,
+    base_url: str,
+    version: str,
+    date: str,
+    operations: Operations = (),
+    delete_multiple: bool = False,
+    websocket: str | None = None,
 ) -> dict[str, Any]:
     """What this server does, as it says itself at ``/fhir/metadata``.
 
     ``operations``: name and canonical URL of each, with the types it is offered for; "" stands for the whole system.
+    ``websocket``: where subscribers connect, if they can.
     """
     return {
         "resourceType": "CapabilityStatement",
@@ -38,6 +46,7 @@ def capability(
         "patchFormat": list(PATCH_FORMATS),
         "rest": [
             {
+                **_websocket(websocket),
                 "mode": "server",
                 "security": {
                     "cors": False,
@@ -53,6 +62,11 @@ def capability(
             }
         ],
     }
+
+
+def _websocket(url: str | None) -> dict[str, Any]:
+    """Where R4 has it (extension-capabilitystatement-websocket)."""
+    return {"extension": [{"url": WEBSOCKET_EXTENSION, "valueUri": url}]} if url else {}
 
 
 def _operations(type: str, operations: Operations) -> dict[str, Any]:

@@ -28,11 +28,13 @@ _CONTENT = f"{_DEFINITION}backport-payload-content"
 _TIMEOUT = f"{_DEFINITION}backport-timeout"
 _HEARTBEAT = f"{_DEFINITION}backport-heartbeat-period"
 
+CHANNELS = ("rest-hook", "websocket")
 CONTENTS = ("empty", "id-only", "full-resource")
 PAYLOADS = ("application/fhir+json", "application/json")
 # Kept outside the versions; guarded by what another resource says; what would tell of itself.
 UNWATCHED = ("AuditEvent", "Binary", "Subscription")
 SECONDS = (1, 60)  # that a receiver may take to answer
+HEARTBEATS = {"rest-hook": (10, 86_400), "websocket": (1, 86_400)}  # seconds between two; a request costs more
 _USUAL_SECONDS = 15
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}): ?([\t -~]{0,4000})")
 _OURS = frozenset(
@@ -48,18 +50,21 @@ class Asked:
     type: str  # of the resources that it is about
     search: tuple[tuple[str, str], ...]  # the criteria, or the filter of a topic
     topic: Topic | None
-    endpoint: str
+    channel: str  # rest-hook or websocket
+    endpoint: str  # of a rest-hook
     payload: str | None  # the media type; None: an empty notification (R4 criteria)
     content: str  # of a topic's notification: empty, id-only, full-resource
     headers: tuple[tuple[str, str], ...]
-    seconds: float  # within which an answer is awaited
+    seconds: float  # within which an answer is awaited, or a frame is to be taken
+    heartbeat: int | None = None  # seconds between two, where they are asked for
 
 
 def asked_of(subscription: Resource) -> Asked:
     """What a valid Subscription asks for; InvalidContentError or UnsupportedError (422) for what is not offered."""
     channel: Resource = subscription["channel"]
-    if channel["type"] != "rest-hook":
-        raise _refusal("channel.type: this server offers rest-hook", "channel.type")
+    kind: str = channel["type"]
+    if kind not in CHANNELS:
+        raise _refusal(f"channel.type: this server offers {' and '.join(CHANNELS)}", "channel.type")
     topic, type, search = _criteria(subscription)
     content = _extension(channel.get("_payload"), _CONTENT, "valueCode")
     if topic is not None and content not in CONTENTS:
@@ -68,16 +73,47 @@ def asked_of(subscription: Resource) -> Asked:
     payload = channel.get("payload")
     if payload is not None and payload.partition(";")[0].strip() not in PAYLOADS:
         raise _refusal(f"channel.payload is one of {', '.join(PAYLOADS)}, or left out", "channel.payload")
-    endpoint = channel.get("endpoint", "")
+    endpoint = ""
+    if kind == "rest-hook":
+        endpoint = _hook(channel, below=topic is None and payload is not None)
+    else:
+        _check_socket(channel, topic)
+    beat = _heartbeat(channel, topic)
+    return Asked(
+        type, search, topic, kind, endpoint, payload, content or "", _headers(channel), _seconds(channel), beat
+    )
+
+
+def _hook(channel: Resource, *, below: bool) -> str:
+    """The endpoint of a rest-hook; ``below``: resources are put below it."""
+    endpoint: str = channel.get("endpoint", "")
     if not endpoint:
         text = "a rest-hook needs an endpoint"
         raise InvalidContentError(text, expression="Subscription.channel.endpoint", issue_code="required")
-    if topic is None and payload is not None and "?" in endpoint:
+    if below and "?" in endpoint:
         text = "the resource is put below the endpoint, which therefore has no query"
         raise InvalidContentError(text, expression="Subscription.channel.endpoint", issue_code="value")
-    if _extension(channel, _HEARTBEAT, "valueUnsignedInt") is not None:
-        raise _refusal("heartbeats are not offered; ask for $status instead", "channel.extension")
-    return Asked(type, search, topic, endpoint, payload, content or "", _headers(channel), _seconds(channel))
+    return endpoint
+
+
+def _check_socket(channel: Resource, topic: Topic | None) -> None:
+    """What a websocket cannot carry; an endpoint may be there, but it is the client that connects."""
+    if channel.get("header"):
+        raise _refusal("nothing can carry headers over a websocket", "channel.header")
+    if topic is None and channel.get("payload") is not None:
+        raise _refusal("with criteria a websocket says ping and carries no payload; topics do", "channel.payload")
+
+
+def _heartbeat(channel: Resource, topic: Topic | None) -> int | None:
+    period = _extension(channel, _HEARTBEAT, "valueUnsignedInt")
+    if period is None:
+        return None
+    if topic is None:
+        raise _refusal("heartbeats are offered for topics, not for criteria", "channel.extension")
+    least, most = HEARTBEATS[channel["type"]]
+    if not least <= int(period) <= most:
+        raise _refusal(f"heartbeats of a {channel['type']} are {least} to {most} seconds apart", "channel.extension")
+    return int(period)
 
 
 def _criteria(subscription: Resource) -> tuple[Topic | None, str, tuple[tuple[str, str], ...]]:
@@ -150,14 +186,21 @@ class Happened:
 
 
 def status_of(
-    base_url: str, subscription: Resource, kind: str, events: int, happened: Sequence[Happened] = ()
+    base_url: str,
+    subscription: Resource,
+    kind: str,
+    events: int,
+    happened: Sequence[Happened] = (),
+    *,
+    content: str | None = None,
 ) -> Resource:
     """The SubscriptionStatus: Parameters of profile backport-subscription-status-r4.
 
-    ``kind``: handshake, event-notification or query-status. Numbers are strings, R4 has no integer64.
+    ``kind``: handshake, heartbeat, event-notification, query-status or query-event. Numbers are strings, R4 has no
+    integer64. ``content``: what is told of each event, where that is not as the subscription has it.
     """
     topic = TOPICS.get(subscription["criteria"])
-    content = _extension(subscription["channel"].get("_payload"), _CONTENT, "valueCode")
+    content = content or _content_of(subscription)
     rows: list[Resource] = [
         {"name": "subscription", "valueReference": {"reference": f"{base_url}/Subscription/{subscription['id']}"}}
     ]
@@ -189,10 +232,18 @@ def status_of(
 
 
 def notification(
-    base_url: str, subscription: Resource, kind: str, at: str, events: int, happened: Happened | None = None
+    base_url: str,
+    subscription: Resource,
+    kind: str,
+    at: str,
+    events: int,
+    happened: Sequence[Happened] = (),
+    *,
+    content: str | None = None,
 ) -> bytes:
     """The Bundle (history) that a topic's subscriber is sent; the same arguments give the same bytes."""
-    status = status_of(base_url, subscription, kind, events, [happened] if happened else [])
+    content = content or _content_of(subscription)
+    status = status_of(base_url, subscription, kind, events, happened, content=content)
     path = f"Subscription/{subscription['id']}/$status"
     entries: list[Resource] = [
         {
@@ -202,30 +253,37 @@ def notification(
             "response": {"status": "200"},
         }
     ]
-    content = _extension(subscription["channel"].get("_payload"), _CONTENT, "valueCode")
-    if happened is not None and content != "empty":
-        method = "POST" if happened.first else "PUT"
-        entry: Resource = {
-            "fullUrl": f"{base_url}/{happened.focus}",
-            "request": {
-                "method": method,
-                "url": happened.focus.partition("/")[0] if happened.first else happened.focus,
-            },
-            "response": {"status": "201" if happened.first else "200"},
-        }
-        if content == "full-resource":
-            entry["resource"] = orjson.Fragment(happened.body)
-        entries.append(entry)
+    if content != "empty":
+        entries += [_entry(base_url, event, full=content == "full-resource") for event in happened]
     return dumps(
         {
             "resourceType": "Bundle",
-            "id": str(uuid5(NAMESPACE_URL, f"bundle {status['id']}")),
+            "id": str(uuid5(NAMESPACE_URL, f"bundle {status['id']} {at}")),
             "meta": {"profile": [f"{_DEFINITION}backport-subscription-notification-r4"]},
             "type": "history",
             "timestamp": at,
             "entry": entries,
         }
     )
+
+
+def _entry(base_url: str, event: Happened, *, full: bool) -> Resource:
+    entry: Resource = {
+        "fullUrl": f"{base_url}/{event.focus}",
+        "request": {
+            "method": "POST" if event.first else "PUT",
+            "url": event.focus.partition("/")[0] if event.first else event.focus,
+        },
+        "response": {"status": "201" if event.first else "200"},
+    }
+    if full and event.body:
+        entry["resource"] = orjson.Fragment(event.body)
+    return entry
+
+
+def _content_of(subscription: Resource) -> str | None:
+    found: str | None = _extension(subscription["channel"].get("_payload"), _CONTENT, "valueCode")
+    return found
 
 
 def put_url(endpoint: str, focus: str) -> str:

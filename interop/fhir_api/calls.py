@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
+from interop.access import Agent
 from interop.errors import InteropError
 from interop.fhir.summary import View
 from interop.store import Stored, Tx
@@ -84,6 +85,30 @@ class HasZone(Protocol):
         ...
 
 
+class Binding(Protocol):
+    """What somebody gets who asks to be told by websocket."""
+
+    @property
+    def token(self) -> str: ...
+    @property
+    def expires(self) -> datetime: ...
+    @property
+    def url(self) -> str: ...
+
+
+class Bindings(Protocol):
+    """Who gives out binding tokens: ``interop.auth.bindings``."""
+
+    @property
+    def url(self) -> str:
+        """Of the websocket, for whoever has a bearer token."""
+        ...
+
+    def issue(self, tx: Tx, agent: Agent, subscriptions: Sequence[str]) -> Binding:
+        """A token for these subscriptions; ForbiddenError for an agent without a bearer token of its own."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every interaction may use besides its transaction."""
@@ -92,3 +117,4 @@ class Surroundings:
     writer: Writer
     base_url: str  # of the FHIR endpoint, without a trailing slash
     delete_multiple: bool = False  # whether a conditional delete may end more than one resource
+    bindings: Bindings | None = None  # None: there is no websocket

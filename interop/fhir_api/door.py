@@ -77,7 +77,7 @@ class FhirDoor:
         if segments == ("metadata",) and request.method in ("GET", "HEAD"):
             params = query_params(query)
             asked = wanted(request, params)
-            said = Answer(200, statement(self._around.base_url, self._around.delete_multiple), view=view_of(params))
+            said = Answer(200, self._statement(), view=view_of(params))
             return await self._answered(said, asked)
         agent = getattr(request.state, "agent", None)
         if not isinstance(agent, Agent):
@@ -119,6 +119,10 @@ class FhirDoor:
             if call.type == BINARY and answer.stored is not None and answer.status == 200 and not answer.written:
                 return await aside(len(answer.body), lambda: self._binary(request, answer, asked))
         return await self._answered(answer, asked)
+
+    def _statement(self) -> bytes:
+        around = self._around
+        return statement(around.base_url, around.delete_multiple, around.bindings.url if around.bindings else None)
 
     def _binary(self, request: Request, answer: Answer, asked: Wanted) -> Response:
         """A Binary that was read: its content, or the resource about it."""

@@ -15,10 +15,11 @@ from interop.fhir.json import dumps
 from interop.fhir.profile import accepted_types
 from interop.fhir_api.bulk import EXPORT
 from interop.fhir_api.operations import OPERATIONS, Operation
+from interop.fhir_api.operations.binding_token import BINDING_TOKEN
 
 
 @cache
-def statement(base_url: str, delete_multiple: bool = False) -> bytes:
+def statement(base_url: str, delete_multiple: bool = False, websocket: str | None = None) -> bytes:
     """The CapabilityStatement as bytes; its date is that of the first request after the start."""
     today = datetime.now(UTC).date().isoformat()
     return dumps(
@@ -26,17 +27,19 @@ def statement(base_url: str, delete_multiple: bool = False) -> bytes:
             base_url=base_url,
             version=__version__,
             date=today,
-            operations=_offered(),
+            operations=_offered(websocket is not None),
             delete_multiple=delete_multiple,
+            websocket=websocket,
         )
     )
 
 
-def _offered() -> list[tuple[str, str, frozenset[str]]]:
+def _offered(websocket: bool) -> list[tuple[str, str, frozenset[str]]]:
     """Each operation with the types it is offered for; "" is the system."""
+    offered = [one for one in OPERATIONS.values() if websocket or one is not BINDING_TOKEN]
     return [
         ("export", EXPORT, frozenset(("", "Patient"))),
-        *(_one(operation) for operation in OPERATIONS.values()),
+        *map(_one, offered),
     ]
 
 

@@ -1,13 +1,14 @@
 """notice: one new version of a resource, held against every active subscription of its type.
 
 The version itself is looked at, not what has become of it since, so that a status that lasted for a moment is told as
-surely as one that lasts. What a subscription is told of becomes a ``notify`` job of its own, with its number.
+surely as one that lasts. What a subscription is told of gets its number; for a rest-hook it becomes a ``notify`` job of
+its own, and sockets are told from the events that are kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from logging import getLogger
@@ -23,8 +24,9 @@ from interop.fhir.subscriptions import Asked, asked_of
 from interop.fhir.topics import survivors
 from interop.jobs.runner import Outcome
 from interop.store import Job, Store, Stored, Tx
-from interop.workflow import subscriptions
+from interop.workflow import subscription_events, subscriptions
 from interop.workflow.site import Site
+from interop.workflow.subscription_events import Noted
 from interop.workflow.subscriptions import Record
 
 logger = getLogger(__name__)
@@ -57,6 +59,7 @@ class _Chosen:
     """A subscription that the version may be an event of."""
 
     record: Record
+    asked: Asked
     allowed: bool  # whether its subscriber may read it
     rest: Query | None  # what is left to ask of the store, of the resource as it is now
 
@@ -104,7 +107,7 @@ class NoticeJobs:
             plain, rest = apart(query)
             if meets(plain, seen.stored.id, changed, rows):
                 allowed = subscriptions.may_read(candidate.record.owner, resource)
-                chosen.append(_Chosen(candidate.record, allowed, rest))
+                chosen.append(_Chosen(candidate.record, asked, allowed, rest))
         return chosen
 
 
@@ -152,15 +155,26 @@ def _outcome(seen: _Seen, chosen: list[_Chosen]) -> Outcome:
                     )
                 )
                 continue
-            told = {
-                "subscription": record.id,
-                "event": subscriptions.next_event(tx, record.id),
-                "type": stored.type,
-                "id": stored.id,
-                "version": stored.version,
-                "at": stored.last_updated.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "context": context,
-            }
-            tx.enqueue("notify", f"{record.id}:{reference}", told)
+            _tell(tx, one, stored, patient, context)
 
     return Outcome(_AGENT, keep)
+
+
+def _tell(tx: Tx, one: _Chosen, stored: Stored, patient: str | None, context: Sequence[str]) -> None:
+    """Give the event its number; it is kept for whoever asks, and owed to a rest-hook."""
+    id, at = one.record.id, stored.last_updated.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    number = subscriptions.next_event(tx, id)
+    if one.asked.topic is not None or one.asked.channel == "websocket":
+        event = Noted(number, stored.type, stored.id, stored.version, at, patient, tuple(context))
+        subscription_events.note(tx, id, event)
+    if one.asked.channel == "rest-hook":
+        told = {
+            "subscription": id,
+            "event": number,
+            "type": stored.type,
+            "id": stored.id,
+            "version": stored.version,
+            "at": at,
+            "context": context,
+        }
+        tx.enqueue("notify", f"{id}:{stored.reference}", told)

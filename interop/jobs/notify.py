@@ -159,7 +159,9 @@ class NotifyJobs:
         happened = Happened(
             work.events, told["at"], work.focus.reference, work.focus.version == 1, context, work.focus.body
         )
-        body = notification(self._base_url, work.subscription, "event-notification", told["at"], work.events, happened)
+        body = notification(
+            self._base_url, work.subscription, "event-notification", told["at"], work.events, [happened]
+        )
         return "POST", asked.endpoint, body
 
     def _later(self, work: _Work, job: Job, why: str) -> LaterError | UndeliverableError:

@@ -1,6 +1,7 @@
 """subscription: lets one begin, once every process watches its type, and ends one whose time is over.
 
 A subscription to a topic begins with a handshake (Subscriptions R5 Backport guide 1.1): its endpoint has to take it.
+One by websocket begins by itself, and each socket has a handshake of its own when it is bound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from interop.access.endpoints import EndpointRefusedError
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, UnavailableError
 from interop.fhir.subscriptions import Asked, asked_of, host_of, notification
+from interop.jobs import heartbeats
 from interop.jobs.notice import IndexRows, NoticeJobs
 from interop.jobs.notify import LEASE, Notifier, NotifyJobs, Posts, refusal_of
 from interop.jobs.runner import Backoff, Lane, Outcome, UndeliverableError
@@ -60,6 +62,7 @@ def notifying_lanes(store: Store, site: Site, index: IndexRows, notifier: Notifi
         "notice": Lane(NoticeJobs(store, site, index)),
         "notify": NotifyJobs(store, posts, base_url).lane(),
         "subscription": SubscriptionJobs(store, posts, base_url).lane(),
+        "heartbeat": heartbeats.HeartbeatJobs(store, posts, base_url).lane(),
     }
 
 
@@ -86,7 +89,7 @@ class SubscriptionJobs:
             return None
         stored, events = found
         asked = asked_of(stored.resource())
-        if asked.topic is not None:
+        if asked.topic is not None and asked.channel == "rest-hook":
             await self._shake_hands(stored, asked, events, job)
         return Outcome(_AGENT, lambda tx: _begin(tx, id, version, asked))
 
@@ -123,6 +126,8 @@ def _waiting(tx: Tx, id: str, version: int) -> tuple[Stored, int] | None:
 def _begin(tx: Tx, id: str, version: int, asked: Asked) -> None:
     if subscriptions.activate(tx, id, version):
         _audit(tx, id, asked, "0", "active")
+        if asked.heartbeat is not None and asked.channel == "rest-hook":
+            heartbeats.owe(tx, id, version, tx.now, timedelta(seconds=asked.heartbeat))
 
 
 def _end(tx: Tx, id: str, version: int) -> None:
@@ -142,6 +147,7 @@ def _failed(id: str, asked: Asked, why: str) -> UndeliverableError:
 
 
 def _audit(tx: Tx, id: str, asked: Asked, outcome: str, what: str) -> None:
-    subtype = "handshake" if asked.topic is not None else "subscription"
-    detail = f"{host_of(asked.endpoint)}: {what}"
+    shaken = asked.topic is not None and asked.channel == "rest-hook"
+    subtype, whom = ("handshake" if shaken else "subscription"), host_of(asked.endpoint) or asked.channel
+    detail = f"{whom}: {what}"
     tx.audit(Event("notify", subtype, "E", outcome=outcome, entity=f"Subscription/{id}", detail=detail))

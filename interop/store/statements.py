@@ -272,6 +272,7 @@ AUDIT_BY_PK = f"SELECT pk, {_AUDIT_FIELDS} FROM audit a WHERE pk = ? AND recorde
 STATE = "SELECT value FROM state WHERE name = ?"
 STATE_PUT = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 STATES_BETWEEN = "SELECT name, value FROM state WHERE name > ? AND name < ? ORDER BY name"
+STATES_FROM_TO = "SELECT name, value FROM state WHERE name >= ? AND name <= ? ORDER BY name"
 STATE_CLEAR = "DELETE FROM state WHERE name = ?"
 COUNTER = "SELECT value FROM counter WHERE name = ?"
 COUNTER_PUT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -81,6 +81,10 @@ class Tx(Reindexing, Search, Orders, Performed, Decisions, MessageLists, Queue, 
         """Name and value of everything whose name begins so."""
         return [(row[0], row[1]) for row in self.session.rows(sql.STATES_BETWEEN, (prefix, prefix + "~"))]
 
+    def states_between(self, first: str, last: str) -> list[tuple[str, str]]:
+        """Name and value of everything whose name is one of these two or lies between them."""
+        return [(row[0], row[1]) for row in self.session.rows(sql.STATES_FROM_TO, (first, last))]
+
     def stats(self) -> Stats:
         """How much there is."""
         return Stats(

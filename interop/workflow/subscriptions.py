@@ -14,12 +14,13 @@ from typing import Any
 
 from interop.access import Agent, decide
 from interop.access.endpoints import EndpointRefusedError, endpoint_prefix
-from interop.errors import ForbiddenError, InvalidContentError, RefusedError, UnsupportedError
+from interop.errors import InvalidContentError, NotFoundError, RefusedError, UnsupportedError
 from interop.fhir.query import Query
 from interop.fhir.references import patient_of
 from interop.fhir.search import parse_query
 from interop.fhir.subscriptions import Asked, asked_of
 from interop.store import Stored, Tx
+from interop.workflow import subscription_events
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -89,6 +90,7 @@ def delete(tx: Tx, id: str) -> Stored:
     stored = tx.delete("Subscription", id)
     _forget(tx, id)
     tx.set_state(_EVENTS + id, None)
+    subscription_events.forget(tx, id)
     return stored
 
 
@@ -129,6 +131,13 @@ def records(tx: Tx) -> list[Record]:
     return [_read(value) for _, value in tx.states(_PREFIX)]
 
 
+def stands(tx: Tx) -> dict[str, tuple[str, str | None]]:
+    """By id of each that runs, what changes whenever there is something to tell: its record and its count of events."""
+    counts = {name.removeprefix(_EVENTS): value for name, value in tx.states(_EVENTS)}
+    running = ((name.removeprefix(_PREFIX), value) for name, value in tx.states(_PREFIX))
+    return {id: (value, counts.get(id)) for id, value in running}
+
+
 def watched_types(tx: Tx) -> Iterable[str]:
     """The types whose versions somebody is to be told of."""
     return {record.type for record in records(tx)}
@@ -144,11 +153,22 @@ def query_of(asked: Asked, site: Site, now: datetime) -> Query:
 
 def may_read(owner: Agent, resource: Resource) -> bool:
     """Whether the subscriber may be told of this resource."""
-    try:
-        decide(owner, "r", resource["resourceType"], patient=patient_of(resource))
-    except ForbiddenError:
-        return False
-    return True
+    return subscription_events.may_be_told(owner, resource["resourceType"], patient_of(resource))
+
+
+def bindable(tx: Tx, id: str) -> tuple[Record, Stored]:
+    """A subscription by websocket that runs, for an agent who may be told of what it is about.
+
+    ForbiddenError, or NotFoundError in the same words for one that there is not, has ended or has another channel.
+    """
+    decide(tx.agent, "r", "Subscription")
+    found = record(tx, id)
+    stored = tx.read("Subscription", id) if found is not None else None
+    if found is None or stored is None or stored.deleted or asked_of(stored.resource()).channel != "websocket":
+        raise NotFoundError(f"no subscription by websocket runs as Subscription/{id[:64]}")
+    own = f"Patient/{tx.agent.patient}" if tx.agent.patient else None
+    decide(tx.agent, "r", found.type, patient=own)
+    return found, stored
 
 
 def next_event(tx: Tx, id: str) -> int:
@@ -190,10 +210,11 @@ def _check(tx: Tx, site: Site, resource: Resource) -> None:
         query_of(asked, site, tx.now)
     except UnsupportedError as error:
         raise UnsupportedError(error.text, expression="Subscription.criteria", status=422) from error
-    try:
-        endpoint_prefix(asked.endpoint, site.endpoints)
-    except EndpointRefusedError as error:
-        raise RefusedError(error.text, expression="Subscription.channel.endpoint") from error
+    if asked.channel == "rest-hook":
+        try:
+            endpoint_prefix(asked.endpoint, site.endpoints)
+        except EndpointRefusedError as error:
+            raise RefusedError(error.text, expression="Subscription.channel.endpoint") from error
     own = f"Patient/{tx.agent.patient}" if tx.agent.patient else None
     decide(tx.agent, "r", asked.type, patient=own)
     end = resource.get("end")
@@ -203,7 +224,7 @@ def _check(tx: Tx, site: Site, resource: Resource) -> None:
 
 def _begin(tx: Tx, stored: Stored) -> None:
     resource = stored.resource()
-    owner = replace(tx.agent, name=None, address=None, token_id=None, request_id=None)
+    owner = replace(tx.agent, name=None, address=None, token_id=None, request_id=None, expires=None)
     end = resource.get("end")
     _keep(tx, Record(stored.id, stored.version, asked_of(resource).type, "requested", owner, end))
     tx.set_state(_FAILING + stored.id, None)

@@ -389,7 +389,7 @@ REFUSED = [
     ({"criteria": "urn:interop:SubscriptionTopic:nosuch"}, "Subscription.criteria"),
     ({"criteria": "urn:interop:SubscriptionTopic:order-placed"}, "Subscription.channel.payload"),
     ({"end": "2020-01-01T00:00:00Z"}, "Subscription.end"),
-    ({"channel": {"type": "websocket"}}, "Subscription.channel.type"),
+    ({"channel": {"type": "email"}}, "Subscription.channel.type"),
     ({"channel": {"type": "rest-hook"}}, "Subscription.channel.endpoint"),
     ({"channel": {"type": "rest-hook", "endpoint": "https://elsewhere.example/"}}, "Subscription.channel.endpoint"),
     (

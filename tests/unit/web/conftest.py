@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from interop.access import system_agent
-from interop.auth import Keys
+from interop.auth import Bindings, Keys, Tokens
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
 from interop.fhir_api import fhir_routes
@@ -202,10 +202,12 @@ async def web(store: Store, dist: Path, tmp_path: Path, rules: Site) -> Web:
     async def database() -> None:
         await store.ping()
 
+    keys = Keys.load(tmp_path)
     http = http_app(
         store,
         archive,
-        Keys.load(tmp_path),
+        keys,
+        bindings=Bindings(Tokens(keys), Urls().base_url),
         urls=Urls(),
         assets=Assets(dist, b"window.config = {}"),
         checks={"database": database},

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 OPEN = {
     "/healthz",
@@ -17,6 +17,7 @@ OPEN = {
     "/login/{code}",
     "/viewer/open/{code}",
 }
+SOCKETS = ("/fhir/websocket", "/fhir/websocket/{code}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -28,6 +29,8 @@ def paths(routes: Any, prefix: str = "") -> list[str]:
             found += paths(route.routes, prefix + route.path) or [prefix + route.path]
         elif isinstance(route, Route):
             found.append(prefix + route.path)
+        elif isinstance(route, WebSocketRoute):
+            assert prefix + route.path in SOCKETS
         else:
             pytest.fail(f"a route of a kind that this test does not know: {route!r}")
     return found
@@ -103,11 +106,24 @@ async def test_a_path_is_what_it_looks_like(web: Any, path: str) -> None:
     assert status == 400
 
 
-async def test_websockets_are_closed(web: Any) -> None:
-    sent: list[Any] = []
+UPGRADES = ("/fhir/websocket", f"/fhir/websocket/{'c' * 43}", "/fhir/websocket/x", "/fhir", "/", "/login/" + "c" * 43)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
 
-    await web.http.app({"type": "websocket", "path": "/", "headers": []}, None, send)
-    assert sent == [{"type": "websocket.close", "code": 1008}]
+@pytest.mark.parametrize("path", UPGRADES)
+async def test_websockets_are_refused_before_anything_is_received(web: Any, path: str) -> None:
+    for headers in ([], [(b"authorization", b"Bearer x.y.z")], [(b"cookie", b"interop_console=x")]):
+        sent: list[Any] = []
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        scope: dict[str, Any] = {"type": "websocket", "path": path, "raw_path": path.encode(), "headers": headers}
+        await web.http.app({**scope, "extensions": {"websocket.http.response": {}}}, None, send)
+        assert [message["type"] for message in sent] == [
+            "websocket.http.response.start",
+            "websocket.http.response.body",
+        ]
+        assert sent[0]["status"] == 401
+        sent.clear()
+        await web.http.app(scope, None, send)  # a server that cannot answer an upgrade like a request
+        assert sent == [{"type": "websocket.close", "code": 1008}]
