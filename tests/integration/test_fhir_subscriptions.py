@@ -377,6 +377,9 @@ async def subscribe_only(http: Any, resource: dict[str, Any]) -> None:
     assert (await http.post("Subscription", json=resource, headers=JSON)).status_code == 201
 
 
+BEAT = {"url": f"{BACKPORT}backport-heartbeat-period", "valueUnsignedInt": 1}  # too often for a rest-hook
+ORDERS = "urn:interop:SubscriptionTopic:order-placed"
+TO_ORDERS = to_topic("order-placed", f"{HOOKS}:9/hook")["channel"]
 REFUSED = [
     ({"status": "active"}, "Subscription.status"),
     ({"criteria": "Nothing?x=1"}, "Subscription.criteria"),
@@ -390,6 +393,10 @@ REFUSED = [
     ({"criteria": "urn:interop:SubscriptionTopic:order-placed"}, "Subscription.channel.payload"),
     ({"end": "2020-01-01T00:00:00Z"}, "Subscription.end"),
     ({"channel": {"type": "email"}}, "Subscription.channel.type"),
+    ({"channel": {"type": "websocket", "payload": "application/fhir+json"}}, "Subscription.channel.payload"),
+    ({"channel": {"type": "websocket", "header": ["X-A: b"]}}, "Subscription.channel.header"),
+    ({"channel": {"type": "websocket", "extension": [BEAT]}}, "Subscription.channel.extension"),
+    ({"criteria": ORDERS, "channel": {**TO_ORDERS, "extension": [BEAT]}}, "Subscription.channel.extension"),
     ({"channel": {"type": "rest-hook"}}, "Subscription.channel.endpoint"),
     ({"channel": {"type": "rest-hook", "endpoint": "https://elsewhere.example/"}}, "Subscription.channel.endpoint"),
     (
