@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket as sockets
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from tests.subscribers import (
     until_status,
 )
 
-
 on_one_engine = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
@@ -50,12 +49,11 @@ def _settled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def closed(socket: ClientConnection, seconds: float = 20.0) -> tuple[int, str]:
     """Code and reason, once the server has closed."""
     async with asyncio.timeout(seconds):
-        while True:
-            try:
+        with suppress(ConnectionClosed):
+            while True:
                 await socket.recv()
-            except ConnectionClosed as ended:
-                assert ended.rcvd is not None
-                return ended.rcvd.code, ended.rcvd.reason
+    assert socket.close_code is not None
+    return socket.close_code, socket.close_reason or ""
 
 
 async def refused(connecting: Any) -> int:
