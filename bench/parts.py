@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,8 +136,8 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, database_url: str = "") -> Iterator[Server]:
-    """Everything up, in an empty data directory."""
+def server(folder: Path, database_url: str = "", roles: Sequence[str] = ()) -> Iterator[Server]:
+    """Everything up, or these roles of the server alone, in an empty data directory."""
     http, mllp, orthanc, dicom = free_ports(4)
     folder.mkdir(parents=True)
     (folder / "peers.toml").write_text("receiver = []\n")  # nobody to send to: a listener's time is not ours
@@ -152,7 +152,8 @@ def server(folder: Path, database_url: str = "") -> Iterator[Server]:
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INTEROP_")} | named
     log = folder / "server.log"
-    with process(str(INTEROP), "up", environment=environment, log=log) as child:
+    chosen = [part for role in roles for part in ("--role", role)]
+    with process(str(INTEROP), "up", *chosen, environment=environment, log=log) as child:
         _until_ready(f"http://127.0.0.1:{http}/readyz", child, log)
         printed = subprocess.run(  # noqa: S603
             [INTEROP, "token"], env=environment, capture_output=True, text=True, check=True, cwd=ROOT

@@ -1,23 +1,24 @@
-"""``python -m bench.seed 1000000 --database URL``: fill a database with a stock, straight through the store."""
+"""``python -m bench.seed 1000000 --database URL``: fill a database with a stock, as the store itself would write it."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import os
 import sys
 import time
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.stock import FAMILY, family, large_study
-from interop.access.agent import system_agent
-from interop.store import Store, Tx, open_store
+from bench.bulk import Loader, PostgresqlLoader, SqliteLoader
+from bench.recording import AGENT, RESOURCE, Rows, recorded
+from bench.stock import FAMILY
+from interop.store import open_store
+from interop.store.opening import postgresql_options, sqlite_options
 
-_AGENT = system_agent("bench")
-_GROUP = 25  # families in one unit of work
-_BESIDE = 8  # units under way together: they share a commit on SQLite, and run beside one another on PostgreSQL
+_BLOCK = 500  # families that a process makes at a time
 _WIDTH = 40
 
 
@@ -44,51 +45,55 @@ class Bar:
         sys.stderr.flush()
 
 
-async def seed(store: Store, resources: int, bar: Bar | None = None) -> int:
-    """Store the stock, and the large study beside it; how many resources it is."""
-    numbers = iter(range(-(-resources // FAMILY)))
+def fill(database: str, resources: int) -> float:
+    """Seed the empty database of this URL; resources a second."""
+    begun = time.monotonic()
+    uvloop.run(_prepare(database))
+    bar = Bar(resources, begun)
+    loader = _loader(database)
+    families = -(-resources // FAMILY)
+    firsts = range(0, families, _BLOCK)
+    ahead = 2 * (os.cpu_count() or 1)
     done = 0
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
 
-    async def fill() -> None:
-        nonlocal done
-        while group := list(islice(numbers, _GROUP)):
-            stored = await store.unit(_AGENT, lambda tx, group=group: _stored(tx, group))  # type: ignore[misc]
-            done += stored
-            if bar is not None:
-                bar.show(min(done, resources))
+        def ask(first: int) -> Future[Rows]:
+            last = min(first + _BLOCK, families)
+            return processes.submit(recorded, first, last, with_large_study=last == families)
 
-    await asyncio.gather(*(fill() for _ in range(_BESIDE)))
-    study = large_study()
-    await store.unit(_AGENT, lambda tx: tx.create(study, id=study["id"]))
-    return done + 1
-
-
-def _stored(tx: Tx, numbers: list[int]) -> int:
-    stored = 0
-    for number in numbers:
-        for resource in family(number):
-            tx.create(resource, id=resource["id"])
-            stored += 1
-    return stored
+        waiting = [ask(first) for first in firsts[:ahead]]
+        for n in range(len(firsts)):
+            rows = waiting.pop(0).result()
+            if n + ahead < len(firsts):
+                waiting.append(ask(firsts[n + ahead]))
+            loader.add(rows)
+            done += len(rows[RESOURCE])
+            bar.show(min(done, resources))
+    loader.finish()
+    return done / (time.monotonic() - begun)
 
 
-async def fill(database: str, resources: int) -> float:
-    """Seed the database of this URL; resources a second."""
+async def _prepare(database: str) -> None:
+    """The tables; and that their index is whole, or the server would make it anew while it is measured."""
     store = await open_store(database)
     try:
-        begun = time.monotonic()
-        done = await seed(store, resources, Bar(resources, begun))
-        return done / (time.monotonic() - begun)
+        await store.unit(AGENT, lambda tx: tx.begin_index())
     finally:
         await store.close()
+
+
+def _loader(database: str) -> Loader:
+    if urlsplit(database).scheme == "sqlite":
+        return SqliteLoader(sqlite_options(database).path)
+    return PostgresqlLoader(postgresql_options(database).conninfo)
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.seed", description=__doc__)
     parser.add_argument("resources", type=int)
-    parser.add_argument("--database", required=True, help="as INTEROP_DATABASE_URL has it")
+    parser.add_argument("--database", required=True, help="as INTEROP_DATABASE_URL has it; an empty one")
     given = parser.parse_args()
-    rate = uvloop.run(fill(given.database, given.resources))
+    rate = fill(given.database, given.resources)
     sys.stdout.write(f"{given.resources:,} resources, {rate:,.0f}/s\n")
 
 
