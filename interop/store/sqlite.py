@@ -16,17 +16,18 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from functools import partial
 from typing import Any
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
+from interop.store.beside import NotAReadError, Readers, Watch, refuse, write_owed
 from interop.store.file_lock import FileLock
 from interop.store.rows import Stats
 from interop.store.session import ReadOnlySession
-from interop.store.sqlite_session import Options, SqliteSession, connect, connect_to_read
+from interop.store.sqlite_session import Options, SqliteSession, connect
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -62,7 +63,7 @@ _KEEPS_CONNECTION = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3
 class _Waiting:
     """A unit that waits for its group."""
 
-    __slots__ = ("agent", "enqueued", "error", "future", "refused", "value", "work")
+    __slots__ = ("agent", "aside", "enqueued", "error", "future", "refused", "value", "watched", "work")
 
     def __init__(
         self, agent: Agent, work: Callable[[Tx], Any], refused: Refused[Any] | None, future: asyncio.Future[Any]
@@ -74,6 +75,8 @@ class _Waiting:
         self.value: Any = None
         self.error: BaseException | None = None
         self.enqueued = False
+        self.watched = True  # its questions may be stopped,
+        self.aside = False  # and one was: it is to begin anew beside the loop
 
 
 class SqliteStore(Store):
@@ -87,6 +90,9 @@ class SqliteStore(Store):
         self._options = options
         self._lock = lock
         self._connection: sqlite3.Connection | None = connect(options)
+        self._watch = Watch(self._connection)
+        self._readers = Readers(options, surroundings)
+        self._aside: set[asyncio.Task[None]] = set()
         self._waiting: deque[_Waiting] = deque()
         self._scheduled = False
         self._arrived = 0.0  # when the last unit came
@@ -111,41 +117,58 @@ class SqliteStore(Store):
             raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(agent, work, refused, future))
+        self._enqueue(_Waiting(agent, work, refused, future), loop)
+        return await future
+
+    def _enqueue(self, unit: _Waiting, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiting.append(unit)
         self._arrived = time.monotonic()
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._commit_group, loop)
-        return await future
 
     async def view(self, work: Callable[[Tx], T]) -> T:
         try:
-            session = ReadOnlySession(SqliteSession(self._open()))
-            return work(Tx(session, _VIEWER, instants.now(), self._surroundings))
+            session = SqliteSession(self._open())
+            self._watch.begin(session)
+            return work(Tx(ReadOnlySession(session), _VIEWER, instants.now(), self._surroundings))
         except sqlite3.Error as error:
-            if not _is_engine_failure(error):
-                raise
-            raise self._failed(error) from error
+            if not self._watch.stopped:
+                if not _is_engine_failure(error):
+                    raise
+                raise self._failed(error) from error
+        return await self._readers.look(_VIEWER, work)
+
+    async def _begin_aside(self, unit: _Waiting) -> None:
+        """A unit that asks for long, beside the loop; what it leaves behind is committed here before it is answered."""
+        again = _Waiting(unit.agent, unit.work, unit.refused, unit.future)
+        again.watched = False
+        try:
+            value, owed = await self._readers.read(unit.agent, unit.work)
+            again.work = partial(write_owed, value=value, owed=owed)
+        except NotAReadError:
+            pass  # it has to be done in the loop, however long it takes
+        except InteropError as error:
+            again.work = partial(refuse, error=error)
+        except Exception as error:
+            unit.error = error
+            _resolve(unit)
+            return
+        self._enqueue(again, asyncio.get_running_loop())
 
     async def _count(self) -> Stats:
         """Counting reads a whole index, so it is done beside the loop, over a connection that neither writes nor
         checkpoints."""
         self._open()
-        return await asyncio.to_thread(self._counted)
-
-    def _counted(self) -> Stats:
-        try:
-            with closing(connect_to_read(self._options)) as connection:
-                session = ReadOnlySession(SqliteSession(connection))
-                return Tx(session, _VIEWER, instants.now(), self._surroundings).stats()
-        except sqlite3.Error as error:
-            if not _is_engine_failure(error):
-                raise
-            raise UnavailableError("the database is not available", retry_after=RETRY_AFTER) from error
+        return await self._readers.look(_VIEWER, lambda tx: tx.stats())
 
     async def close(self) -> None:
         self._closed = True
         while self._waiting:
+            self._run_group()
+        await self._readers.close()
+        while self._aside or self._waiting:
+            await asyncio.gather(*self._aside)
             self._run_group()
         try:
             if self._connection is not None:
@@ -160,6 +183,9 @@ class SqliteStore(Store):
     # one group, one commit
 
     def _commit_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._waiting:  # closing has done it
+            self._scheduled = False
+            return
         known = min(sum(self._expected), self._most)
         if self._more_to_come(known):
             loop.call_soon(self._commit_group, loop)
@@ -212,7 +238,12 @@ class SqliteStore(Store):
             self._refuse_group(done, UnavailableError("the server is stopping", retry_after=RETRY_AFTER))
             raise error
         for unit in done:
-            _resolve(unit)
+            if unit.aside:
+                task = asyncio.get_running_loop().create_task(self._begin_aside(unit))
+                self._aside.add(task)
+                task.add_done_callback(self._aside.discard)
+            else:
+                _resolve(unit)
         if any(unit.enqueued for unit in done):
             self.jobs_ready.set()
 
@@ -240,15 +271,20 @@ class SqliteStore(Store):
     def _run_again(self, connection: sqlite3.Connection, done: list[_Waiting]) -> None:
         session = SqliteSession(connection)
         for unit in done:
-            unit.enqueued = False
-            self._run_careful(session, unit)
+            if not unit.aside:
+                unit.enqueued = False
+                self._run_careful(session, unit)
         session.keep_numbers()
 
     def _run_bold(self, session: SqliteSession, unit: _Waiting) -> bool:
         tx = Tx(session, unit.agent, instants.now(), self._surroundings)
+        self._watch.begin(session if unit.watched else None)
         try:
             unit.value = unit.work(tx)
         except Exception as error:
+            if self._watch.stopped:
+                unit.aside = True
+                return True
             if _is_engine_failure(error):
                 raise
             return False
@@ -256,6 +292,7 @@ class SqliteStore(Store):
         return True
 
     def _run_careful(self, session: SqliteSession, unit: _Waiting) -> None:
+        self._watch.begin(session if unit.watched else None)
         try:
             unit.value = self._under_savepoint(session, unit, unit.work)
         except InteropError as error:
@@ -264,12 +301,16 @@ class SqliteStore(Store):
                 return
             self._run_refused(session, unit, unit.refused, error)
         except Exception as error:
-            _keep_error(unit, error)
+            if self._watch.stopped:
+                unit.aside = True
+            else:
+                _keep_error(unit, error)
 
     def _run_refused(
         self, session: SqliteSession, unit: _Waiting, refused: Refused[Any], refusal: InteropError
     ) -> None:
         try:
+            self._watch.begin(None)
             unit.value = self._under_savepoint(session, unit, lambda tx: refused(tx, refusal))
         except Exception as error:
             _keep_error(unit, error)
@@ -280,7 +321,7 @@ class SqliteStore(Store):
         try:
             value = work(tx)
         except Exception as error:
-            if not _is_engine_failure(error):
+            if self._watch.stopped or not _is_engine_failure(error):
                 session.run("ROLLBACK TO unit")
                 session.run("RELEASE unit")
             raise
@@ -303,6 +344,7 @@ class SqliteStore(Store):
             if self._closed:
                 raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
             self._connection = connect(self._options)
+            self._watch = Watch(self._connection)
         return self._connection
 
     def _failed(self, error: sqlite3.Error) -> UnavailableError:

@@ -38,7 +38,7 @@ def connect(options: Options) -> sqlite3.Connection:
         "journal_mode = WAL",
         f"synchronous = {options.synchronous}",
         "mmap_size = 0",
-        "cache_size = -32768",
+        "cache_size = -131072",
         "temp_store = MEMORY",
         "case_sensitive_like = ON",  # as PostgreSQL has it
         "wal_autocheckpoint = 12000",
@@ -51,9 +51,12 @@ def connect(options: Options) -> sqlite3.Connection:
 
 
 def connect_to_read(options: Options) -> sqlite3.Connection:
-    """A connection that neither writes nor checkpoints, for whatever would keep the one that does."""
+    """A connection that neither writes nor checkpoints, for whatever would keep the one that does; for any thread."""
     where = f"file:{quote(str(options.path.resolve()))}?mode=ro"
-    return sqlite3.connect(where, uri=True, isolation_level=None, timeout=5.0)
+    connection = sqlite3.connect(where, uri=True, isolation_level=None, timeout=5.0, check_same_thread=False)
+    for setting in ("cache_size = -32768", "temp_store = MEMORY", "case_sensitive_like = ON"):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
 
 
 class SqliteSession(Session):
@@ -63,6 +66,7 @@ class SqliteSession(Session):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.asking: str | None = None  # the statement whose rows are being fetched
         self._numbers: dict[str, int] = {}  # the counters that this transaction has taken from, as they stand now
 
     def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
@@ -72,11 +76,16 @@ class SqliteSession(Session):
             raise unstorable() from error
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
+        self.asking = sql
+        found = self._execute(sql, values).fetchall()
+        self.asking = None
+        return found
 
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
+        self.asking = sql
         cursor = self._execute(sql, values)
         found: tuple[Any, ...] | None = cursor.fetchone()
+        self.asking = None
         cursor.close()  # ends the statement, which a RETURNING otherwise leaves open
         return found
 

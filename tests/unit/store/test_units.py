@@ -190,7 +190,7 @@ async def test_counting_holds_no_unit_up(tmp_path: Path, monkeypatch: pytest.Mon
         assert written.wait(30)
         return connect_to_read(options)
 
-    monkeypatch.setattr("interop.store.sqlite.connect_to_read", slow)
+    monkeypatch.setattr("interop.store.beside.connect_to_read", slow)
     store = await open_store(f"sqlite:///{tmp_path / 'interop.db'}")
     try:
         stats = asyncio.ensure_future(store.stats())
