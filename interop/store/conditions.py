@@ -103,7 +103,8 @@ def one_of(column: str, values: Iterable[Any]) -> Condition:
 
 def date_condition(value: DateValue, low: str, high: str) -> Condition:
     """How the range [low, high) of a resource stands to the range of the search (R4 search.html#prefix)."""
-    contained = Condition(f"{low} >= ? AND {high} <= ?", (value.low, value.high))
+    # the second bound follows from the third; an index over low is then read between two ends
+    contained = Condition(f"{low} >= ? AND {low} <= ? AND {high} <= ?", (value.low, value.high, value.high))
     below = Condition(f"{low} < ?", (value.low,))
     above = Condition(f"{high} > ?", (value.high,))
     match value.prefix:

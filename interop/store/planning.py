@@ -45,15 +45,21 @@ class Part:
     holds: Callable[[str], Condition]
     pks: Condition | None = None
     few: bool = False  # for certain
+    by_pk: bool = False  # asked of nothing but the resource's key
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """FROM and WHERE of a search; ``few`` are the resources that it begins with, None where it walks all."""
+    """FROM and WHERE of a search; ``few`` are the resources that it begins with, None where it walks all.
+
+    ``others`` are plans of the same search that begin with what one of its clauses finds, which is not little.
+    """
 
     source: Condition
     where: tuple[Condition, ...]
     few: Condition | None = None
+    type: str = ""
+    others: tuple[Plan, ...] = ()
 
     def sql(self, columns: str, extra: tuple[Condition, ...] = (), tail: str = "") -> Condition:
         """The whole SELECT."""
@@ -77,15 +83,12 @@ class Planner:
         return self._plan(query.type, [self._part(query.type, clause, 0) for clause in query.clauses])
 
     def _plan(self, type: str, parts: list[Part]) -> Plan:
-        where = [Condition("r.type = ?", (type,)), Condition("r.deleted = 0")]
         start = self._start(parts)
-        where += [part.holds("r") for part in parts if part is not start]
-        if start is None or start.pks is None:
-            return Plan(Condition("resource r"), tuple(where))
-        # CROSS JOIN: SQLite then walks the few and looks each resource up, never the other way round
-        where.append(Condition("r.pk = d.pk"))
-        source = Condition(f"({start.pks.sql}) d CROSS JOIN resource r", start.pks.values)
-        return Plan(source, tuple(where), start.pks)
+        if start is not None and start.pks is not None:
+            return _begun(type, parts, start, start.pks)
+        others = tuple(_begun(type, parts, part, part.pks) for part in parts if part.pks is not None)
+        where = [*_living(type), *(part.holds("r") for part in parts)]
+        return Plan(Condition("resource r"), tuple(where), None, type, others)
 
     def _start(self, parts: list[Part]) -> Part | None:
         """The part that few resources meet, from which the search is best begun."""
@@ -124,8 +127,8 @@ class Planner:
             clause = self._with_survivors(clause)
         indexed = index_condition(type, clause)
         if clause.modifier == "not":
-            return Part(lambda alias: negated(indexed.holds(alias)))
-        return Part(indexed.holds, indexed.pks(), clause.param in _CERTAINLY_FEW)
+            return Part(lambda alias: negated(indexed.holds(alias)), by_pk=True)
+        return Part(indexed.holds, indexed.pks(), clause.param in _CERTAINLY_FEW, by_pk=True)
 
     def _updated(self, type: str, clause: Clause) -> Part:
         """What was changed then: a beginning where it is little, as for who asks for what is new."""
@@ -271,6 +274,18 @@ class Planner:
                 break
             found.append(id)
         return found
+
+
+def _living(type: str) -> tuple[Condition, ...]:
+    return Condition("r.type = ?", (type,)), Condition("r.deleted = 0")
+
+
+def _begun(type: str, parts: list[Part], start: Part, pks: Condition) -> Plan:
+    """The plan that begins with what this part finds; what can be is asked before the resource is looked up."""
+    # CROSS JOIN: SQLite then walks these and looks each resource up, never the other way round
+    source = Condition(f"({pks.sql}) d CROSS JOIN resource r", pks.values)
+    where = [part.holds("d" if part.by_pk else "r") for part in parts if part is not start]
+    return Plan(source, (*_living(type), *where, Condition("r.pk = d.pk")), pks, type)
 
 
 _FORWARDS = (

@@ -117,7 +117,7 @@ string_index = Table(
     sqlite_with_rowid=False,
 )
 
-# Numbers and composites: two facts of one part of a resource. Few types have any, so two plain indexes do.
+# Numbers and composites: two facts of one part of a resource. Few types have any, so plain indexes do.
 tuple_index = Table(
     "tuple_index",
     metadata,
@@ -133,6 +133,7 @@ tuple_index = Table(
     _need("other", Key),
     _need("unit", Key),
     Index("tuple_index_value", "type", "param", "value", "low"),
+    Index("tuple_index_high", "type", "param", "value", "high"),
     Index("tuple_index_resource", "pk"),
 )
 

@@ -21,7 +21,7 @@ from interop.store.planning import Plan, Planner
 from interop.store.resources import Row
 from interop.store.rows import Page
 from interop.store.sorting import Key, Values
-from interop.store.walking import COLUMNS, Found, Part, walk
+from interop.store.walking import COLUMNS, COUNTED, Found, Part, rarest, walk
 
 CHANGED = 2000  # resources that may have changed since the first page of a search; beyond, it begins anew
 _THEN = """
@@ -46,7 +46,7 @@ class Search(Including):
         return Page(page, following, previous, total, included, left_out)
 
     def _count(self, plan: Plan) -> int:
-        counting = plan.sql("count(*)")
+        counting = (rarest(self.session, plan.others, COUNTED) or plan).sql("count(*)")
         counted = self.session.row(counting.sql, counting.values)
         return 0 if counted is None else int(counted[0])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from interop.access.agent import system_agent
 from interop.fhir.search import parse_query
-from interop.store import Page, Store, Tx
+from interop.store import Page, Store, Tx, planning, walking
 
 AGENT = system_agent("test")
 Resource = dict[str, Any]
@@ -192,9 +192,10 @@ async def found(store: Store, type: str, params: list[tuple[str, str]], sort: st
     seen=st.lists(observations, max_size=6),
     asked=st.lists(searches, min_size=1, max_size=6),
     count=st.integers(1, 4),
+    stretch=st.integers(0, 3),
 )
 async def test_searches_find_what_a_naive_reading_finds(
-    store: Store, people: list[Resource], seen: list[Resource], asked: list[Any], count: int
+    store: Store, people: list[Resource], seen: list[Resource], asked: list[Any], count: int, stretch: int
 ) -> None:
     number = await store.unit(AGENT, lambda tx: tx.next_number("run"))
     persons = {f"p{number}-{n}": patient(told, f"p{number}-{n}") for n, told in enumerate(people)}
@@ -218,6 +219,10 @@ async def test_searches_find_what_a_naive_reading_finds(
         ids = await found(store, type, params, sort, count)
         assert sorted(ids) == sorted(expected), (type, params, sort)
         _ordered([everybody[id] for id in ids], sort)
+        with pytest.MonkeyPatch.context() as patched:  # as where there is far more of everything
+            patched.setattr(planning, "FEW", 0)
+            patched.setattr(walking, "STRETCH", stretch)
+            assert await found(store, type, params, sort, count) == ids, (type, params, sort)
 
 
 def _ordered(resources: list[Resource], sort: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from interop.access.agent import system_agent
 from interop.fhir.search import parse_query
-from interop.store import Store, Tx, open_store, sorting
+from interop.store import Store, Tx, open_store, sorting, walking
 from interop.store.planning import FEW, Planner
 from interop.store.walking import Part, walk
 
@@ -132,3 +132,34 @@ async def test_the_trail_of_a_patient_is_looked_up(store: Store) -> None:
         return [row[3] for row in rows]
 
     assert any("audit_patient (patient=?)" in step for step in await store.view(explain))
+
+
+async def test_what_is_greater_is_looked_up_by_the_upper_end(store: Store) -> None:
+    weight = {"resourceType": "Observation", "status": "final", "valueQuantity": {"value": 70}}
+    await store.unit(AGENT, lambda tx: tx.create(weight))
+    steps = await plan(store, "Observation", "value-quantity=gt5")
+    assert any("x USING INDEX tuple_index_high (type=? AND param=? AND value=? AND high>?)" in step for step in steps)
+
+
+async def test_a_day_is_read_between_its_ends(store: Store) -> None:
+    day = {"resourceType": "ImagingStudy", "subject": {"display": "Nobody"}, "started": "2020-02-03T08:00:00Z"}
+    await store.unit(AGENT, lambda tx: tx.create(day))
+    steps = await plan(store, "ImagingStudy", "started=2020-02-03")
+    assert any("x USING PRIMARY KEY (type=? AND param=? AND low>? AND low<?)" in step for step in steps)
+
+
+async def test_two_common_conditions_that_nothing_meets_begin_with_the_rarer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(tx: Tx) -> None:
+        for number in range(FEW + 100):
+            gender = "female" if number else "male"
+            tx.create({"resourceType": "Patient", "gender": gender, "birthDate": "1970-01-01" if number else "1980"})
+        for _ in range(FEW + 1):
+            tx.create({"resourceType": "Patient", "gender": "male", "birthDate": "1980-01-01"})
+
+    await store.unit(AGENT, fill)
+    monkeypatch.setattr(walking, "STRETCH", 3)
+    steps = await plan(store, "Patient", "gender=male&birthdate=1980")
+    assert any("x USING PRIMARY KEY (type=? AND param=? AND value=?)" in step for step in steps)
+    assert any("r USING INTEGER PRIMARY KEY (rowid=?)" in step for step in steps)
