@@ -319,6 +319,14 @@ study_match = Table(
     Index("study_match_waiting", "pk", **_partial("held = 1 AND order_id IS NULL")),
 )
 
+study_archive = Table(
+    "study_archive",
+    metadata,
+    Column("study_uid", Key, primary_key=True),
+    _need("archive", Key),
+    Index("study_archive_archive", "archive", "study_uid"),
+)
+
 state = Table("state", metadata, Column("name", Key, primary_key=True), _need("value", Text))
 
 counter = Table("counter", metadata, Column("name", Key, primary_key=True), _need("value", BigInteger))

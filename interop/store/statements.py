@@ -314,3 +314,12 @@ MATCHES = f"SELECT pk, {_DECISION} FROM study_match WHERE study_uid = ? ORDER BY
 MATCH_WAITING = f"""
     SELECT pk, {_DECISION} FROM study_match
     WHERE held = 1 AND order_id IS NULL AND pk < ? ORDER BY pk DESC LIMIT ?"""
+
+# which archive holds a study
+PLACE = "SELECT archive FROM study_archive WHERE study_uid = ?"
+PLACE_PUT = """
+    INSERT INTO study_archive (study_uid, archive) VALUES (?, ?)
+    ON CONFLICT (study_uid) DO UPDATE SET archive = excluded.archive"""
+PLACE_CLEAR = "DELETE FROM study_archive WHERE study_uid = ?"
+PLACED = "SELECT study_uid FROM study_archive WHERE archive = ? AND study_uid > ? ORDER BY study_uid LIMIT ?"
+PLACED_COUNTS = "SELECT archive, count(*) FROM study_archive GROUP BY archive"

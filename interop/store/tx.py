@@ -12,6 +12,7 @@ from interop.store.decisions import Decisions
 from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
 from interop.store.performed import Performed
+from interop.store.placements import Placements
 from interop.store.queue import Queue
 from interop.store.reindexing import Reindexing
 from interop.store.rows import Page, Stats, Stored
@@ -22,7 +23,7 @@ from interop.store.trail import AUDIT_EVENT, Trail
 _MILLISECOND = 1000
 
 
-class Tx(Reindexing, Search, Orders, Performed, Decisions, MessageLists, Queue, Traffic, Trail):
+class Tx(Reindexing, Search, Orders, Performed, Decisions, Placements, MessageLists, Queue, Traffic, Trail):
     """One unit of work; synchronous, on either engine. It may be run again, so it changes nothing outside itself."""
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:
