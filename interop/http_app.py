@@ -26,7 +26,9 @@ from interop.auth import (
 from interop.auth.bindings import SOCKET_PATH
 from interop.console import console_routes, error_page
 from interop.dicomweb import DicomWeb, dicomweb_routes
-from interop.dicomweb.archive import Archive
+from interop.dicomweb.archive import ONLY, Archive, NamedArchive
+from interop.dicomweb.archives import Archives
+from interop.dicomweb.everywhere import Everywhere
 from interop.dicomweb.warming import Warming
 from interop.errors import InteropError
 from interop.fhir_socket import SubscriptionSockets
@@ -94,7 +96,7 @@ def socket_routes(store: Store, bindings: Bindings | None, public_url: str) -> l
 
 def http_app(
     store: Store,
-    archive: Archive,
+    archive: Archive | Sequence[NamedArchive],
     keys: Keys,
     *,
     urls: Wired,
@@ -106,10 +108,13 @@ def http_app(
     bindings: Bindings | None = None,
     metadata_bytes: int = 64 * 1024 * 1024,
     stow_bytes: int = 1024 * 1024 * 1024,
+    spare: frozenset[str] = frozenset(),
+    pacs: Sequence[BaseRoute] = (),
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
 
     ``bindings``: whose tokens open websockets, where there are any.
+    Of several archives the first is the default one; of the checks named in ``spare`` one that holds is enough.
     """
     tokens = Tokens(keys)
     sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
@@ -117,10 +122,12 @@ def http_app(
     answers = Answers(error_page)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     login = Login(store, sessions, refusals, public_url=urls.base_url)
-    images = DicomWeb(archive, store, public_url=urls.public_url, metadata_bytes=metadata_bytes, stow_bytes=stow_bytes)
-    warming = Warming(archive, images.metadata, urls.base_url)
-    launcher = Launcher(store, links, archive, begun=warming.begin if metadata_bytes else None)
-    readiness = Readiness(checks)
+    named = archive if isinstance(archive, Sequence) else (NamedArchive(ONLY, archive),)
+    archives = Archives(named, store, metadata_bytes=metadata_bytes)
+    images = DicomWeb(archives, store, public_url=urls.public_url, stow_bytes=stow_bytes)
+    warming = Warming(archives, urls.base_url)
+    launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if metadata_bytes else None)
+    readiness = Readiness(checks, spare)
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
         *health_routes(readiness),
@@ -131,6 +138,7 @@ def http_app(
         *hl7,
         *matching,
         *socket_routes(store, bindings, urls.base_url),
+        *pacs,
         *viewer_routes(links, launcher, assets),
     ]
     inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})

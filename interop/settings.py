@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         "ORTHANC", pattern=r"^[\x20-\x5b\x5d-\x7e]{1,16}$", description="AE title of the private Orthanc."
     )
     orthanc_config: Path | None = Field(None, description="JSON laid over the generated configuration of Orthanc.")
+    pacs: Path | None = Field(
+        None,
+        description="TOML file that names several archives, or one that is no Orthanc (docs/how-to/several-archives.md); "
+        "unless set there is one, the Orthanc of the `orthanc_` settings.",
+    )
     worklist_dir: Path | None = Field(
         None, description="Folder of `.wl` files; `worklist` in the data directory unless set."
     )
@@ -295,6 +300,11 @@ class Settings(BaseSettings):
                 f"INTEROP_DIMSE_HOST={self.dimse_host} {reachable} and name the modalities in INTEROP_MODALITIES_FILE"
             )
         return found
+
+
+def named_secret(name: str) -> str | None:
+    """The environment variable that a file of settings names for a secret; None where it is not set."""
+    return os.environ.get(name) or None
 
 
 def faults(error: ValidationError) -> list[str]:

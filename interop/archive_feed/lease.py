@@ -43,8 +43,9 @@ def this_process() -> str:
 class Lease:
     """This process's claim to the row."""
 
-    def __init__(self, store: Store, owner: str | None = None) -> None:
+    def __init__(self, store: Store, owner: str | None = None, *, row: str = ROW) -> None:
         self._store = store
+        self._row = row
         self.owner = owner or this_process()
 
     async def take(self) -> Holding | None:
@@ -68,7 +69,7 @@ class Lease:
         def work(tx: Tx) -> None:
             held = self._read(tx)
             if held is not None and held.owner == self.owner:
-                tx.set_state(ROW, _text(replace(held, until="")))
+                tx.set_state(self._row, _text(replace(held, until="")))
 
         await self._store.unit(AGENT, work)
 
@@ -90,8 +91,8 @@ class Lease:
         self._write(tx, cursor)
 
     def _read(self, tx: Tx) -> Holding | None:
-        tx.lock(ROW)
-        text = tx.get_state(ROW)
+        tx.lock(self._row)
+        text = tx.get_state(self._row)
         if text is None:
             return None
         fields: dict[str, Any] = json.loads(text)
@@ -99,7 +100,7 @@ class Lease:
 
     def _write(self, tx: Tx, cursor: int | None) -> Holding:
         holding = Holding(self.owner, (tx.now + TERM).isoformat(), cursor)
-        tx.set_state(ROW, _text(holding))
+        tx.set_state(self._row, _text(holding))
         return holding
 
 

@@ -7,117 +7,159 @@ changes out of order. So all studies are compared from time to time, page by pag
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, Protocol
 
-from interop.archive_feed.reading import Archive
-from interop.fhir.query import Clause, Query, TokenValue
+from interop.dicom.study import StudyFacts
 from interop.store import Store, Tx
 
-logger = logging.getLogger(__name__)
-
-STUDY_UID_SYSTEM = "urn:dicom:uid"
-_PAGE = 100  # studies of the archive in one request
-_SLICE = 20  # studies of ours in one view, so that the loop is not held up
+_SLICE = 100  # studies of ours in one view, so that the loop is not held up
 _GONE = ("cancelled", "entered-in-error")
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What a comparison found."""
-
-    studies: int
-    mended: tuple[str, ...]
-    seconds: float
+_NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """How much of a study there is, and whose it is."""
+    """How much of a study there is, and whose it is. None where the archive does not say."""
 
-    instances: int
-    series: int
-    patient: str | None  # PatientID; None where it cannot be said
+    instances: int | None
+    series: int | None
+    patient: str | None  # PatientID
 
     def differs(self, known: Holdings | None) -> bool:
         """Whether what we know of the study is not this."""
-        if known is None or (known.instances, known.series) != (self.instances, self.series):
+        if known is None:
             return True
-        return self.patient is not None and known.patient != self.patient
+        pairs = ((self.instances, known.instances), (self.series, known.series), (self.patient, known.patient))
+        return any(stated is not None and stated != ours for stated, ours in pairs)
+
+
+class Stock(Protocol):
+    """What an archive has."""
+
+    def studies(self, since: date | None = None) -> AsyncIterator[tuple[str, Holdings]]:
+        """All its studies, or those of that day and later; one UID may come several times."""
+        ...
+
+    async def whole(self, study_uid: str) -> StudyFacts | None:
+        """Everything it has of a study; None where it has nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which comparison: of all studies, or those of a day and later; from one UID on; only to look."""
+
+    since: date | None = None
+    after: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison found, or has found so far."""
+
+    studies: int
+    mended: tuple[str, ...]
+    seconds: float
+    done: int = 0
+    total: int = 0
+    differing: int = 0
+    gone: int = 0
+    elsewhere: int = 0
+    after: str = ""
+    named: tuple[str, ...] = field(default=())
+
+
+Told = Callable[[Compared], Awaitable[None]]
 
 
 class Reconciliation:
-    """One comparison; ``mend`` is called for every StudyInstanceUID that differs."""
+    """One comparison; ``mend`` is called for every StudyInstanceUID that differs, and says whether that changed it."""
 
     def __init__(
         self,
         store: Store,
-        archive: Archive,
+        stock: Stock,
+        archive: str,
         *,
-        growing: Collection[str] | Callable[[str], bool],
+        growing: Callable[[str], bool],
         mend: Callable[[str], Awaitable[bool]],
+        foreign: Callable[[str | None], bool] = lambda holder: False,
+        told: Told | None = None,
     ) -> None:
-        self._store = store
-        self._archive = archive
-        self._growing = growing if callable(growing) else growing.__contains__
-        self._mend = mend
+        """``foreign`` says of a holder's name whether it is another archive; ``told`` hears how far it is."""
+        self._store, self._stock, self._archive = store, stock, archive
+        self._growing, self._mend, self._foreign, self._told = growing, mend, foreign, told
+        self._began = time.monotonic()
+        self._found = Compared(0, (), 0.0)
 
-    async def run(self) -> Compared:
-        """Compare all studies; those that grow just now are left alone."""
-        began = time.monotonic()
+    async def run(self, wanted: Wanted | None = None) -> Compared:
+        """Compare; studies that grow just now are left alone."""
+        wanted = wanted or Wanted()
         there: dict[str, Holdings] = {}
-        async for uid, holdings in self._archived():
+        async for uid, holdings in self._stock.studies(wanted.since):
             # One UID under several patients is several studies there, and one here.
             before = there.get(uid)
             there[uid] = holdings if before is None else _together(before, holdings)
-        mended: list[str] = []
-        for uid, holdings in there.items():
-            known = await self._store.view(lambda tx, uid=uid: known_holdings(tx, uid))  # type: ignore[misc]
-            if holdings.differs(known) and not self._growing(uid) and await self._mend(uid):
-                mended.append(uid)
+        ours = await self._placed(wanted.since)
+        uids = sorted(uid for uid in there.keys() | ours if uid > wanted.after)
+        total = len(there.keys() | ours)
+        self._note(studies=len(there), total=total, done=total - len(uids))
+        for uid in uids:
+            await self._one(uid, there.get(uid), dry_run=wanted.dry_run)
+            self._note(done=self._found.done + 1, after=uid)
+            if self._told is not None:
+                await self._told(self._found)
             await asyncio.sleep(0)
-        async for uid in self._ours():
-            if uid not in there and not self._growing(uid) and await self._mend(uid):
-                mended.append(uid)
-        return Compared(len(there), tuple(mended), time.monotonic() - began)
+        return self._found
 
-    async def _archived(self) -> AsyncIterator[tuple[str, Holdings]]:
-        since = 0
-        while page := await self._archive.list_resources("studies", since, _PAGE):
-            since += len(page)
-            counts: dict[str, tuple[int, int]] = {}
-            for series in await self._archive.resources([study["ID"] for study in page], "Series"):
-                instances, number = counts.get(series["ParentStudy"], (0, 0))
-                counts[series["ParentStudy"]] = (instances + len(series["Instances"]), number + 1)
-            for study in page:
-                uid = study["MainDicomTags"].get("StudyInstanceUID", "").strip()
-                patient = study["PatientMainDicomTags"].get("PatientID", "").strip()
-                if study["ID"] in counts:  # a study without series is being deleted
-                    yield uid, Holdings(*counts[study["ID"]], patient)
+    async def _one(self, uid: str, there: Holdings | None, *, dry_run: bool) -> None:
+        known, holder = await self._store.view(lambda tx: (known_holdings(tx, uid), tx.archive_of_study(uid)))
+        if self._foreign(holder):
+            self._note(elsewhere=self._found.elsewhere + (there is not None))
+            return
+        differs = holder is not None or known is not None if there is None else there.differs(known) or holder is None
+        if not differs or self._growing(uid):
+            return
+        found = self._found
+        self._note(differing=found.differing + 1, gone=found.gone + (there is None), named=(*found.named, uid)[:_NAMED])
+        if not dry_run and await self._mend(uid):
+            self._note(mended=(*self._found.mended, uid))
 
-    async def _ours(self) -> AsyncIterator[str]:
-        after: str | None = None
-        while True:
-            query = Query("ImagingStudy", _SHOWN, count=_SLICE, after=after)
-            page = await self._store.view(lambda tx, query=query: tx.search(query))  # type: ignore[misc]
-            for stored in page.rows:
-                uid = study_uid(stored.resource())
-                if uid is not None:
-                    yield uid
-            after = page.next
-            if after is None:
-                return
+    async def _placed(self, since: date | None) -> set[str]:
+        """The studies that we think the archive has; of that day and later if one is named."""
+        found: set[str] = set()
+        after = ""
+        while page := await self._store.view(lambda tx, after=after: _page(tx, self._archive, after, since)):  # type: ignore[misc]
+            found |= {uid for uid, meant in page if meant}
+            after = page[-1][0]
             await asyncio.sleep(0)
+        return found
+
+    def _note(self, **changes: Any) -> None:
+        self._found = replace(self._found, seconds=time.monotonic() - self._began, **changes)
 
 
-_SHOWN = (Clause("status", "token", tuple(TokenValue(None, code) for code in ("available", "registered", "unknown"))),)
+def _page(tx: Tx, archive: str, after: str, since: date | None) -> list[tuple[str, bool]]:
+    uids = tx.placed_studies(archive, after=after, limit=_SLICE)
+    return [(uid, since is None or _begun(tx, uid) >= since.isoformat()) for uid in uids]
+
+
+def _begun(tx: Tx, uid: str) -> str:
+    """The day of the study; of one that nobody dated none is late enough."""
+    stored = tx.study(uid)
+    return str(stored.resource().get("started", ""))[:10] if stored is not None else ""
 
 
 def _together(one: Holdings, other: Holdings) -> Holdings:
-    return Holdings(one.instances + other.instances, one.series + other.series, None)
+    def added(a: int | None, b: int | None) -> int | None:
+        return None if a is None or b is None else a + b
+
+    return Holdings(added(one.instances, other.instances), added(one.series, other.series), None)
 
 
 def identity_row(study_uid: str) -> str:
@@ -133,11 +175,3 @@ def known_holdings(tx: Tx, uid: str) -> Holdings | None:
         return None
     patient = tx.get_state(identity_row(uid))
     return Holdings(int(resource.get("numberOfInstances", 0)), int(resource.get("numberOfSeries", 0)), patient)
-
-
-def study_uid(resource: dict[str, Any]) -> str | None:
-    """The StudyInstanceUID of an ImagingStudy."""
-    for identifier in resource.get("identifier", ()):
-        if identifier.get("system") == STUDY_UID_SYSTEM:
-            return str(identifier.get("value", "")).removeprefix("urn:oid:") or None
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 SINK = "interop.sink"  # the ASGI extension by which a server offers one: {"open": a function that gives a Sink}
@@ -44,4 +45,20 @@ class Archive(Protocol):
     """The relay to the archive."""
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> ArchiveAnswer: ...
-    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> ArchiveAnswer: ...
+    async def post(
+        self, target: bytes, length: int, pieces: AsyncIterator[bytes], headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> ArchiveAnswer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedArchive:
+    """One of several archives."""
+
+    name: str
+    relay: Archive
+    plain: bool = False  # DICOMweb is all it has; else it is an Orthanc
+    thumbnails: bool = False  # whether it has /thumbnail (PS3.18 10.4.1.1.5)
+    page: int = 1000  # rows that one search gives at most
+
+
+ONLY = "orthanc"  # the name of the archive where there is one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,14 +19,13 @@ from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
 from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archive import Archive
+from interop.dicomweb.archives import Archives
+from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
 from interop.dicomweb.paths import ROOT, STORING, Target, parse
-from interop.dicomweb.patient_ids import PatientIds
-from interop.dicomweb.series_metadata import SeriesMetadata
-from interop.dicomweb.stored_frames import Question, StoredFrames
-from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations
+from interop.dicomweb.stored_frames import Question
+from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
 from interop.dicomweb.wado_uri import PATH as WADO_URI
 from interop.dicomweb.wado_uri import read_wado, study_of_wado
 from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
@@ -46,14 +46,9 @@ _AS_IT_IS = Wish("")
 class DicomWeb:
     """Authorises, relays and writes down. ``public_url`` where the server is told how clients reach it."""
 
-    def __init__(
-        self, archive: Archive, store: Store, *, public_url: str = "", metadata_bytes: int = 0, stow_bytes: int = 0
-    ) -> None:
-        self._archive = archive
-        patients = PatientIds(archive)
-        self._stored = StoredFrames(archive, patients)
-        self.metadata = SeriesMetadata(archive, patients, limit=metadata_bytes)
-        self._storing = Storing(archive)
+    def __init__(self, archives: Archives, store: Store, *, public_url: str = "", stow_bytes: int = 0) -> None:
+        self._archives = archives
+        self._store = store
         self._stow_bytes = stow_bytes
         self._intakes = asyncio.Semaphore(_INTAKES)
         self._guard = Guard(store)
@@ -64,7 +59,7 @@ class DicomWeb:
         """Answers one request; refusals are raised as errors, for the application to translate."""
         agent: Agent = scope["state"]["agent"]
         if scope["method"] == "POST" and (into := STORING.fullmatch(scope["path"])) is not None:
-            await self._store(retrieve.Client(scope, receive, send), agent, into.group("study"))
+            await self._take_in(retrieve.Client(scope, receive, send), agent, into.group("study"))
             return
         if scope["method"] != "GET":
             raise _NotOfferedError(scope["method"])
@@ -95,29 +90,41 @@ class DicomWeb:
         target, query, wanted = read_wado(raw)
         await self._retrieve(client, agent, target, wanted, query)
 
+    def report(self) -> dict[str, int]:
+        """How the memory of metadata fares."""
+        return self._archives.report()
+
     async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target, wanted: Wish, query: str) -> None:
         scope = client.scope
-        if target.kind == "metadata" and target.level == "series" and wanted.accept == "application/dicom+json":
-            kept = await self.metadata.get(target, "://".join(self._address(scope)), self._forwarded(scope))
+        upstream = await self._archives.of(str(target.study))
+        if target.thumbnail and upstream.thumbnails:
+            target = replace(target, path=target.path.removesuffix("rendered") + "thumbnail")
+        if (
+            upstream.metadata is not None
+            and target.kind == "metadata"
+            and target.level == "series"
+            and wanted.accept == "application/dicom+json"
+        ):
+            kept = await upstream.metadata.get(target, "://".join(self._address(scope)), self._forwarded(scope))
             if kept is not None:
                 await retrieve.give_metadata(kept, target, client, (self._access_log, agent))
                 return
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
         answer = None
-        if target.frames == 1 and wanted.syntax is not None and not passed_on:
+        if upstream.frames is not None and target.frames == 1 and wanted.syntax is not None and not passed_on:
             proto, host = self._address(scope)
-            answer = await self._stored.get(Question(target, wanted.syntax, wanted.unwrap, f"{proto}://{host}"))
+            answer = await upstream.frames.get(Question(target, wanted.syntax, wanted.unwrap, f"{proto}://{host}"))
         if answer is not None:
             wanted = _AS_IT_IS
         else:
             headers = [self._forwarded(scope), *passed_on]
-            answer = await retrieve.ask(self._archive, target, query, wanted, headers)
+            answer = await retrieve.ask(upstream.archive, target, query, wanted, headers)
         try:
             await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
             answer.close()
 
-    async def _store(self, client: retrieve.Client, agent: Agent, study: str | None) -> None:
+    async def _take_in(self, client: retrieve.Client, agent: Agent, study: str | None) -> None:
         """STOW-RS: whoever may not store is told so before the body is read."""
         about = study or ""
         try:
@@ -131,9 +138,11 @@ class DicomWeb:
                 intake = Intake(boundary, self._stow_bytes)
                 try:
                     parts = await intake.take(client.receive)
-                    instances = await self._storing.check(intake, parts, study)
+                    instances = await read_instances(intake, parts, study)
                     about = instances[0].identity.study
-                    status, body = await self._put(client, agent, intake, instances)
+                    storing = (await self._archives.to_store(about)).storing
+                    await storing.check(instances)
+                    status, body = await self._put(client, agent, storing, intake, instances)
                 finally:
                     intake.close()
         except InteropError as error:
@@ -144,14 +153,19 @@ class DicomWeb:
         await answer(client.scope, client.receive, client.send)
 
     async def _put(
-        self, client: retrieve.Client, agent: Agent, intake: Intake, instances: Sequence[Instance]
+        self,
+        client: retrieve.Client,
+        agent: Agent,
+        storing: Storing,
+        intake: Intake,
+        instances: Sequence[Instance],
     ) -> tuple[int, bytes]:
         own = instances[0].identity.study
         await self._guard.check_storing_into(agent, own)
         if agent.studies is not None:
             only_annotations(instances)
         await self._access_log.record(agent, [own], "stow-rs")
-        reasons = await self._storing.store(intake, instances)
+        reasons = await storing.store(intake, instances)
         if reasons:
             detail = f"{len(reasons)} of {len(instances)} instances were not stored"
             await self._access_log.record(agent, [own], "stow-rs", outcome="4", detail=detail)
@@ -163,7 +177,9 @@ class DicomWeb:
         question = search.parse_question(raw)
         studies = search.narrowed(question, await self._guard.visible(agent))
         headers = [(b"Accept", wanted.accept.encode("ascii")), self._forwarded(scope)]
-        rows = await search.rows(self._archive, target, question, studies, headers)
+        found = await search.rows(self._archives, target, question, studies, headers)
+        at_studies = target.path == f"{ROOT}/studies"
+        rows = await completed(self._store, found.rows) if at_studies else found.rows
         shown = {uid for row in rows if (uid := search.study_of(row))}
         request = f"GET {scope['path']}?{raw}" if raw else f"GET {scope['path']}"
         if shown:
@@ -172,6 +188,8 @@ class DicomWeb:
             await self._access_log.record_search(agent, request)
         response = Response(orjson.dumps(rows), media_type="application/dicom+json")
         response.headers["vary"] = "Authorization, Cookie"
+        for text in found.warnings:
+            response.headers.append("warning", f'299 {self._address(scope)[1]} "{text}"')
         await response(scope, receive, send)
 
     def _forwarded(self, scope: Scope) -> tuple[bytes, bytes]:
@@ -247,7 +265,7 @@ def dicomweb_routes(door: DicomWeb) -> list[BaseRoute]:
 
     async def report(request: Request) -> Response:
         decide(request.state.agent, "s", "ImagingStudy")
-        return JSONResponse({"series_metadata": door.metadata.report()})
+        return JSONResponse({"series_metadata": door.report()})
 
     return [
         Route(f"{ROOT}/{{rest:path}}", door, name="dicomweb"),

@@ -15,13 +15,13 @@ _UID = r"[0-9]+(?:\.[0-9]+)*"
 _PATH = re.compile(
     rf"{ROOT}(?:/(?P<search>studies|series|instances)|/studies/(?P<study>{_UID})(?:/series/(?P<series>{_UID})"
     rf"(?:/instances/(?P<instance>{_UID})(?:/frames/(?P<frames>[0-9]{{1,6}}(?:,[0-9]{{1,6}}){{0,63}}))?)?)?"
-    r"(?:/(?P<what>metadata|rendered|thumbnail|series|instances|bulk(?:/[0-9A-Fa-f]{8}(?:/[0-9]{1,6}/[0-9A-Fa-f]{8})*)))?)"
+    r"(?:/(?P<what>metadata|rendered|thumbnail|series|instances|bulk(?:data)?(?:/[0-9A-Fa-f]{8}(?:/[0-9]{1,6}/[0-9A-Fa-f]{8})*)))?)"
 )
 STORING = re.compile(rf"{ROOT}/studies(?:/(?P<study>(?=.{{1,64}}$){_UID}))?")
 _OFFERED = {  # by level: what may follow
     "study": frozenset({"", "metadata", "rendered", "thumbnail", "series", "instances"}),
     "series": frozenset({"", "metadata", "rendered", "thumbnail", "instances"}),
-    "instance": frozenset({"", "metadata", "rendered", "thumbnail", "bulk"}),
+    "instance": frozenset({"", "metadata", "rendered", "thumbnail", "bulk", "bulkdata"}),
     "frames": frozenset({"", "rendered", "thumbnail"}),
 }
 
@@ -38,6 +38,7 @@ class Target:
     series: str = ""
     instance: str = ""
     frame: int = 0  # the number of the first one
+    thumbnail: bool = False  # a small rendering serves as one, for an archive that has no thumbnails
 
     @property
     def verb(self) -> str:
@@ -54,7 +55,7 @@ def parse(path: str) -> Target:
     if search:
         return Target("search", "root", None, path)
     level = "frames" if frames else "instance" if instance else "series" if series else "study"
-    if what.partition("/")[0] not in _OFFERED[level] or what == "bulk":
+    if what.partition("/")[0] not in _OFFERED[level] or what in ("bulk", "bulkdata"):
         raise NotFoundError("there is no such DICOMweb resource")
     if len(study) > 64 or len(series) > 64 or len(instance) > 64:  # PS3.5 6.2: UI
         raise NotFoundError("a UID has at most 64 characters")
@@ -62,7 +63,7 @@ def parse(path: str) -> Target:
         path = path.removesuffix("thumbnail") + "rendered"
     count = frames.count(",") + 1 if frames else 0
     first = int(frames.partition(",")[0]) if frames else 0
-    return Target(_kind(level, what), level, study, path, count, series, instance, first)
+    return Target(_kind(level, what), level, study, path, count, series, instance, first, what == "thumbnail")
 
 
 def _kind(level: str, what: str) -> str:
@@ -71,5 +72,5 @@ def _kind(level: str, what: str) -> str:
     if what in ("rendered", "thumbnail"):
         return "rendered"
     if what:
-        return what.partition("/")[0]
+        return "bulk" if what.startswith("bulk") else what
     return "frames" if level == "frames" else "retrieve"

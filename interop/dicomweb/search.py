@@ -1,19 +1,23 @@
-"""QIDO-RS over all studies: the question narrowed to what the caller may see, the answer checked row by row."""
+"""QIDO-RS over all studies: the question narrowed to what the caller may see, the answer checked row by row, and merged
+where there are several archives."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import orjson
 
 from interop.dicomweb.archive import Archive
+from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.paths import Target
 from interop.dicomweb.upstream import failure
-from interop.errors import ForbiddenError, InteropError, UnsupportedError
+from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 
 STUDY_TAG = "0020000D"
 _STUDY = ("StudyInstanceUID", STUDY_TAG, STUDY_TAG.lower())
@@ -23,8 +27,12 @@ _UID = re.compile(r"[0-9.]{1,64}")
 _SEPARATOR = re.compile(r"[,\\]")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 MAX_ROWS = 1000
+DEEPEST = 20_000  # rows that are read of each of several archives for one page
+_PATIENCE = 15.0  # seconds for one of several archives
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_PARAMETERS = 64
+Row = dict[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
 _BATCH = 60  # UIDs in one question; Orthanc reads request lines of 16 kB
 
 
@@ -72,22 +80,112 @@ def narrowed(question: Question, visible: frozenset[str] | None) -> frozenset[st
     return question.studies or visible
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows, and what has to be said about them in Warning headers."""
+
+    rows: list[Row]
+    warnings: tuple[str, ...] = ()
+
+
 async def rows(
-    archive: Archive,
-    target: Target,
-    question: Question,
-    studies: frozenset[str] | None,
-    headers: Sequence[tuple[bytes, bytes]],
-) -> list[dict[str, Any]]:
-    """The answer: only rows of these studies, whatever the archive says."""
+    archives: Archives, target: Target, question: Question, studies: frozenset[str] | None, headers: Headers
+) -> Found:
+    """The answer: only rows of these studies, whatever the archives say.
+
+    Of several archives those that do not answer are named in a warning; UnavailableError if none that was asked does.
+    """
+    if len(archives.all) > 1:
+        return await _merged(archives, target, question, studies, headers)
+    archive = archives.default.archive
     if studies is None:
         paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
-        return await _ask(archive, target, [*question.parameters, *paging], headers)
-    found: list[dict[str, Any]] = []
+        return Found(await _ask(archive, target, [*question.parameters, *paging], headers))
+    found = await _of_studies(archive, target, question, studies, headers)
+    return Found(found[question.offset : question.offset + question.limit])
+
+
+async def _of_studies(
+    archive: Archive, target: Target, question: Question, studies: Collection[str], headers: Headers
+) -> list[Row]:
+    found: list[Row] = []
     for batch in _batches(sorted(studies)):
         asked = [*question.parameters, ("StudyInstanceUID", ",".join(batch))]
         found += [row for row in await _ask(archive, target, asked, headers) if study_of(row) in studies]
-    return found[question.offset : question.offset + question.limit]
+    return found
+
+
+async def _merged(
+    archives: Archives, target: Target, question: Question, studies: frozenset[str] | None, headers: Headers
+) -> Found:
+    """Rows of the archives in turn: the first of each, then the second of each.
+
+    So the rows up to any place follow from as many of each archive, and a page begins where the one before ended.
+    """
+    needed = question.offset + question.limit
+    if needed > DEEPEST:
+        raise UnsupportedError(f"offset and limit reach {DEEPEST} rows over several archives: narrow the search")
+    if studies is None:
+        asked = {each.name: _first(each, target, question.parameters, needed, headers) for each in archives.all}
+    else:
+        asked = {
+            name: _of_studies(archives.named(name).archive, target, question, uids, headers)
+            for name, uids in (await archives.holders(studies)).items()
+        }
+    answers = dict(zip(asked, await asyncio.gather(*map(_in_time, asked.values())), strict=True))
+    silent = {name: answer for name, answer in answers.items() if isinstance(answer, UnavailableError)}
+    if silent and len(silent) == len(answers):
+        raise next(iter(silent.values()))
+    lists = [answer for answer in answers.values() if not isinstance(answer, UnavailableError)]
+    merged = _in_turn(lists)
+    warnings = tuple(f"archive {name} does not answer: its studies are not in this list" for name in sorted(silent))
+    return Found(merged[question.offset : needed], warnings)
+
+
+async def _in_time(asked: Awaitable[list[Row]]) -> list[Row] | UnavailableError:
+    """The rows, or why there are none; an archive that thinks for long does not hold up the others."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asked
+    except UnavailableError as error:
+        return error
+    except TimeoutError:
+        return UnavailableError("an image archive does not answer the search in time", retry_after=10)
+    except InteropError as error:
+        if error.status == 502:
+            return UnavailableError(error.text, retry_after=10)
+        raise
+
+
+async def _first(
+    upstream: Upstream, target: Target, parameters: Sequence[tuple[str, str]], needed: int, headers: Headers
+) -> list[Row]:
+    """The first so many rows of one archive."""
+    found: list[Row] = []
+    while len(found) < needed:
+        size = min(upstream.page, needed - len(found))
+        paging = [("limit", str(size)), ("offset", str(len(found)))]
+        page = await _ask(upstream.archive, target, [*parameters, *paging], headers)
+        found += page[:size]
+        if len(page) < size:
+            break
+    return found
+
+
+def _in_turn(lists: Sequence[list[Row]]) -> list[Row]:
+    """The rows of the lists by turns; what an earlier row was about is left out."""
+    seen: set[tuple[str, ...]] = set()
+    merged: list[Row] = []
+    for rank in zip_longest(*lists):
+        for row in rank:
+            if row is not None and (key := _about(row)) not in seen:
+                seen.add(key)
+                merged.append(row)
+    return merged
+
+
+def _about(row: Row) -> tuple[str, ...]:
+    return tuple(_value_of(row, tag) or "" for tag in (STUDY_TAG, "0020000E", "00080018"))
 
 
 def _batches(uids: list[str]) -> Iterator[list[str]]:
@@ -95,9 +193,7 @@ def _batches(uids: list[str]) -> Iterator[list[str]]:
         yield uids[start : start + _BATCH]
 
 
-async def _ask(
-    archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Sequence[tuple[bytes, bytes]]
-) -> list[dict[str, Any]]:
+async def _ask(archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers) -> list[Row]:
     answer = await archive.get(f"{target.path}?{encode(parameters)}".encode("ascii"), headers)
     try:
         if answer.status == 204:
@@ -121,7 +217,11 @@ def encode(parameters: Sequence[tuple[str, str]]) -> str:
     return "&".join(f"{name}={quote(value, safe=',*?:^=')}" for name, value in parameters)
 
 
-def study_of(row: dict[str, Any]) -> str | None:
+def study_of(row: Row) -> str | None:
     """The StudyInstanceUID of a row."""
-    values = row.get(STUDY_TAG, {}).get("Value") if isinstance(row.get(STUDY_TAG), dict) else None
+    return _value_of(row, STUDY_TAG)
+
+
+def _value_of(row: Row, tag: str) -> str | None:
+    values = row.get(tag, {}).get("Value") if isinstance(row.get(tag), dict) else None
     return str(values[0]) if isinstance(values, list) and values else None

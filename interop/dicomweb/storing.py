@@ -36,6 +36,26 @@ class Instance:
     part: Part
 
 
+async def read_instances(intake: Intake, parts: Sequence[Part], study: str | None) -> list[Instance]:
+    """The instances of a request: all of one study and one patient.
+
+    MalformedError (400) if one is no DICOM file, ConflictError (409) if one belongs elsewhere. Nothing is stored.
+    """
+    found = await asyncio.to_thread(_read, intake.file, parts)
+    studies = {each.identity.study for each in found}
+    if len(studies) > 1:
+        raise ConflictError("the request holds instances of several studies; nothing was stored")
+    [own] = studies
+    if study is not None and own != study:
+        raise ConflictError("the request's path names another study than its instances; nothing was stored")
+    if len({each.identity.patient_id for each in found}) > 1:
+        raise ConflictError("the request holds instances of several patients; nothing was stored")
+    instances = [each.identity.instance for each in found]
+    if len(set(instances)) != len(instances):
+        raise ConflictError("the request holds an instance twice; nothing was stored")
+    return found
+
+
 class Storing:
     """Gives instances to the archive, one after another."""
 
@@ -43,31 +63,15 @@ class Storing:
         self._archive = archive
         self._turn = asyncio.Lock()  # between the question whether an instance is there and its storing
 
-    async def check(self, intake: Intake, parts: Sequence[Part], study: str | None) -> list[Instance]:
-        """The instances: all of one study, of the patient that the archive has it under.
-
-        MalformedError (400) if one is no DICOM file, ConflictError (409) if one belongs elsewhere. Nothing is stored.
-        """
-        found = await asyncio.to_thread(_read, intake.file, parts)
-        studies = {each.identity.study for each in found}
-        if len(studies) > 1:
-            raise ConflictError("the request holds instances of several studies; nothing was stored")
-        [own] = studies
-        if study is not None and own != study:
-            raise ConflictError("the request's path names another study than its instances; nothing was stored")
-        patients = {each.identity.patient_id for each in found}
-        if len(patients) > 1:
-            raise ConflictError("the request holds instances of several patients; nothing was stored")
-        kept = await self._patients(own)
-        if kept and not patients <= kept:
+    async def check(self, instances: Sequence[Instance]) -> None:
+        """ConflictError (409) unless they are of the patient that the archive has their study under."""
+        identity = instances[0].identity
+        kept = await self._patients(identity.study)
+        if kept and identity.patient_id not in kept:
             raise ConflictError(
                 "PatientID is not the one that the archive has this study under, which would then fall in two; "
                 "nothing was stored"
             )
-        instances = [each.identity.instance for each in found]
-        if len(set(instances)) != len(instances):
-            raise ConflictError("the request holds an instance twice; nothing was stored")
-        return found
 
     async def _patients(self, study: str) -> set[str]:
         """The PatientIDs under which the archive has the study."""

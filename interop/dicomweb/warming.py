@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import orjson
 
 from interop.dicomweb.archive import Archive
+from interop.dicomweb.archives import Archives
 from interop.dicomweb.paths import ROOT, parse
-from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.errors import InteropError
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,8 @@ _MAX_ANSWER = 4 * 1024 * 1024
 class Warming:
     """Reads ahead in the background; what fails is left to the viewer's own requests, whose errors are answered."""
 
-    def __init__(self, archive: Archive, metadata: SeriesMetadata, address: str) -> None:
-        self._archive = archive
-        self._metadata = metadata
+    def __init__(self, archives: Archives, address: str) -> None:
+        self._archives = archives
         self._address = address  # scheme and host by which viewers will come
         scheme, _, host = address.partition("://")
         self._forwarded = (b"Forwarded", f"host={host};proto={scheme}".encode("ascii"))
@@ -41,20 +40,24 @@ class Warming:
 
     async def _read(self, study: str) -> None:
         try:
-            for series in await self._series(study):
+            upstream = await self._archives.of(study)
+            if upstream.metadata is None:
+                return
+            for series in await _series(upstream.archive, study):
                 target = parse(f"{ROOT}/studies/{study}/series/{series}/metadata")
-                await self._metadata.get(target, self._address, self._forwarded, counted=False)
+                await upstream.metadata.get(target, self._address, self._forwarded, counted=False)
         except InteropError as error:
             log.info("metadata were not read ahead: %s", error.text)
 
-    async def _series(self, study: str) -> list[str]:
-        answer = await self._archive.get(
-            f"{ROOT}/studies/{study}/series?limit={_SERIES}".encode("ascii"), [(b"Accept", b"application/dicom+json")]
-        )
-        try:
-            body = await answer.body(_MAX_ANSWER) if answer.status == 200 else b"[]"
-            return [str(row["0020000E"]["Value"][0]) for row in orjson.loads(body)]
-        except (ValueError, KeyError, IndexError, TypeError):
-            return []
-        finally:
-            answer.close()
+
+async def _series(archive: Archive, study: str) -> list[str]:
+    answer = await archive.get(
+        f"{ROOT}/studies/{study}/series?limit={_SERIES}".encode("ascii"), [(b"Accept", b"application/dicom+json")]
+    )
+    try:
+        body = await answer.body(_MAX_ANSWER) if answer.status == 200 else b"[]"
+        return [str(row["0020000E"]["Value"][0]) for row in orjson.loads(body)]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return []
+    finally:
+        answer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -39,6 +39,8 @@ class Relay:
         username: str = "",
         password: str | None = None,
         *,
+        bearer: Callable[[], str] | None = None,
+        tls: ssl.SSLContext | None = None,
         connections: int = 24,
         connect_timeout: float = 3,
         answer_timeout: float = 60,
@@ -48,14 +50,18 @@ class Relay:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the archive's address is not an http(s) URL")
-        tls = ssl.create_default_context() if parts.scheme == "https" else None
+        if parts.scheme != "https":
+            tls = None
+        elif tls is None:
+            tls = ssl.create_default_context()
         port = parts.port or (443 if tls else 80)
         self._pool = Pool(parts.hostname, port, tls, limit=connections, connect=connect_timeout, wait=wait_timeout)
         self._prefix = parts.path.rstrip("/").encode()
         self._answer_timeout, self._idle_timeout = answer_timeout, idle_timeout
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self._fixed = f" HTTP/1.1\r\nHost: {host}:{port}\r\n".encode("ascii")
-        if password is not None:
+        self._bearer = bearer  # asked for each request: tokens are renewed
+        if bearer is None and password is not None:
             credentials = base64.b64encode(f"{username}:{password}".encode())
             self._fixed += b"Authorization: Basic " + credentials + b"\r\n"
 
@@ -74,13 +80,19 @@ class Relay:
         # A kept connection may have been closed by the archive as we took it.
         return await self._exchange(await self._pool.borrow(fresh=True), request)
 
-    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> Answer:
+    async def post(
+        self,
+        target: bytes,
+        length: int,
+        pieces: AsyncIterator[bytes],
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> Answer:
         """The answer to a POST of so many bytes, which are read as the archive takes them.
 
         UnavailableError as for a GET, and when the archive leaves before it has answered: whether it did what was asked
         is then not known.
         """
-        request = self._request(target, [(b"Content-Length", b"%d" % length)], b"POST ")
+        request = self._request(target, [(b"Content-Length", b"%d" % length), *headers], b"POST ")
         connection = await self._pool.borrow(fresh=True)
         try:
             connection.send(request)
@@ -107,6 +119,8 @@ class Relay:
     def _request(self, target: bytes, headers: Sequence[tuple[bytes, bytes]], verb: bytes = b"GET ") -> bytes:
         if _UNSAFE.search(target):
             raise ValueError("the target has characters that a request line cannot carry")
+        if self._bearer is not None:
+            headers = [(b"Authorization", b"Bearer " + self._bearer().encode("latin-1")), *headers]
         return b"".join((verb, self._prefix, target, self._fixed, *map(_line, headers), b"\r\n"))
 
     async def close(self) -> None:

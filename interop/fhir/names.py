@@ -10,6 +10,7 @@ SNOMED = "http://snomed.info/sct"
 UCUM = "http://unitsofmeasure.org"
 URI = "urn:ietf:rfc:3986"
 
+ARCHIVE = "urn:interop:archive"  # identifier.system of an Endpoint: the name of the archive behind it
 IDENTIFIER_TYPES = "urn:interop:CodeSystem:identifier-type"  # ours: RPID requested procedure id, SPSID step id
 EXT_STEP = "urn:interop:StructureDefinition:order-step"  # valueCode on ServiceRequest
 EXT_SCHEDULED_STEP = "urn:interop:StructureDefinition:scheduled-step"  # one of several, on ServiceRequest, repeats

@@ -29,8 +29,10 @@ class Finding:
 class Readiness:
     """Asks every part at once. A check raises if its part does not answer."""
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(self, checks: Mapping[str, Check], spare: frozenset[str] = frozenset()) -> None:
+        """Of the checks named in ``spare`` one that holds is enough: the others serve what is theirs."""
         self._checks = dict(checks)
+        self._spare = spare
         self._last: tuple[float, dict[str, Finding]] | None = None
         self._asking: asyncio.Task[dict[str, Finding]] | None = None
 
@@ -41,6 +43,13 @@ class Readiness:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
+
+    def verdict(self, findings: Mapping[str, Finding]) -> str:
+        """``ready``; ``degraded`` where only what is spare has failed, and not all of that; else ``not ready``."""
+        failed = {name for name, finding in findings.items() if not finding.ok}
+        if not failed:
+            return "ready"
+        return "degraded" if failed < self._spare else "not ready"
 
     async def _ask(self) -> dict[str, Finding]:
         names = list(self._checks)

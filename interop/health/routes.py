@@ -17,13 +17,14 @@ def health_routes(readiness: Readiness) -> list[BaseRoute]:
 
     async def ready(request: Request) -> Response:
         findings = await readiness.findings()
-        good = all(finding.ok for finding in findings.values())
+        verdict = readiness.verdict(findings)
+        good = verdict != "not ready"
         checks = {
             name: {"ok": finding.ok, "ms": finding.milliseconds}
             | ({"detail": finding.detail} if finding.detail else {})
             for name, finding in findings.items()
         }
-        body = {"status": "ready" if good else "not ready", "checks": checks}
+        body = {"status": verdict, "checks": checks}
         return JSONResponse(body, 200 if good else 503, headers={} if good else {"retry-after": "5"})
 
     return [Route("/healthz", alive, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]

@@ -7,6 +7,7 @@ one thing: the archive is not available now.
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ class OrthancClient:
         password: str,
         *,
         timeout: float = 10.0,
+        tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
@@ -42,6 +44,7 @@ class OrthancClient:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 2.0)),
             headers={"Accept-Encoding": "identity", "Accept": "application/json"},
             trust_env=False,  # a proxy of the environment is no way to a loopback archive
+            verify=tls or True,
             follow_redirects=False,  # credentials go to this address and nowhere else
             transport=transport,
         )

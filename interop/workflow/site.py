@@ -23,6 +23,7 @@ class Site:
     public_url: str  # how clients reach the HTTP server, without a trailing slash
     early: timedelta = timedelta(hours=4)  # how long before its scheduled start an order's images may begin
     late: timedelta = timedelta(hours=24)  # and how long after
+    archive: str = "orthanc"  # the default archive: new images go there
     endpoints: tuple[EndpointPrefix, ...] = ()  # where notifications may go
 
     def stations_of(self, modality: str) -> tuple[str, ...]:
