@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interop.access.endpoints import parse_prefix
+from interop.archive_entries import ArchiveEntry, read_archives
 from interop.auth.keys import read_secret
 from interop.dicom.stations import Station, parse_stations
 from interop.errors import InteropError
@@ -76,6 +77,7 @@ def site(settings: Settings) -> Site:
         early=timedelta(hours=settings.match_hours_before),
         late=timedelta(hours=settings.match_hours_after),
         endpoints=tuple(map(parse_prefix, settings.subscription_endpoints)),
+        archive=archive_entries(settings)[0].name,
     )
 
 
@@ -114,6 +116,13 @@ def archive_url(settings: Settings) -> str:
     if not port and private.is_file():  # any free one was asked for: it was written down
         port = int(json.loads(private.read_text())["HttpPort"])
     return f"http://127.0.0.1:{port}"
+
+
+def archive_entries(settings: Settings) -> tuple[ArchiveEntry, ...]:
+    """The archives, the default one first: those of the file, else the one Orthanc."""
+    if settings.pacs is None:
+        return (ArchiveEntry(name="orthanc", driver="orthanc"),)
+    return read_archives(settings.pacs.read_text(encoding="utf-8"), str(settings.pacs))
 
 
 def overlay(settings: Settings) -> dict[str, Any] | None:

@@ -23,17 +23,16 @@ import uvloop
 from starlette.types import ASGIApp
 
 from interop.access.agent import system_agent
-from interop.archive_feed import ArchiveFeed
+from interop.archives import OpenArchives
 from interop.audit.resource import Observer, to_resource
 from interop.auth import Bindings, Keys, Tokens
-from interop.dicomweb_relay import Relay
 from interop.errors import InteropError, UnavailableError
 from interop.fhir.search import index_rows
 from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import http_app
 from interop.http_server import HttpServer
-from interop.imaging_api import match_routes
+from interop.imaging_api import match_routes, pacs_routes
 from interop.jobs import (
     BatchLane,
     Handler,
@@ -52,11 +51,8 @@ from interop.jobs import reindex as jobs_reindex
 from interop.mllp_listener import AllowList, Limits, MllpListener
 from interop.mllp_sender import MllpSender
 from interop.notify import HttpNotifier
-from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import holder_of
 from interop.parts import (
-    archive_credentials,
-    archive_url,
     ohif_folder,
     private_archive,
     settle_collector,
@@ -68,7 +64,7 @@ from interop.shipped import shipped
 from interop.store import SCHEMA, Progress, Store, open_store
 from interop.tls import TlsContext, TlsFiles
 from interop.viewer import Assets
-from interop.workflow import resources, studies
+from interop.workflow import resources
 from interop.workflow.site import Site
 from interop.worklist_folder import WorklistFolder
 from interop.worklist_process import WorklistProcess
@@ -161,10 +157,9 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
             raise StartError(str(error)) from error
         store = await _opened(settings)
         stack.push_async_callback(store.close)
-        username, password = archive_credentials(settings)
-        archive = OrthancClient(archive_url(settings), username, password or "")
-        stack.push_async_callback(archive.close)
-        rooms = Rooms(settings, rules, store, archive)
+        archives = OpenArchives(settings)
+        stack.push_async_callback(archives.close)
+        rooms = Rooms(settings, rules, store, archives)
         running = {await stack.enter_async_context(watching(store))}
         if "worker" in roles:
             running |= await stack.enter_async_context(working(rooms))
@@ -236,7 +231,7 @@ class Rooms:
     settings: Settings
     site: Site
     store: Store
-    archive: OrthancClient
+    archives: OpenArchives
     listeners: list[MllpListener] = field(default_factory=list)
     dimse_ready: Callable[[], bool] | None = None
 
@@ -278,10 +273,10 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     }
     await folder.sweep()
     await reconcile(rooms.store, rooms.site, folder)
-    feed = ArchiveFeed(rooms.store, rooms.site, rooms.archive, studies.register)
+    feeds = rooms.archives.feeds(rooms.store, rooms.site)
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
-        asyncio.create_task(feed.run(), name="archive-feed"),
+        *(asyncio.create_task(feed.run(), name="archive-feed") for feed in feeds),
         asyncio.create_task(keep_indexed(rooms.store), name="search-index"),
     }
     if days := rooms.settings.message_days:
@@ -303,9 +298,7 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     settings = rooms.settings
     with _listening("HTTP", settings.http_host, settings.http_port):
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
-    relay_username, relay_password = archive_credentials(settings)
-    relay = Relay(archive_url(settings), relay_username, relay_password)
-    server = HttpServer.serving(application(rooms, relay), STOP_SECONDS)
+    server = HttpServer.serving(application(rooms), STOP_SECONDS)
     task = asyncio.create_task(server.serve([listening]), name="http")
     log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
     try:
@@ -313,11 +306,10 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
-        await relay.close()
         listening.close()
 
 
-def application(rooms: Rooms, relay: Relay) -> ASGIApp:
+def application(rooms: Rooms) -> ASGIApp:
     """All HTTP doors behind the one gate."""
     settings, store = rooms.settings, rooms.store
     assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
@@ -333,12 +325,12 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         bindings=bindings,
     )
     routes = {"fhir": fhir, "hl7": hl7_routes(store, rooms.site), "matching": match_routes(store, rooms.site)}
-    checks = {"mllp": rooms.mllp_answers, "database": store.ping, "orthanc": rooms.archive.ping}
+    checks = {"mllp": rooms.mllp_answers, "database": store.ping, **rooms.archives.checks()}
     if settings.dimse:
         checks["dimse"] = rooms.dimse_answers
     return http_app(
         store,
-        relay,
+        rooms.archives.links(),
         keys,
         urls=settings,
         assets=assets,
@@ -346,6 +338,8 @@ def application(rooms: Rooms, relay: Relay) -> ASGIApp:
         metadata_bytes=settings.metadata_cache_bytes,
         stow_bytes=settings.stow_max_bytes,
         bindings=bindings,
+        spare=frozenset(rooms.archives.checks()),
+        pacs=pacs_routes(store, rooms.archives.described()),
         **routes,
     ).app
 

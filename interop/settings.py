@@ -151,8 +151,8 @@ class Settings(BaseSettings):
     orthanc_config: Path | None = Field(None, description="JSON laid over the generated configuration of Orthanc.")
     pacs: Path | None = Field(
         None,
-        description="TOML file that names several archives, or one that is no Orthanc (docs/how-to/several-archives.md); "
-        "unless set there is one, the Orthanc of the `orthanc_` settings.",
+        description="TOML file that names several archives, or one that is no Orthanc "
+        "(docs/how-to/several-archives.md); unless set there is one, the Orthanc of the `orthanc_` settings.",
     )
     worklist_dir: Path | None = Field(
         None, description="Folder of `.wl` files; `worklist` in the data directory unless set."

@@ -3,6 +3,16 @@
 from interop.imaging_api.launcher import Launcher
 from interop.imaging_api.match_routes import match_routes
 from interop.imaging_api.matching import Matching
+from interop.imaging_api.pacs_routes import pacs_routes
 from interop.imaging_api.routes import imaging_routes
 
-__all__ = ["Launcher", "Matching", "imaging_routes", "match_routes"]
+__all__ = [
+    "Launcher",
+    "Matching",
+    "Pacs",
+    "SyncRequest",
+    "imaging_routes",
+    "match_routes",
+    "pacs_routes",
+    "shown_status",
+]
