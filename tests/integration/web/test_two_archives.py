@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,6 +145,21 @@ def test_a_comparison_that_is_asked_for_is_carried_out(house: House) -> None:
     assert (second["registered"], second["sync"]["done"], second["sync"]["differing"]) == (1, 1, 0)
     assert house.server.http.post("/api/v1/pacs/third/sync", json={}).status_code == 404
     assert house.server.http.post("/api/v1/pacs/second/sync", json={"since": "soon"}).status_code == 400
+
+
+def test_the_command_line_shows_both_and_has_one_compared(house: House) -> None:
+    def interop(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "interop", "pacs", *words]
+        return subprocess.run(command, env=house.server.environment, capture_output=True, text=True, timeout=60)
+
+    synced = interop("sync", "--archive", "second")
+    assert synced.returncode == 0, synced.stderr
+    assert "second: done, 1 studies, 0 differed" in synced.stdout
+    shown = json.loads(interop("status", "--json").stdout)
+    assert [(each["name"], each["registered"]) for each in shown["archives"]] == [("orthanc", 1), ("second", 1)]
+    assert "second" in interop("status").stdout
+    refused = interop("sync", "--archive", "third")
+    assert (refused.returncode, "no archive third" in refused.stderr) == (1, True)
 
 
 def test_one_that_is_killed_takes_its_own_studies_along_and_no_others(house: House) -> None:

@@ -1,0 +1,63 @@
+"""An archive asked by DICOMweb alone: a real Orthanc, of which nothing but its DICOMweb is used."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from interop.demo.world import eventually
+from interop.testing.images import study_images
+from tests.integration.conftest import make_orthanc
+from tests.integration.web.conftest import item, stored
+from tests.integration.web.test_two_archives import fill
+from tests.real_server import RealServer
+
+CT, NEW = "1.2.826.0.1.9.54.3", "1.2.826.0.1.9.54.4"
+
+
+def test_studies_are_noticed_shown_and_stored(tmp_path: Path) -> None:
+    orthanc = make_orthanc(tmp_path / "plain")
+    asyncio.run(orthanc.start())
+    (tmp_path / "password").write_text(orthanc.credentials.password)
+    (tmp_path / "archives.toml").write_text(
+        f"""
+[[archive]]
+name = "vna"
+driver = "dicomweb"
+url = "{orthanc.url}"
+username = "{orthanc.credentials.username}"
+password_file = "{tmp_path / "password"}"
+poll_seconds = 1
+poll_days = 3650
+page = 2
+"""
+    )
+    server = RealServer(tmp_path / "server", command="serve", pacs=tmp_path / "archives.toml")
+    try:
+        fill(orthanc.url, (orthanc.credentials.username, orthanc.credentials.password), "CT", CT, 3)
+        server.start()
+        found = f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{CT}"
+        [study] = eventually("the study is registered", lambda: server.found(found), 30)
+        assert (study["numberOfInstances"], study["started"][:10]) == (3, "2026-08-01")
+        json = {"Accept": "application/dicom+json"}
+        listed = server.http.get("/dicom-web/studies", headers=json).json()
+        assert [row["00080061"]["Value"] for row in listed] == [["CT"]]
+        series = study["series"][0]
+        path = f"/dicom-web/studies/{CT}/series/{series['uid']}/instances/{series['instance'][0]['uid']}"
+        metadata = server.http.get(f"{path}/metadata", headers=json)
+        assert orthanc.url.encode() not in metadata.content
+        accept = {"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"}
+        assert server.http.get(f"{path}/frames/1", headers=accept).status_code == 200
+        now = datetime(2026, 8, 2, tzinfo=UTC)
+        [image] = study_images(item("CT", NEW), aet="CT1", images=1, now=now)
+        body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + stored(image) + b"\r\n--b--\r\n"
+        kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+        first = server.http.post("/dicom-web/studies", content=body, headers=kind)
+        assert (first.status_code, "00081198" in first.json()) == (200, False), first.text
+        again = server.http.post("/dicom-web/studies", content=body, headers=kind)
+        assert again.json()["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
+        eventually("what was stored is registered", lambda: server.found(found.replace(CT, NEW)), 30)
+    finally:
+        server.stop()
+        asyncio.run(orthanc.stop(grace=0.0))
