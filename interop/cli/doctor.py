@@ -228,8 +228,11 @@ async def _worklist(settings: Settings, planned: Callable[[], Awaitable[set[str]
 
 
 async def _orthanc(settings: Settings) -> list[Finding]:
+    from interop.cli.archive_findings import archive_findings
     from interop.parts import archive_credentials, archive_url, private_configuration
 
+    if settings.pacs is not None:
+        return await archive_findings(settings)
     url, (user, password) = archive_url(settings), archive_credentials(settings)
     own = not settings.orthanc_url and private_configuration(settings).is_file()
     async with OrthancClient(url, user, password or "", timeout=3.0) as client:

@@ -158,6 +158,9 @@ def test_the_command_line_shows_both_and_has_one_compared(house: House) -> None:
     shown = json.loads(interop("status", "--json").stdout)
     assert [(each["name"], each["registered"]) for each in shown["archives"]] == [("orthanc", 1), ("second", 1)]
     assert "second" in interop("status").stdout
+    doctor = [sys.executable, "-m", "interop", "doctor"]
+    findings = subprocess.run(doctor, env=house.server.environment, capture_output=True, text=True, timeout=60).stdout
+    assert f"orthanc at {house.second.url} answers" in findings
     refused = interop("sync", "--archive", "third")
     assert (refused.returncode, "no archive third" in refused.stderr) == (1, True)
 
