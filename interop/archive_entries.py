@@ -29,7 +29,6 @@ _DICOMWEB_ONLY = frozenset(
         "compare_hours",
         "token_file",
         "token_env",
-        "delete",
     }
 )
 
@@ -63,7 +62,6 @@ class ArchiveEntry(BaseModel):
     poll_days: int = Field(2, ge=0, le=3650)
     poll_key: str = Field("StudyDate", pattern=r"^[A-Za-z]{4,64}$")
     compare_hours: float = Field(24.0, ge=0.1, le=720.0)
-    delete: Literal["none", "delete", "reject"] = "none"  # how `interop doctor --store` takes its study away again
 
     @field_validator("url")
     @classmethod
