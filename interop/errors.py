@@ -10,6 +10,7 @@ An error says the fact; the doors translate it, in one place per tongue: HTTP st
     │   └── BrokenReferenceError     points at something that is not here
     ├── RefusedError                 readable, but this server does not do it
     │   ├── UnsupportedError         interaction, parameter, message type or version we do not offer
+    │   │   └── MethodNotOfferedError  the path takes other methods
     │   ├── DuplicateError           the same identity already stands, with other content
     │   ├── IllegalTransitionError   the lifecycle has no such step from here
     │   ├── ConflictError            referenced elsewhere, or changed in between
@@ -115,6 +116,16 @@ class UnsupportedError(RefusedError):
     """Not offered by this server."""
 
     status, issue_code, hl7_code = 400, "not-supported", "200"
+
+
+class MethodNotOfferedError(UnsupportedError):
+    """The path exists, but not with this method."""
+
+    status = 405
+
+    def __init__(self, text: str, allow: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.allow = allow  # the methods that it takes (RFC 9110 15.5.6)
 
 
 class DuplicateError(RefusedError):

@@ -34,6 +34,7 @@ from interop.errors import InteropError
 from interop.fhir_socket import SubscriptionSockets
 from interop.health import Readiness, health_routes
 from interop.health.checks import Check
+from interop.http_description import described_routes, refusing_others
 from interop.imaging_api import Launcher, imaging_routes
 from interop.store import Store
 from interop.viewer import Assets, viewer_routes
@@ -141,7 +142,8 @@ def http_app(
         *pacs,
         *viewer_routes(links, launcher, assets),
     ]
-    inner = Starlette(routes=routes, exception_handlers={InteropError: answers.on_error})
+    routes = described_routes(routes, urls.base_url)
+    inner = Starlette(routes=refusing_others(routes), exception_handlers={InteropError: answers.on_error})
     inner.router.redirect_slashes = False
     resources = next((each.app for each in fhir if isinstance(each, Route) and each.path == "/fhir/{path:path}"), None)
     app = AuthMiddleware(

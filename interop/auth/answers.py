@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from interop.errors import InteropError
+from interop.errors import InteropError, MethodNotOfferedError
 from interop.fhir.json import dumps
 from interop.fhir.outcome import outcome
 
@@ -46,6 +46,8 @@ class Answers:
             response = _problem(error, title)
         if error.status == 401:
             response.headers["www-authenticate"] = _challenge(error, scope)
+        if isinstance(error, MethodNotOfferedError):
+            response.headers["allow"] = ", ".join(error.allow)
         if error.status == 503:
             response.headers["retry-after"] = str(error.retry_after or 10)
         return response

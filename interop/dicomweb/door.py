@@ -28,7 +28,7 @@ from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
 from interop.dicomweb.wado_uri import PATH as WADO_URI
 from interop.dicomweb.wado_uri import read_wado, study_of_wado
-from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
+from interop.errors import ForbiddenError, InteropError, MethodNotOfferedError, UnavailableError, UnsupportedError
 from interop.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
@@ -62,7 +62,7 @@ class DicomWeb:
             await self._take_in(retrieve.Client(scope, receive, send), agent, into.group("study"))
             return
         if scope["method"] != "GET":
-            raise _NotOfferedError(scope["method"])
+            raise _not_offered(scope["method"], scope["path"])
         if scope["path"] == WADO_URI:
             await self._wado_uri(retrieve.Client(scope, receive, send), agent)
             return
@@ -205,13 +205,10 @@ class DicomWeb:
         return scope.get("scheme", "http"), _host(named)
 
 
-class _NotOfferedError(UnsupportedError):
+def _not_offered(method: str, path: str) -> InteropError:
     """Reading, and storing studies, is all that is offered at this door."""
-
-    status = 405
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} is not offered here")
+    stores = STORING.fullmatch(path) is not None
+    return MethodNotOfferedError(f"{method[:20]} is not offered here", ("GET", *(("POST",) if stores else ())))
 
 
 @lru_cache(maxsize=256)

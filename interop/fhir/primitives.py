@@ -21,15 +21,25 @@ _YEAR_OR_MONTH = r"(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)(?:-(?:
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 
-_is_date = re.compile(f"{_DAY}|{_YEAR_OR_MONTH}", re.ASCII).fullmatch
-_is_datetime = re.compile(f"{_DAY}(?:T{_CLOCK}{_ZONE})?|{_YEAR_OR_MONTH}", re.ASCII).fullmatch
-_is_instant = re.compile(f"{_DAY}T{_CLOCK}{_ZONE}", re.ASCII).fullmatch
-_is_time = re.compile(_CLOCK, re.ASCII).fullmatch
-_is_code = re.compile(r"[^\s]+(?:\s[^\s]+)*").fullmatch
-_is_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
-_is_uri = re.compile(r"\S+").fullmatch
-_is_oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
-_is_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+# As JSON Schema can say it too; what else holds of a value is checked below.
+PATTERNS = {
+    "date": f"{_DAY}|{_YEAR_OR_MONTH}",
+    "dateTime": f"{_DAY}(?:T{_CLOCK}{_ZONE})?|{_YEAR_OR_MONTH}",
+    "instant": f"{_DAY}T{_CLOCK}{_ZONE}",
+    "time": _CLOCK,
+    "code": r"[^\s]+(?:\s[^\s]+)*",
+    "id": r"[A-Za-z0-9\-.]{1,64}",
+    "uri": r"\S+",
+    "url": r"\S+",
+    "canonical": r"\S+",
+    "element-id": r"\S+",
+    "oid": r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+",
+    "uuid": r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+}
+_is_date, _is_datetime, _is_instant, _is_time, _is_code, _is_id, _is_uri, _is_oid, _is_uuid = (
+    re.compile(PATTERNS[kind]).fullmatch
+    for kind in ("date", "dateTime", "instant", "time", "code", "id", "uri", "oid", "uuid")
+)
 _is_base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 _is_mime = re.compile(r"[^\s/;]+(?:/[^\s/;]+(?:\s*;.*)?)?").fullmatch
 _is_currency = re.compile(r"[A-Z]{3}").fullmatch

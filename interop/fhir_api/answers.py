@@ -7,14 +7,13 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from interop.errors import InteropError, UnsupportedError
+from interop.errors import InteropError, MethodNotOfferedError, UnsupportedError
 from interop.fhir.json import dumps, indented, loads
 from interop.fhir.outcome import all_ok, outcome
 from interop.fhir.summary import viewed
 from interop.fhir.xml_writing import to_xml
 from interop.fhir_api.calls import Answer
 from interop.fhir_api.negotiation import MEDIA_TYPES, PLAIN, Wanted
-from interop.fhir_api.routing import MethodNotOfferedError
 from interop.fhir_api.trail import versioned
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interop.errors import ForbiddenError, InvalidContentError, NotFoundError, UnsupportedError
+from interop.errors import ForbiddenError, InvalidContentError, MethodNotOfferedError, NotFoundError
 from interop.fhir.definitions import resource_types
 from interop.fhir.primitives import valid_id
 from interop.fhir.profile import CONFORMANCE_TYPES, accepted_types
@@ -33,16 +33,6 @@ FORMS: dict[str, dict[str, str]] = {
 _DEFINED = frozenset(("read", "search-type"))  # of a conformance resource: it is part of the software
 _WRITES = ("create", "update", "patch", "delete")
 COMPARTMENTS = ("Patient",)
-
-
-class MethodNotOfferedError(UnsupportedError):
-    """The path exists, but not with this method."""
-
-    status = 405
-
-    def __init__(self, text: str, allow: tuple[str, ...] = ()) -> None:
-        super().__init__(text)
-        self.allow = allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +62,7 @@ def resolve(method: str, segments: tuple[str, ...]) -> Target:
     offered = FORMS[form]
     interaction = offered.get("GET" if method == "HEAD" else method)
     type = segments[0] if form.startswith("type") else ""
-    does = {m: i for m, i in offered.items() if not type or i in _interactions(type)}
+    does = {m: i for m, i in offered.items() if not type or i in interactions(type)}
     if interaction is None or interaction not in does.values():
         if interaction in _WRITES:
             raise ForbiddenError(f"{type} resources are made by this server; clients only read them")
@@ -103,7 +93,8 @@ def _require_id(id: str) -> None:
         raise InvalidContentError("an id has 1 to 64 letters, digits, - and .", status=400, issue_code="value")
 
 
-def _interactions(type: str) -> frozenset[str]:
+def interactions(type: str) -> frozenset[str]:
+    """What is offered with a type."""
     return _DEFINED if type in CONFORMANCE_TYPES else accepted_types()[type].interactions
 
 

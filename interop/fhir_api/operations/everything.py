@@ -44,6 +44,7 @@ _BESIDE = (
     "Location",
     "Endpoint",
 )  # brought along where referred to
+TAKES = ("start", "end", "_since", "_type", "_count", "_cursor")
 _CURSOR = re.compile(r"([A-Z][A-Za-z]+)!([A-Za-z0-9_=.-]*)")
 
 
@@ -78,7 +79,7 @@ def _perform(tx: Tx, around: Surroundings, call: Call) -> Answer:
 
 def _asked(tx: Tx, call: Call, patient: str) -> _Asked:
     given = arguments(call)
-    only(given, "start", "end", "_since", "_type", "_count", "_cursor")
+    only(given, *TAKES)
     wanted = [type for text in given.get("_type", []) for type in str(text).split(",")]
     unknown = [type for type in wanted if type not in accepted_types()]
     if unknown:
@@ -191,4 +192,5 @@ EVERYTHING = Operation(
     _perform,
     frozenset(("Patient",)),
     frozenset(("GET", "POST")),
+    takes=TAKES,
 )

@@ -99,4 +99,6 @@ LASTN = Operation(
     _perform,
     frozenset(("Observation",)),
     frozenset(("GET", "POST")),
+    takes=("max",),
+    searches=True,
 )

@@ -23,10 +23,17 @@ class Operation:
     perform: Perform
     types: frozenset[str] | None = None
     methods: frozenset[str] = frozenset(("POST",))  # GET too where it changes nothing and takes simple values only
+    gives: str = "Bundle"  # the type of resource that it answers with
+    takes: tuple[str, ...] = ()  # the simple values that GET takes in the address
+    searches: bool = False  # whether it takes the type's search parameters, too
 
     def offered(self, level: str, type: str) -> bool:
         """Whether it may be called there."""
         return level in self.levels and (level == "system" or self.of(type))
+
+    def input(self, level: str) -> tuple[str, ...]:
+        """The names of the values in the address; what is said of one resource already needs none of a type's."""
+        return () if level == "instance" and "type" in self.levels else self.takes
 
     def of(self, type: str) -> bool:
         """Whether it is for this type."""

@@ -73,4 +73,5 @@ STATUS = Operation(
     _perform,
     frozenset((_TYPE,)),
     frozenset(("GET", "POST")),
+    takes=("id", "status"),
 )

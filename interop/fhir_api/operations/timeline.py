@@ -143,4 +143,5 @@ TIMELINE = Operation(
     _perform,
     frozenset(("ServiceRequest",)),
     frozenset(("GET", "POST")),
+    gives="Parameters",
 )

@@ -88,4 +88,5 @@ VALIDATE = Operation(
     "http://hl7.org/fhir/OperationDefinition/Resource-validate",
     frozenset(("type", "instance")),
     _perform,
+    gives="OperationOutcome",
 )

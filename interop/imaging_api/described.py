@@ -1,0 +1,116 @@
+"""What this door says of itself in the OpenAPI document."""
+
+from __future__ import annotations
+
+from interop.imaging_api.match_routes import MatchRequest
+from interop.imaging_api.routes import LaunchRequest
+from interop.openapi import Description, Json, Operation, gives, in_path, in_query, problems, ref
+
+_UID = in_path("uid", {"type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)*$", "maxLength": 64})
+_TOLD: Json = {"type": ["string", "null"]}
+_SCHEMAS: dict[str, Json] = {
+    "Launch": {
+        "type": "object",
+        "required": ["url", "expires_in", "studies"],
+        "properties": {
+            "url": {"type": "string"},
+            "expires_in": {"type": "integer"},
+            "studies": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+    "MatchDecision": {
+        "type": "object",
+        "required": ["study_uid", "order", "rule", "by", "person", "at", "evidence"],
+        "properties": {"study_uid": {"type": "string"}, "order": _TOLD, "rule": {"type": "string"}},
+    },
+    "MatchState": {
+        "type": "object",
+        "required": ["study_uid", "study", "patient", "order", "decisions", "candidates"],
+        "properties": {"decisions": {"type": "array", "items": ref("schemas", "MatchDecision")}, "order": _TOLD},
+    },
+    "Unmatched": {
+        "type": "object",
+        "required": ["studies", "next"],
+        "properties": {"studies": {"type": "array"}, "next": {"type": ["integer", "null"]}},
+    },
+}
+
+
+def described() -> Description:
+    """Every operation of the door."""
+    operations = [*_launching(), *_matching()]
+    text = "Launching the viewer, and matching studies with orders by hand."
+    return Description("imaging", text, operations, {"schemas": _SCHEMAS | _asked()})
+
+
+def _asked() -> dict[str, Json]:
+    """The bodies, as the doors themselves read them."""
+    either = [{"required": ["studies"]}, {"required": ["accession"]}]
+    return {
+        "LaunchRequest": LaunchRequest.model_json_schema() | {"oneOf": either},
+        "MatchRequest": MatchRequest.model_json_schema(),
+    }
+
+
+def _body(name: str) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": ref("schemas", name)}}}
+
+
+def _launching() -> list[Operation]:
+    launch = gives("A link that works once", schema=ref("schemas", "Launch"))
+    studies = in_path("study_uid", {"type": "string", "pattern": r"^[0-9.]+(?:,[0-9.]+)*$"}, "commas between several")
+    refused = problems(404, 409, 413, 422, 502)
+    return [
+        Operation(
+            "launch",
+            "POST",
+            "/api/v1/launch",
+            "Open studies in the viewer",
+            {"200": launch} | refused,
+            body=_body("LaunchRequest"),
+        ),
+        Operation(
+            "launch-by-path",
+            "GET",
+            "/api/v1/dicom/viewer/{study_uid}",
+            "The same for the studies of the path: a redirect, or JSON for who accepts that",
+            {"200": launch, "303": gives("To the one-time link")} | refused,
+            [studies],
+        ),
+    ]
+
+
+def _matching() -> list[Operation]:
+    page = [
+        in_query("limit", {"type": "integer", "minimum": 1, "maximum": 500}),
+        in_query("before", {"type": "integer", "minimum": 1, "maximum": 2**62}),
+    ]
+    one = "/api/v1/imaging/studies/{uid}"
+    listed = gives("The newest first", schema=ref("schemas", "Unmatched"))
+    state = gives("As it stands", schema=ref("schemas", "MatchState"))
+    decision = gives("What holds now", schema=ref("schemas", "MatchDecision"))
+    decided = {"200": decision} | problems(404, 409, 422)
+    return [
+        Operation(
+            "unmatched",
+            "GET",
+            "/api/v1/imaging/unmatched",
+            "Studies without an order",
+            {"200": listed} | problems(),
+            page,
+        ),
+        Operation(
+            "match-state", "GET", f"{one}/match", "Decisions and candidates", {"200": state} | problems(404), [_UID]
+        ),
+        Operation(
+            "match",
+            "POST",
+            f"{one}/match",
+            "The study is of this order",
+            decided | problems(413),
+            [_UID],
+            _body("MatchRequest"),
+        ),
+        Operation("unmatch", "POST", f"{one}/unmatch", "The study is of no order", decided, [_UID]),
+        Operation("match-merge", "POST", f"{one}/merge", "Its patient is the order's patient", decided, [_UID]),
+    ]
