@@ -8,7 +8,7 @@ from functools import cache
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from interop import __version__
@@ -51,9 +51,14 @@ def descriptions() -> list[Description]:
 
 
 def patterns(routes: Sequence[BaseRoute]) -> list[tuple[str, str]]:
-    """Method and pattern of every route, HEAD left out; "" where the door itself looks at the method."""
+    """Method and pattern of every route, HEAD left out; "" where the door itself looks at the method.
+
+    Websockets are left out: OpenAPI has no words for them, the CapabilityStatement tells their address.
+    """
     found: list[tuple[str, str]] = []
     for route in routes:
+        if isinstance(route, WebSocketRoute):
+            continue
         assert isinstance(route, Route)
         found += [(method, route.path) for method in sorted(route.methods or [""]) if method != "HEAD"]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interop.imaging_api.match_routes import MatchRequest
+from interop.imaging_api.pacs_routes import SyncRequest
 from interop.imaging_api.routes import LaunchRequest
 from interop.openapi import Description, Json, Operation, gives, in_path, in_query, problems, ref
 
@@ -28,6 +29,22 @@ _SCHEMAS: dict[str, Json] = {
         "required": ["study_uid", "study", "patient", "order", "decisions", "candidates"],
         "properties": {"decisions": {"type": "array", "items": ref("schemas", "MatchDecision")}, "order": _TOLD},
     },
+    "Archives": {
+        "type": "object",
+        "required": ["at", "archives", "unknown"],
+        "properties": {
+            "at": {"type": "string", "format": "date-time"},
+            "archives": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "driver", "default", "registered", "status", "sync"],
+                    "properties": {"name": {"type": "string"}, "registered": {"type": "integer"}},
+                },
+            },
+            "unknown": {"type": "array", "items": {"type": "object", "required": ["name", "registered"]}},
+        },
+    },
     "Unmatched": {
         "type": "object",
         "required": ["studies", "next"],
@@ -38,8 +55,8 @@ _SCHEMAS: dict[str, Json] = {
 
 def described() -> Description:
     """Every operation of the door."""
-    operations = [*_launching(), *_matching()]
-    text = "Launching the viewer, and matching studies with orders by hand."
+    operations = [*_launching(), *_matching(), *_archives()]
+    text = "Launching the viewer, matching studies with orders by hand, and keeping in step with the archives."
     return Description("imaging", text, operations, {"schemas": _SCHEMAS | _asked()})
 
 
@@ -49,6 +66,7 @@ def _asked() -> dict[str, Json]:
     return {
         "LaunchRequest": LaunchRequest.model_json_schema() | {"oneOf": either},
         "MatchRequest": MatchRequest.model_json_schema(),
+        "SyncRequest": SyncRequest.model_json_schema(),
     }
 
 
@@ -113,4 +131,22 @@ def _matching() -> list[Operation]:
         ),
         Operation("unmatch", "POST", f"{one}/unmatch", "The study is of no order", decided, [_UID]),
         Operation("match-merge", "POST", f"{one}/merge", "Its patient is the order's patient", decided, [_UID]),
+    ]
+
+
+def _archives() -> list[Operation]:
+    listed = gives("The default one first", schema=ref("schemas", "Archives"))
+    asked = gives("What was asked for; the archive's feed carries it out", schema={"type": "object"})
+    name = in_path("name", {"type": "string"})
+    return [
+        Operation("pacs", "GET", "/api/v1/pacs", "How each archive is kept in step", {"200": listed} | problems()),
+        Operation(
+            "pacs-sync",
+            "POST",
+            "/api/v1/pacs/{name}/sync",
+            "Have an archive's studies compared with ours",
+            {"202": asked} | problems(404, 413, 422),
+            [name],
+            _body("SyncRequest") | {"required": False},
+        ),
     ]

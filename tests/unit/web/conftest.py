@@ -22,7 +22,7 @@ from interop.fhir.query import Query
 from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
 from interop.http_app import HttpApp, http_app
-from interop.imaging_api import match_routes
+from interop.imaging_api import match_routes, pacs_routes
 from interop.parts import site
 from interop.settings import Settings
 from interop.store import Store, open_store
@@ -214,6 +214,7 @@ async def web(store: Store, dist: Path, tmp_path: Path, rules: Site) -> Web:
         fhir=fhir_routes(store, rules, writer=resources, base_url="http://testserver/fhir"),
         hl7=hl7_routes(store, rules),
         matching=match_routes(store, rules),
+        pacs=pacs_routes(store, [("orthanc", "orthanc")]),
     )
     patients = await store.unit(system_agent("test"), _register)
     return Web(http, store, archive, patients)
