@@ -95,6 +95,13 @@ def socket_routes(store: Store, bindings: Bindings | None, public_url: str) -> l
     return [WebSocketRoute(SOCKET_PATH, door), WebSocketRoute(f"{SOCKET_PATH}/{{code}}", door)]
 
 
+def _routed(routes: Sequence[BaseRoute], answers: Answers) -> Starlette:
+    """The routes, each with the refusal of other methods; an address is never another with a slash more or less."""
+    inner = Starlette(routes=refusing_others(routes), exception_handlers={InteropError: answers.on_error})
+    inner.router.redirect_slashes = False
+    return inner
+
+
 def http_app(
     store: Store,
     archive: Archive | Sequence[NamedArchive],
@@ -143,11 +150,9 @@ def http_app(
         *viewer_routes(links, launcher, assets),
     ]
     routes = described_routes(routes, urls.base_url)
-    inner = Starlette(routes=refusing_others(routes), exception_handlers={InteropError: answers.on_error})
-    inner.router.redirect_slashes = False
     resources = next((each.app for each in fhir if isinstance(each, Route) and each.path == "/fhir/{path:path}"), None)
     app = AuthMiddleware(
-        _Shortcut(images, resources, inner, answers),
+        _Shortcut(images, resources, _routed(routes, answers), answers),
         tokens=tokens,
         sessions=sessions,
         refusals=refusals,
