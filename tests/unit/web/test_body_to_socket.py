@@ -105,7 +105,8 @@ async def test_a_slow_client_makes_the_archive_wait_and_then_gets_all(running: R
     assert 0 < waiting <= SIZE, "one buffer is what a slow client costs"
     size = 0
     while size < int(headers["content-length"]):
-        piece = await reader.read(2**20)
+        async with asyncio.timeout(60):  # a stall is to fail: under uvloop the suite's own time limit does not end it
+            piece = await reader.read(2**20)
         assert piece, f"the answer ended after {size} bytes"
         size += len(piece)
     assert size == total
