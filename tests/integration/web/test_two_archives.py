@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 import pytest
@@ -85,14 +86,16 @@ def first_pixel(house: House, study: str) -> httpx.Response:
     return house.get(path, "multipart/related; type=application/octet-stream; transfer-syntax=*")
 
 
-def registered(house: House, study: str) -> dict[str, object] | None:
+def registered(house: House, study: str, images: int = 1) -> dict[str, object] | None:
+    """Once it shows so many images: it grows while they arrive."""
     found = house.server.found(f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{study}&status=available")
-    return found[0] if found else None
+    return found[0] if found and found[0]["numberOfInstances"] >= images else None
 
 
 def test_studies_of_both_are_registered_each_with_its_archives_endpoint(house: House) -> None:
     for study, endpoint, images in ((CT, "dicom-wado-rs", 3), (US, "dicom-wado-rs-second", 1)):
-        resource = eventually(f"study {study} is registered", lambda study=study: registered(house, study), 30)  # type: ignore[misc]
+        whole = partial(registered, house, study, images)
+        resource = eventually(f"study {study} is registered", whole, 30)
         assert resource["endpoint"][0]["reference"] == f"Endpoint/{endpoint}"
         assert resource["numberOfInstances"] == images
         [shared] = house.server.found(f"Endpoint?_id={endpoint}")

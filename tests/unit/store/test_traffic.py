@@ -48,4 +48,4 @@ async def test_what_a_receiver_is_owed(store: Store) -> None:
             tx.add_message(**named, control_id=control, raw=b"MSH", body_hash="", state=state, at=at, issues=issues)
 
     await store.unit(AGENT, owe)
-    assert await store.view(lambda tx: tx.peer_queues()) == {"RIS": PeerQueue(2, 1, AT, "no connection")}
+    assert await store.view(lambda tx: tx.peer_queues()) == {"RIS": PeerQueue(2, 1, 0, AT, "no connection")}

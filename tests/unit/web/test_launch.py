@@ -131,7 +131,7 @@ async def test_what_is_no_json_or_too_long_is_refused(web: Any) -> None:
     async with web.client(headers=web.bearer()) as client:
         assert (await client.post("/api/v1/launch", content=b"{")).status_code == 400
         assert (await client.post("/api/v1/launch", content=b" " * 70000)).status_code == 413
-        assert (await client.get("/api/v1/launch")).status_code == 404
+        assert (await client.get("/api/v1/launch")).status_code == 405
 
 
 # IHE Invoke Image Display
