@@ -33,6 +33,7 @@ PLUGINS = ("libModalityWorklists.so", "libOrthancDicomWeb.so")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOG_LIMIT = 10_000_000  # bytes; a larger log is put aside at the next start
 _libc = ctypes.CDLL(None, use_errno=True)
+_CLOSING_SECONDS = 2.0  # a killed process is gone from /proc before its sockets are
 
 
 class ArchiveStartError(UnavailableError):
@@ -208,9 +209,12 @@ class PrivateOrthanc:
                 text = f"an Orthanc of this same data directory still runs: {predecessor}; end it first"
                 raise ArchiveStartError(text)
             await asyncio.sleep(0.1)
+        closing = time.monotonic() + _CLOSING_SECONDS
         for port in (self.http_port, self.dicom_port):
-            if holder := holder_of(port):
-                raise ArchiveStartError(_busy(port, holder))
+            while holder := holder_of(port):
+                if holder.pid is not None or time.monotonic() > closing:
+                    raise ArchiveStartError(_busy(port, holder))
+                await asyncio.sleep(0.05)
 
     async def _answers(self, within: float) -> None:
         deadline = time.monotonic() + within
