@@ -236,7 +236,9 @@ def association(host: str, port: int, called_aet: str, calling_aet: str, sop_cla
     entity.implementation_class_uid = UID(IMPLEMENTATION)
     entity.implementation_version_name = "INTEROP"
     entity.maximum_pdu_size = 131072
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+    entity.acse_timeout = 30
+    # An archive writes to its disk before it answers, and the disk may have others to serve first.
+    entity.dimse_timeout = entity.network_timeout = 90
     entity.connection_timeout = 5
     for sop_class in sop_classes:
         entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
