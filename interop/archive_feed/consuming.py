@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,7 +71,7 @@ class FeedHealth:
     compared: Compared | None = None
 
 
-class Feed:
+class Feed(ABC):
     """One of these runs in every worker for each archive; the lease lets one of them consume."""
 
     def __init__(
@@ -145,18 +146,19 @@ class Feed:
 
     # what a feed of one kind does
 
+    @abstractmethod
     async def _begin(self, cursor: int | None) -> None:
         """It has become the consumer; where the one before it was."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _turn(self) -> float:
         """Look once, register what is due; seconds until the next turn."""
-        raise NotImplementedError
 
     def _grows(self, study_uid: str) -> bool:
         """Whether images of the study come in just now, so that a comparison leaves it alone."""
         return False
 
+    @abstractmethod
     def _forget(self) -> None:
         """Another process has taken over."""
 
@@ -236,6 +238,7 @@ class Feed:
         finally:
             self._comparison = None
 
+    @abstractmethod
     def _comparison_failed(self) -> None:
         """When it is to be tried again."""
 

@@ -50,6 +50,9 @@ class QidoFeed(Feed):
     async def _begin(self, cursor: int | None) -> None:
         self._compared = float("-inf")  # what was there before is found by comparison
 
+    def _forget(self) -> None:
+        self._polled = float("-inf")  # what the other process saw is looked at again
+
     async def _turn(self) -> float:
         now = time.monotonic()
         if now - self._polled >= self._poll_seconds:
