@@ -70,7 +70,13 @@ def fill_measurements(dataset: Dataset, _size: int, _number: int, _images: int) 
         ],
     )
     tracking = _text("HAS OBS CONTEXT", code_of("112039", "DCM", "Tracking Identifier"), "Nodule 1")
-    group = _container("CONTAINS", code_of("125007", "DCM", "Measurement Group"), [tracking, length])
+    unique = dataset_of(
+        RelationshipType="HAS OBS CONTEXT",
+        ValueType="UIDREF",
+        ConceptNameCodeSequence=[code_of("112040", "DCM", "Tracking Unique Identifier")],
+        UID=f"{dataset.SOPInstanceUID}.1"[:64],
+    )
+    group = _container("CONTAINS", code_of("125007", "DCM", "Measurement Group"), [tracking, unique, length])
     groups = _container("CONTAINS", code_of("126010", "DCM", "Imaging Measurements"), [group])
     _document(dataset, "1500", code_of("126000", "DCM", "Imaging Measurement Report"), [groups])
 

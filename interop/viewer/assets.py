@@ -18,6 +18,7 @@ from interop.errors import InteropError
 
 _HASHED = re.compile(r"(^|[./-])[0-9a-f]{16,}\.[a-z0-9.]+$")  # the name changes with the content
 _TEXT = frozenset({".js", ".css", ".html", ".json", ".svg", ".wasm", ".xml", ".txt"})
+_SCRIPTS = frozenset({".js", ".mjs"})
 _LARGEST = 24 * 1024 * 1024  # files that are kept compressed in memory
 _MOST = 64 * 1024 * 1024  # … all of them together
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -30,6 +31,9 @@ ISOLATION = {
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
 }
+# A worker obeys the policy that its own script came with, not the page's. Those that decode compressed images load
+# further scripts and WebAssembly from here, and the decoders' glue (Emscripten's embind) makes functions of strings.
+_WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self'; worker-src 'self' blob:"
 
 
 class MissingViewerError(InteropError):
@@ -87,6 +91,8 @@ class Assets:
         own = {**ISOLATION, "etag": etag, "cache-control": asset.cache}
         if asset.compressible:
             own["vary"] = "Accept-Encoding"
+        if asset.path.suffix in _SCRIPTS:
+            own["content-security-policy"] = _WORKER_POLICY
         known = {tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")}
         if etag in known:
             return Response(status_code=304, headers=own)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,16 +123,16 @@ def stored(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def fill(orthanc: PrivateOrthanc) -> None:
+def fill(orthanc: PrivateOrthanc, datasets: Iterable[Dataset]) -> None:
     auth = (orthanc.credentials.username, orthanc.credentials.password)
     with httpx.Client(base_url=orthanc.url, auth=auth, timeout=30, trust_env=False) as client:
-        for dataset in images():
+        for dataset in datasets:
             client.post("/instances", content=stored(dataset)).raise_for_status()
 
 
-def register(tx: Any) -> dict[str, str]:
+def register(tx: Any, studies: Iterable[str] = (CT, ECHO, PDF, BIG)) -> dict[str, str]:
     patients = {}
-    for study in (CT, ECHO, PDF, BIG):
+    for study in studies:
         patient = tx.create({"resourceType": "Patient", "name": [{"text": "Νίκος Παπαδόπουλος"}]})
         identifier = {"system": "urn:dicom:uid", "value": f"urn:oid:{study}"}
         resource = {"resourceType": "ImagingStudy", "status": "available", "identifier": [identifier]}
@@ -140,23 +141,22 @@ def register(tx: Any) -> dict[str, str]:
     return patients
 
 
-@pytest.fixture
-def site(orthanc: PrivateOrthanc, tmp_path: Path) -> Iterator[Site]:
-    """The server in a thread of its own, the archive filled."""
-    fill(orthanc)
+@contextmanager
+def served(orthanc: PrivateOrthanc, folder: Path, records: Callable[[Any], dict[str, str]]) -> Iterator[Site]:
+    """The server in a thread of its own before an archive; ``records`` writes what it knows of the studies there."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     found: list[Site] = []
     started, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        store = await open_store(f"sqlite:///{tmp_path}/interop.db")
+        store = await open_store(f"sqlite:///{folder}/interop.db")
         relay = Relay(orthanc.url, orthanc.credentials.username, orthanc.credentials.password)
         assets = Assets(OHIF, (shipped("ohif") / "app-config.js").read_bytes())
         http = http_app(
-            store, relay, Keys.load(tmp_path), urls=Urls(base), assets=assets, checks={"database": store.ping}
+            store, relay, Keys.load(folder), urls=Urls(base), assets=assets, checks={"database": store.ping}
         )
-        patients = await store.unit(system_agent("test"), register)
+        patients = await store.unit(system_agent("test"), records)
         config = uvicorn.Config(
             http.app, port=port, http=HttpProtocol, log_level="warning", access_log=False, loop="none", lifespan="off"
         )
@@ -175,6 +175,16 @@ def site(orthanc: PrivateOrthanc, tmp_path: Path) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: uvloop.run(serve()))
     thread.start()
     assert started.wait(30)
-    yield found[0]
-    found[0].loop.call_soon_threadsafe(stop.set)
-    thread.join(30)
+    try:
+        yield found[0]
+    finally:
+        found[0].loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+
+
+@pytest.fixture
+def site(orthanc: PrivateOrthanc, tmp_path: Path) -> Iterator[Site]:
+    """The server, and the archive filled with a few studies."""
+    fill(orthanc, images())
+    with served(orthanc, tmp_path, register) as found:
+        yield found

@@ -1,0 +1,118 @@
+"""A doctor's screen: what OHIF draws in Chromium, read back from screenshots."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
+
+from interop.demo.viewing import BORDER, CHROMIUM, FLAGS
+from interop.testing.pattern import frame_number, pattern_share
+
+SECONDS = 90.0  # generous: a loaded machine draws slowly
+CANVAS = ".viewport-element canvas, canvas.cornerstone-canvas"
+_NOTICE = 'button:has-text("Confirm and hide")'  # OHIF's word on investigational use
+
+T = TypeVar("T")
+Picture = npt.NDArray[np.uint8]  # rows, columns, RGB
+
+
+@contextmanager
+def browser() -> Iterator[BrowserContext]:
+    """One Chromium; its pages share what they have loaded of the viewer."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), headless=True)
+        yield chromium.new_context(viewport={"width": 1280, "height": 800})
+        chromium.close()
+
+
+class Screen:
+    """A page with the viewer in it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        page.goto(url, wait_until="domcontentloaded")
+
+    def panes(self) -> list[Locator]:
+        """The viewports of the layout."""
+        return self.page.locator('[data-cy="viewport-pane"]').all()
+
+    def pattern(self, *, canvas: int = 0, number: int | None = None) -> int:
+        """Wait until a viewport shows the simulator's picture, the wanted one if it is named; its number."""
+        return self.until(lambda: self._pattern(canvas, number), "the picture")
+
+    def _pattern(self, canvas: int, number: int | None) -> int | None:
+        drawn = self.page.locator(CANVAS)
+        if drawn.count() <= canvas:
+            self.dismiss()
+            return None
+        grey = self.seen(drawn.nth(canvas)).mean(axis=2)
+        found = frame_number(grey)
+        return found if pattern_share(grey) >= 0.9 and number in (None, found) else None
+
+    def page_of_pdf(self, number: int) -> bool:
+        """Whether the browser shows the simulator's page; the thumbnails beside it and the bar above are left out."""
+        drawn = self.page.locator("object[type='application/pdf']")
+        if not drawn.count():
+            self.dismiss()
+            return False
+        grey = self.seen(drawn).mean(axis=2)[60:, 300:]
+        return pattern_share(grey) >= 0.9 and frame_number(grey) == number
+
+    def text(self, words: str) -> None:
+        """Wait until a viewport has these words in it."""
+        self.until(lambda: self._says(words), words)
+
+    def _says(self, words: str) -> bool:
+        self.dismiss()
+        return any(words in pane.inner_text() for pane in self.panes())
+
+    def viewport(self) -> Picture:
+        """What the first viewport shows."""
+        self.dismiss()
+        return self.seen(self.panes()[0]) if self.panes() else np.zeros((100, 100, 3), np.uint8)
+
+    def dismiss(self) -> None:
+        """OHIF's word on investigational use lies over everything until somebody has read it."""
+        notice = self.page.query_selector(_NOTICE)
+        if notice is not None:
+            notice.click()
+
+    def seen(self, place: Locator) -> Picture:
+        """A screenshot of a part of the page, without the line that OHIF draws around the viewport in use."""
+        image = Image.open(io.BytesIO(place.screenshot())).convert("RGB")
+        return np.asarray(image.crop((BORDER, BORDER, image.width - BORDER, image.height - BORDER)))
+
+    def until(self, probe: Callable[[], T | None], what: str) -> T:
+        """What the probe finds, once it finds something."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            found = probe()
+            if found is not None and found is not False:
+                return found
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"{what} is not on the screen after {SECONDS:g} s; the page says {self.complaints[:3]}")
+
+
+def heartbeats(picture: Any) -> float:
+    """The distance of two beats of a drawn electrocardiogram, as a share of the picture's width.
+
+    The traces are white, the paper red and the labels yellow: the traces alone are blue too.
+    """
+    trace = picture[:, :, 2] > 128
+    height = trace.sum(axis=0).astype(np.float64)
+    height -= height.mean()
+    width = len(height)
+    shifts = range(width // 30, width // 4)
+    likeness = [float(np.dot(height[:-shift], height[shift:])) / (width - shift) for shift in shifts]
+    return shifts[int(np.argmax(likeness))] / width
