@@ -33,7 +33,11 @@ Accession = Annotated[str | None, typer.Option("--accession", help="Accession nu
 ControlId = Annotated[str | None, typer.Option("--control-id", help="MSH-10.")]
 Type = Annotated[str | None, typer.Option("--type", help="How the type begins: ORM, ORM^O01; fault for faults.")]
 State = Annotated[
-    str | None, typer.Option("--state", help="received, refused, fault; queued, sent, unanswered, dead, dropped.")
+    str | None,
+    typer.Option(
+        "--state",
+        help="received, refused; fault: connections that came to nothing; queued, sent, unanswered, dead, dropped.",
+    ),
 ]
 Direction = Annotated[str | None, typer.Option("--direction", help="in or out.")]
 Peer = Annotated[str | None, typer.Option("--peer", help="Address of a sender, name of a receiver.")]
@@ -167,6 +171,11 @@ def _steer(
 ) -> None:
     settings, told = Settings(), Console(stderr=True)
     lines = _lines(settings, words, limit, numbers)
+    if verb == "replay" and not numbers:
+        whole = [line for line in lines if line.control_id and not line.type.startswith("fault ")]
+        if len(whole) < len(lines):
+            told.print(f"{len(lines) - len(whole)} left out that are no whole messages (interop hl7 list --type fault)")
+        lines = whole
     _wide().print(_table(lines[:_SHOWN], settings))
     more = f", {_SHOWN} of them shown" if len(lines) > _SHOWN else ""
     told.print(f"{len(lines)} message{'s' if len(lines) != 1 else ''} to {verb}{more}")
@@ -221,7 +230,8 @@ def _table(lines: Sequence[MessageLine], settings: Settings) -> Table:
     for line in lines:
         why = next((str(one.get("text")) for one in line.issues if one.get("severity") in ("error", "fatal")), "")
         about = " ".join(part for part in (*line.touched, why) if part)
-        sender = f"{line.application}|{line.facility} {line.peer}" if line.direction == "in" else line.peer
+        named = line.direction == "in" and (line.application or line.facility)
+        sender = f"{line.application}|{line.facility} {line.peer}" if named else line.peer
         cells = (
             str(line.id),
             f"{line.at.astimezone(settings.zone):%m-%d %H:%M:%S}",

@@ -114,6 +114,8 @@ class Steering:
 def _check_replayable(row: MessageRow) -> None:
     if row.direction != "in":
         raise InvalidContentError(f"message {row.id} went out: it can be sent again, not replayed")
+    if row.type.startswith("fault "):
+        raise InvalidContentError(f"message {row.id} is no whole message ({row.type}): its sender has to send it again")
     if not row.control_id:
         raise InvalidContentError(f"message {row.id} is no message: these bytes had no header to answer to")
     stranger = any(one.get("code") == "forbidden" and one.get("location") == "MSH-3" for one in row.issues)

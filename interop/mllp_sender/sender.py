@@ -7,6 +7,8 @@ closes its connection: a late one must never be taken for the answer to the next
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,8 +190,7 @@ class MllpSender:
         except TlsFileError as error:
             raise UnavailableError(f"no TLS to {place[0]}:{place[1]}: {error.text}") from error
         except (OSError, TimeoutError) as error:
-            why = f": {getattr(error, 'verify_message', '') or error.reason}" if isinstance(error, ssl.SSLError) else ""
-            raise UnavailableError(f"no connection to {place[0]}:{place[1]}{why}") from error
+            raise UnavailableError(f"no connection to {place[0]}:{place[1]}: {_why(error)}") from error
         slot.wire = wire
         return wire
 
@@ -199,6 +200,18 @@ class MllpSender:
         if files not in self._contexts:
             self._contexts[files] = TlsContext(files, server=False)
         return self._contexts[files].current()
+
+
+def _why(error: OSError) -> str:
+    """What kept a connection from being made, in few words."""
+    match error:
+        case ssl.SSLError():
+            return getattr(error, "verify_message", "") or error.reason or "TLS failed"
+        case TimeoutError():
+            return "no answer in time"
+        case socket.gaierror():
+            return "the name is not known"
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
 def _now() -> float:

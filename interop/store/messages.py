@@ -65,7 +65,10 @@ class Messages(Unit):
         return None if found is None else _message(found)
 
     def find_message(self, direction: str, application: str, facility: str, control_id: str) -> MessageRow | None:
-        """The first message with this control id (MSH-10) of this sender (MSH-3, MSH-4)."""
+        """The first message with this control id (MSH-10) of this sender (MSH-3, MSH-4).
+
+        Bytes that were none, a torn one's beginning among them, do not count: the whole one may come under their id.
+        """
         values = (plain(control_id), direction, plain(application), plain(facility))
         found = self.session.row(sql.MESSAGE_FIND, values)
         return None if found is None else _message(found)

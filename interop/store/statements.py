@@ -168,7 +168,8 @@ MESSAGE_INSERT = f"""
 MESSAGE = f"SELECT id, {_MESSAGE_FIELDS} FROM message WHERE id = ?"
 MESSAGE_FIND = f"""
     SELECT id, {_MESSAGE_FIELDS} FROM message
-    WHERE control_id = ? AND direction = ? AND application = ? AND facility = ? ORDER BY id LIMIT 1"""
+    WHERE control_id = ? AND direction = ? AND application = ? AND facility = ?
+    AND type <> '' AND substr(type, 1, 6) <> 'fault ' ORDER BY id LIMIT 1"""
 MESSAGES = f"SELECT id, {_MESSAGE_FIELDS} FROM message"
 MESSAGE_UPDATE = """
     UPDATE message SET state = coalesce(?, state), ack_code = coalesce(?, ack_code), ack = coalesce(?, ack),

@@ -25,6 +25,8 @@ from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
+_LISTED = 199  # characters of what bytes that are no message call themselves (v2.8.2 2.14.9.10: MSH-10)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -148,16 +150,20 @@ def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError,
 def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError, kind: str = "") -> Reply:
     """Keep bytes that are no message, and answer them as far as an answer can be addressed.
 
-    ``kind`` stands where the message's type would: ``fault unframed``.
+    ``kind`` stands where the message's type would: ``fault unframed``. They are listed under the sender and the control
+    id that an MSH among them names, and are no message of that control id: see ``Tx.find_message``.
     """
     issues = error.issues
-    answer = answers.refusal_of_bytes(tx, site, header_of(raw), error)
+    header = header_of(raw)
+    answer = answers.refusal_of_bytes(tx, site, header, error)
+    named = ("", "", "") if header is None else (*header.sender, header.control_id)
+    application, facility, control_id = (text[:_LISTED] for text in named)
     tx.add_message(
         direction="in",
         peer=peer,
-        application="",
-        facility="",
-        control_id="",
+        application=application,
+        facility=facility,
+        control_id=control_id,
         type=kind,
         raw=raw,
         body_hash=hashlib.sha256(raw).hexdigest(),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from interop.demo.world import eventually
+from interop.hl7.framing import frame
 from interop.testing.listener import HL7Listener
 from tests.hl7_messages import orm
 from tests.real_server import RealServer
@@ -46,6 +48,13 @@ def test_a_feed_is_seen_and_steered(real_server: Callable[..., RealServer]) -> N
             assert server.send(orm("XO", f"P{number}", id=f"X{number}")).get("MSA-1") == "AE"
         for number in range(3):
             assert server.send(orm("NW", f"P{number}", id=f"N{number}")).get("MSA-1") == "AA"
+        with socket.create_connection(("127.0.0.1", server.settings.mllp_port)) as torn:
+            torn.sendall(b"\x0b" + orm("XO", "P9", id="TORN")[:150] + frame(orm("XO", "P9", id="TORN")[:4]))
+            answer = b""
+            while b"\x1c" not in answer:
+                answer += torn.recv(65536)
+            assert b"MSA|AR|TORN|" in answer
+        assert [one["type"] for one in listed(server, "--control-id", "TORN")] == ["fault torn"]
         _replays(server)
         _sends_again(server, ris)
         _gives_up_without_a_server(server, ris)
@@ -54,10 +63,11 @@ def test_a_feed_is_seen_and_steered(real_server: Callable[..., RealServer]) -> N
 def _replays(server: RealServer) -> None:
     preview = run(server, "replay", "--since", "1h", "--dry-run")
     assert (preview.returncode, "3 messages to replay" in preview.stderr) == (0, True)
+    assert "2 left out that are no whole messages" in preview.stderr
     assert preview.stdout.index("X2") < preview.stdout.index("X0")  # newest first
     declined = run(server, "replay", answer="n\n")
     assert declined.returncode == 1
-    assert len(listed(server, "--state", "refused")) == 3
+    assert len(listed(server, "--state", "refused", "--type", "ORM")) == 3
     done = run(server, "replay", "--control-id", "X1", answer="y\n")
     assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done")
     done = run(server, "replay", "--yes")

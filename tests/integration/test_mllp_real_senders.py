@@ -15,7 +15,7 @@ from interop.hl7.batches import messages_in
 from interop.hl7.framing import commit_block, frame
 from interop.hl7.message import parse
 from interop.mllp_listener.connection import Connection
-from interop.store import Store
+from interop.store import MessageQuery, Store
 from tests.hl7_messages import adt, orm, oru
 from tests.mllp_door import Peer, kept, listening, told
 from tests.real_server import RealServer
@@ -61,6 +61,20 @@ async def test_a_torn_message_is_refused_kept_and_counted(store: Store) -> None:
         assert (listener.counts["faults"], listener.counts["fault torn"]) == (1, 1)
     rows = await store.view(lambda tx: tx.find_messages(state="refused"))
     assert [row.raw for row in rows] == [orm(id="TORN")[:150]]
+
+
+async def test_a_torn_message_is_listed_under_its_control_id_which_stays_free_for_the_whole_one(store: Store) -> None:
+    async with listening(store) as (_, connect):
+        peer = await connect()
+        await peer.write(b"\x0b" + orm(id="TORN")[:150] + frame(orm(id="TORN")))
+        assert [told(await peer.answer()), told(await peer.answer())] == [("AR", "TORN"), ("AA", "TORN")]
+        await peer.send(orm(id="TORN"))
+        assert told(await peer.answer()) == ("AA", "TORN")
+    rows = await store.view(lambda tx: tx.list_messages(MessageQuery(control_id="TORN", direction="in")))
+    assert [(row.type, row.application, row.facility, row.state) for row in rows] == [
+        ("ORM^O01", "RIS", "HOSP", "received"),
+        ("fault torn", "RIS", "HOSP", "refused"),
+    ]
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 1_000_000])

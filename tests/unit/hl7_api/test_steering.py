@@ -95,8 +95,16 @@ async def test_what_cannot_be_replayed_is_said(store: Store) -> None:
     site = hospital.site
     await store.unit(ENGINEER, lambda tx: messages.refuse_bytes(tx, site, b"GET / HTTP", "10.0.0.9", error, "fault x"))
     (bytes_,) = await store.view(lambda tx: tx.find_messages(state="refused"))
-    with pytest.raises(InvalidContentError, match="no message"):
+    with pytest.raises(InvalidContentError, match="no whole message"):
         await steering.act("replay", ENGINEER, bytes_.id)
+    torn = orm(id="TORN")[:150]
+    await store.unit(ENGINEER, lambda tx: messages.refuse_bytes(tx, site, torn, "10.0.0.9", error, "fault torn"))
+    with pytest.raises(InvalidContentError, match=r"no whole message \(fault torn\)"):
+        await steering.act("replay", ENGINEER, (await one(hospital, "TORN")).id)
+    await store.unit(ENGINEER, lambda tx: messages.refuse_bytes(tx, site, b"hello", "10.0.0.9", error))
+    (newest, *_) = await store.view(lambda tx: tx.find_messages(state="refused"))
+    with pytest.raises(InvalidContentError, match="no header"):
+        await steering.act("replay", ENGINEER, newest.id)
 
 
 async def test_a_sender_that_may_not_send_is_not_let_in_by_a_replay(store: Store) -> None:
