@@ -14,14 +14,17 @@ from interop.auth import (
     Answers,
     AuthMiddleware,
     Bindings,
+    EndedSessions,
     Keys,
     Login,
     Refusals,
     Sessions,
+    ShareLinks,
     Tokens,
     Upgrades,
     ViewerLinks,
     auth_routes,
+    session_routes,
 )
 from interop.auth.bindings import SOCKET_PATH
 from interop.console import console_routes, error_page
@@ -35,9 +38,9 @@ from interop.fhir_socket import SubscriptionSockets
 from interop.health import Readiness, health_routes
 from interop.health.checks import Check
 from interop.http_description import described_routes, refusing_others
-from interop.imaging_api import Launcher, imaging_routes
+from interop.imaging_api import Launcher, Sharing, imaging_routes, share_routes
 from interop.store import Store
-from interop.viewer import Assets, viewer_routes
+from interop.viewer import Assets, shared_link_routes, viewer_routes
 
 
 class Wired(Protocol):
@@ -95,6 +98,20 @@ def socket_routes(store: Store, bindings: Bindings | None, public_url: str) -> l
     return [WebSocketRoute(SOCKET_PATH, door), WebSocketRoute(f"{SOCKET_PATH}/{{code}}", door)]
 
 
+def _shared(store: Store, launcher: Launcher, shares: ShareLinks) -> list[BaseRoute]:
+    """Where links are shared, and where they lead."""
+    return [*share_routes(Sharing(store, launcher, shares)), *shared_link_routes(shares, launcher)]
+
+
+def _named(archive: Archive | Sequence[NamedArchive]) -> Sequence[NamedArchive]:
+    return archive if isinstance(archive, Sequence) else (NamedArchive(ONLY, archive),)
+
+
+def _resources(fhir: Sequence[BaseRoute]) -> ASGIApp | None:
+    """The door of FHIR resources among its routes."""
+    return next((each.app for each in fhir if isinstance(each, Route) and each.path == "/fhir/{path:path}"), None)
+
+
 def _routed(routes: Sequence[BaseRoute], answers: Answers) -> Starlette:
     """The routes, each with the refusal of other methods; an address is never another with a slash more or less."""
     inner = Starlette(routes=refusing_others(routes), exception_handlers={InteropError: answers.on_error})
@@ -118,43 +135,43 @@ def http_app(
     stow_bytes: int = 1024 * 1024 * 1024,
     spare: frozenset[str] = frozenset(),
     pacs: Sequence[BaseRoute] = (),
+    share_minutes: int = 30 * 24 * 60,
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
 
-    ``bindings``: whose tokens open websockets, where there are any.
+    ``bindings``: whose tokens open websockets, where there are any. ``share_minutes``: the longest that a link lasts.
     Of several archives the first is the default one; of the checks named in ``spare`` one that holds is enough.
     """
-    tokens = Tokens(keys)
-    sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"))
-    refusals = Refusals(store)
+    tokens, refusals, ended = Tokens(keys), Refusals(store), EndedSessions(store)
+    sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"), ended=ended)
     answers = Answers(error_page)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
-    login = Login(store, sessions, refusals, public_url=urls.base_url)
-    named = archive if isinstance(archive, Sequence) else (NamedArchive(ONLY, archive),)
-    archives = Archives(named, store, metadata_bytes=metadata_bytes)
+    shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=share_minutes)
+    login = Login(store, sessions, refusals, ended, public_url=urls.base_url)
+    archives = Archives(_named(archive), store, metadata_bytes=metadata_bytes)
     images = DicomWeb(archives, store, public_url=urls.public_url, stow_bytes=stow_bytes)
     warming = Warming(archives, urls.base_url)
     launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if metadata_bytes else None)
     readiness = Readiness(checks, spare)
+    given = [*fhir, *hl7, *matching, *pacs]
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
         *health_routes(readiness),
         *auth_routes(login),
+        *session_routes(store, ended),
         *imaging_routes(launcher),
+        *_shared(store, launcher, shares),
         *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
-        *fhir,
-        *hl7,
-        *matching,
+        *given,
         *socket_routes(store, bindings, urls.base_url),
-        *pacs,
         *viewer_routes(links, launcher, assets),
     ]
     routes = described_routes(routes, urls.base_url)
-    resources = next((each.app for each in fhir if isinstance(each, Route) and each.path == "/fhir/{path:path}"), None)
     app = AuthMiddleware(
-        _Shortcut(images, resources, _routed(routes, answers), answers),
+        _Shortcut(images, _resources(fhir), _routed(routes, answers), answers),
         tokens=tokens,
         sessions=sessions,
+        ended=ended,
         refusals=refusals,
         answer=answers,
         public_url=urls.public_url,

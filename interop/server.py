@@ -337,6 +337,7 @@ def application(rooms: Rooms) -> ASGIApp:
         checks=checks,
         metadata_bytes=settings.metadata_cache_bytes,
         stow_bytes=settings.stow_max_bytes,
+        share_minutes=settings.share_max_minutes,
         bindings=bindings,
         spare=frozenset(rooms.archives.checks()),
         pacs=pacs_routes(store, rooms.archives.described()),

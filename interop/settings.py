@@ -129,6 +129,12 @@ class Settings(BaseSettings):
     metadata_cache_bytes: int = Field(
         64_000_000, ge=0, description="Memory for series metadata of the archive, compressed; 0: none is kept."
     )
+    share_max_minutes: int = Field(
+        43_200,
+        ge=0,
+        le=527_040,
+        description="Longest that a shared link to studies lasts, in minutes; 0: none is made.",
+    )
     subscription_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Where notifications may go, comma-separated: `https://host[:port]/path[=address[/bits][|…]]`; the "

@@ -57,6 +57,7 @@ _TYPES = {
     "worklist": _ORDER,
     "performed-step": _PROCEDURE,
     "launch": _ACCESSED,  # a launch opens the way to the images
+    "share": _ACCESSED,  # so does a shared link
     "match": _ACCESSED,  # dcm4chee audits the link of a study with its worklist item so
     "steering": _ORDER,  # a message that somebody looked at, replayed, sent again or gave up
     "login": Coding(DCM, "110114", "User Authentication"),

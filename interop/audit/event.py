@@ -13,7 +13,7 @@ class Event:
     """What a unit of work did, or was refused.
 
     ``kind`` chooses the AuditEvent.type: rest (FHIR interaction), hl7 (message in or out), dicom-query,
-    dicom-transfer (instances read or stored), worklist, performed-step (MPPS), launch, login, match, steering
+    dicom-transfer (instances read or stored), worklist, performed-step (MPPS), launch, share, login, match, steering
     (of messages), notify (a subscriber), alert.
     ``subtype`` is the interaction (create, search-type, …), the message type (ORM^O01) or the DICOMweb verb (wado-rs).
     """

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interop.auth.answers import Answers
     from interop.auth.bindings import Bindings
+    from interop.auth.ended import EndedSessions
+    from interop.auth.ending import session_routes
     from interop.auth.keys import KeyFileError, Keys
     from interop.auth.middleware import AuthMiddleware
     from interop.auth.refusals import Refusals
     from interop.auth.routes import Login, auth_routes
     from interop.auth.sessions import Sessions
+    from interop.auth.share_links import ShareLinks
     from interop.auth.tokens import Tokens
     from interop.auth.upgrades import Upgrades
     from interop.auth.viewer_links import ViewerLinks
@@ -24,30 +27,36 @@ __all__ = [
     "Answers",
     "AuthMiddleware",
     "Bindings",
+    "EndedSessions",
     "KeyFileError",
     "Keys",
     "Login",
     "Refusals",
     "Sessions",
+    "ShareLinks",
     "Tokens",
     "Upgrades",
     "ViewerLinks",
     "auth_routes",
+    "session_routes",
 ]
 
 _PLACES = {
     "Answers": "answers",
     "AuthMiddleware": "middleware",
     "Bindings": "bindings",
+    "EndedSessions": "ended",
     "KeyFileError": "keys",
     "Keys": "keys",
     "Login": "routes",
     "Refusals": "refusals",
     "Sessions": "sessions",
+    "ShareLinks": "share_links",
     "Tokens": "tokens",
     "Upgrades": "upgrades",
     "ViewerLinks": "viewer_links",
     "auth_routes": "routes",
+    "session_routes": "ending",
 }
 
 

@@ -22,6 +22,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not here",
     405: "Not offered",
+    410: "No longer here",
     503: "Not available just now",
 }
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from interop.auth.codes import CODE
+from interop.auth.ending import EndRequest
 from interop.openapi import Description, Operation, gives, in_path, pages, problems
 
 _LINK = {
     "type": "object",
     "required": ["url", "expires_in"],
     "properties": {"url": {"type": "string"}, "expires_in": {"type": "integer"}},
+}
+_ENDED = {
+    "type": "object",
+    "required": ["subject", "before"],
+    "properties": {"subject": {"type": "string"}, "before": {"type": "string", "format": "date-time"}},
 }
 _SMART = {"type": "object", "required": ["capabilities", "scopes_supported"]}
 
@@ -45,5 +51,13 @@ def described() -> Description:
             {"303": gives("To the start page")} | pages(),
             session="console",
         ),
+        Operation(
+            "sessions-end",
+            "POST",
+            "/api/v1/sessions/end",
+            "End all sessions of a person",
+            {"200": gives("Whose, and until when they began", schema=_ENDED)} | problems(413),
+            body={"required": False, "content": {"application/json": {"schema": EndRequest.model_json_schema()}}},
+        ),
     ]
-    return Description("auth", "Signing in by a one-time link.", operations)
+    return Description("auth", "Signing in by a one-time link, and ending sessions.", operations)

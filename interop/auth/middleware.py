@@ -16,13 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interop.access import Agent
 from interop.auth.codes import CODE
+from interop.auth.ended import EndedSessions
 from interop.auth.refusals import Refusals
 from interop.auth.sessions import Sessions
+from interop.auth.share_links import PAGE as SHARE_PAGE
 from interop.auth.tokens import Tokens
 from interop.auth.upgrades import Upgrades
-from interop.errors import ForbiddenError, InteropError, NotFoundError, UnauthenticatedError
+from interop.errors import ForbiddenError, InteropError, NotFoundError, UnauthenticatedError, UnavailableError
 
-_OPEN = frozenset({"/fhir/metadata", "/healthz", "/readyz"})
+_OPEN = frozenset({"/fhir/metadata", "/healthz", "/readyz", SHARE_PAGE})
 _WELL_KNOWN = re.compile(r"(/fhir)?/\.well-known/[A-Za-z0-9_-]{1,64}")
 _REDEEM = re.compile(rf"/(viewer/open|login)/{CODE.pattern}")  # a single-use code is the credential itself
 _CONSOLE = re.compile(r"/|/console/.*")
@@ -51,6 +53,7 @@ class AuthMiddleware:
         *,
         tokens: Tokens,
         sessions: Sessions,
+        ended: EndedSessions,
         refusals: Refusals,
         answer: ErrorAnswer,
         public_url: str = "",
@@ -61,6 +64,7 @@ class AuthMiddleware:
         self._public_host = urlsplit(public_url).netloc
         self._tokens = tokens
         self._sessions = sessions
+        self._ended = ended
         self._refusals = refusals
         self._answer = answer
 
@@ -109,11 +113,14 @@ class AuthMiddleware:
             await send(message)
 
         try:
-            agent = _here(self._agent(scope, headers), address, request_id)
+            agent = _here(await self._agent(scope, headers), address, request_id)
         except (UnauthenticatedError, ForbiddenError) as error:
             nobody = Agent("unknown", "anonymous", address=address, request_id=request_id)
             area = scope["path"].split("/", 2)[1][:32] if scope["path"].count("/") else ""
             await self._refusals.record(nobody, f"{error.issue_code}: {error.text} ({scope['method']} /{area})")
+            await self._refuse(error, scope, receive, answer)
+            return
+        except UnavailableError as error:  # whether the session was ended is not known
             await self._refuse(error, scope, receive, answer)
             return
         scope.setdefault("state", {})["agent"] = agent
@@ -123,9 +130,11 @@ class AuthMiddleware:
             return
         await self.app(scope, receive, answer)
 
-    def _agent(self, scope: Scope, headers: dict[bytes, bytes]) -> Agent:
+    async def _agent(self, scope: Scope, headers: dict[bytes, bytes]) -> Agent:
         path = scope["path"]
         if self._is_open(path):  # whatever else was sent along
+            if path == SHARE_PAGE and scope["method"] not in _SAFE:
+                self._same_origin(headers)  # another site must not put its images in place of the ones being read
             return Agent("unknown", "anonymous")
         authorization = headers.get(b"authorization")
         if authorization is not None:
@@ -135,6 +144,7 @@ class AuthMiddleware:
             return self._tokens.verify(token.strip())
         cookies = headers.get(b"cookie")
         if cookies is not None:
+            await self._ended.look()
             agent = self._by_cookie(path, cookies.decode("latin-1"))
             if agent is not None:
                 if scope["method"] not in _SAFE:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from interop.access import Agent
 from interop.audit import Event
 from interop.auth import codes
+from interop.auth.ended import EndedSessions
 from interop.auth.refusals import Refusals
 from interop.auth.sessions import Sessions
 from interop.errors import ForbiddenError, UnauthenticatedError
@@ -30,6 +31,7 @@ class Login:
         store: Store,
         sessions: Sessions,
         refusals: Refusals,
+        ended: EndedSessions,
         *,
         public_url: str,
         clock: Callable[[], float] = time.time,
@@ -37,6 +39,7 @@ class Login:
         self._store = store
         self._sessions = sessions
         self._refusals = refusals
+        self._ended = ended
         self._public_url = public_url
         self._clock = clock
 
@@ -48,7 +51,7 @@ class Login:
 
         def work(tx: Tx) -> str:
             tx.audit(Event("login", "link", "E"))
-            return codes.make(tx, _PURPOSE, opens, now=self._clock())
+            return codes.make(tx, _PURPOSE, {**opens, "since": tx.now.timestamp()}, now=self._clock())
 
         return f"{self._public_url}/login/{await self._store.unit(agent, work)}"
 
@@ -80,8 +83,15 @@ class Login:
         return response
 
     async def leave(self, request: Request) -> Response:
-        """POST /console/logout: ends the session of this browser."""
-        await self._store.unit(request.state.agent, lambda tx: tx.audit(Event("login", "logout", "E")))
+        """POST /console/logout: ends the session of this browser, for whoever has a copy of its cookie too."""
+        agent: Agent = request.state.agent
+
+        def work(tx: Tx) -> None:
+            self._ended.end_one(tx, agent.token_id or "")
+            tx.audit(Event("login", "logout", "E"))
+
+        await self._store.unit(agent, work)
+        await self._ended.refresh()
         response = RedirectResponse("/", 303)
         response.headers.append("set-cookie", self._sessions.console_end())
         return response

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from interop.access import Agent
 from interop.auth.tokens import CONSOLE, VIEWER, Tokens
@@ -23,11 +23,18 @@ _CONSOLE = "interop_console"
 _VIEWER = re.compile(r"interop_viewer_([0-9a-f]{8})")
 
 
+class Ended(Protocol):
+    """Knows which sessions were ended before their time."""
+
+    def covers(self, claims: Mapping[str, Any]) -> bool: ...
+
+
 class Sessions:
     """Makes and reads the cookies."""
 
-    def __init__(self, tokens: Tokens, *, secure: bool) -> None:
+    def __init__(self, tokens: Tokens, *, secure: bool, ended: Ended | None = None) -> None:
         self._tokens = tokens
+        self._ended = ended
         self._secure = secure
 
     # viewer
@@ -38,11 +45,15 @@ class Sessions:
             raise InvalidContentError(f"a viewer session holds 1 to {MAX_STUDIES} studies", status=400)
 
     def viewer_cookies(self, opens: Mapping[str, Any], cookie_header: str) -> list[str]:
-        """The Set-Cookie values that open a viewer session: the new one, and the end of those it replaces."""
+        """The Set-Cookie values that open a viewer session: the new one, and the end of those it replaces.
+
+        ``since`` is when it was asked for (a launch may wait a minute), ``seconds`` how long it lasts if not as usual.
+        """
         self.check_studies(opens["studies"])
         name = f"interop_viewer_{secrets.token_hex(4)}"
+        seconds = int(opens.get("seconds", VIEWER_SECONDS))
         claims = {"studies": sorted(opens["studies"]), "annotate": opens.get("annotate") is True}
-        value = self._tokens.sign(VIEWER, str(opens["sub"]), VIEWER_SECONDS, claims)
+        value = self._tokens.sign(VIEWER, str(opens["sub"]), seconds, claims | _begun(opens))
         mine: list[tuple[int, str]] = []
         ended: list[str] = []
         for other, read in self._viewers(cookie_header):
@@ -51,7 +62,7 @@ class Sessions:
             else:
                 ended.append(other)  # somebody else's, or dead: one browser, one person
         ended += [other for _, other in sorted(mine, reverse=True)[_KEPT - 1 :]]
-        return [self._cookie(name, value, VIEWER_SECONDS), *(self._cookie(other, "", 0) for other in ended)]
+        return [self._cookie(name, value, seconds), *(self._cookie(other, "", 0) for other in ended)]
 
     def viewer(self, cookie_header: str) -> Agent | None:
         """The viewer whose cookies these are; None if there is no valid one."""
@@ -83,7 +94,7 @@ class Sessions:
     def console_cookie(self, opens: Mapping[str, Any]) -> str:
         """The Set-Cookie value that opens a session on the start page."""
         claims = {"scope": opens["scope"], "name": opens.get("name")}
-        value = self._tokens.sign(CONSOLE, str(opens["sub"]), CONSOLE_SECONDS, claims)
+        value = self._tokens.sign(CONSOLE, str(opens["sub"]), CONSOLE_SECONDS, claims | _begun(opens))
         return self._cookie(_CONSOLE, value, CONSOLE_SECONDS)
 
     def console(self, cookie_header: str) -> Agent | None:
@@ -107,14 +118,19 @@ class Sessions:
         if not value:
             return None
         try:
-            return self._tokens.read(audience, value)
+            claims = self._tokens.read(audience, value)
         except UnauthenticatedError:  # an old or foreign cookie is no cookie
             return None
+        return None if self._ended is not None and self._ended.covers(claims) else claims
 
     def _cookie(self, name: str, value: str, seconds: int) -> str:
         # Lax, not Strict: a launch begins on another site (the EMR), whose redirect must already carry the cookie.
         secure = "; Secure" if self._secure else ""
         return f"{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+def _begun(opens: Mapping[str, Any]) -> dict[str, float]:
+    return {"since": float(opens["since"])} if "since" in opens else {}
 
 
 def _cookies(header: str) -> dict[str, str]:

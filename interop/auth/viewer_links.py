@@ -45,7 +45,8 @@ class ViewerLinks:
 
     def write(self, tx: Tx, studies: Sequence[str], *, annotate: bool = False) -> str:
         """The URL for the unit's agent and these studies; good once the unit is committed, for sixty seconds."""
-        opens = {"sub": tx.agent.who, "studies": sorted(set(studies)), "annotate": annotate}
+        since = tx.now.timestamp()
+        opens = {"sub": tx.agent.who, "studies": sorted(set(studies)), "annotate": annotate, "since": since}
         return f"{self._public_url}/viewer/open/{codes.make(tx, _PURPOSE, opens, now=self._clock())}"
 
     async def redeem(self, code: str, caller: Agent, cookies: str) -> tuple[list[str], list[str]]:

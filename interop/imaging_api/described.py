@@ -5,6 +5,7 @@ from __future__ import annotations
 from interop.imaging_api.match_routes import MatchRequest
 from interop.imaging_api.pacs_routes import SyncRequest
 from interop.imaging_api.routes import LaunchRequest
+from interop.imaging_api.share_routes import ShareRequest
 from interop.openapi import Description, Json, Operation, gives, in_path, in_query, problems, ref
 
 _UID = in_path("uid", {"type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)*$", "maxLength": 64})
@@ -18,6 +19,25 @@ _SCHEMAS: dict[str, Json] = {
             "expires_in": {"type": "integer"},
             "studies": {"type": "array", "items": {"type": "string"}},
         },
+    },
+    "Share": {
+        "type": "object",
+        "required": ["id", "by", "studies", "annotate", "label", "state", "created", "expires", "revoked", "openings"],
+        "properties": {
+            "id": {"type": "string"},
+            "url": {"type": "string", "description": "with the secret; in the answer to the creation alone"},
+            "studies": {"type": "array", "items": {"type": "string"}},
+            "annotate": {"type": "boolean"},
+            "label": _TOLD,
+            "state": {"enum": ["open", "expired", "revoked"]},
+            "expires": {"type": "string", "format": "date-time"},
+            "openings": {"type": "integer"},
+        },
+    },
+    "Shares": {
+        "type": "object",
+        "required": ["shares", "next"],
+        "properties": {"shares": {"type": "array", "items": ref("schemas", "Share")}, "next": _TOLD},
     },
     "MatchDecision": {
         "type": "object",
@@ -55,8 +75,10 @@ _SCHEMAS: dict[str, Json] = {
 
 def described() -> Description:
     """Every operation of the door."""
-    operations = [*_launching(), *_matching(), *_archives()]
-    text = "Launching the viewer, matching studies with orders by hand, and keeping in step with the archives."
+    operations = [*_launching(), *_sharing(), *_matching(), *_archives()]
+    text = (
+        "Launching the viewer, sharing studies, matching them with orders by hand, keeping in step with the archives."
+    )
     return Description("imaging", text, operations, {"schemas": _SCHEMAS | _asked()})
 
 
@@ -65,6 +87,7 @@ def _asked() -> dict[str, Json]:
     either = [{"required": ["studies"]}, {"required": ["accession"]}]
     return {
         "LaunchRequest": LaunchRequest.model_json_schema() | {"oneOf": either},
+        "ShareRequest": ShareRequest.model_json_schema() | {"oneOf": either},
         "MatchRequest": MatchRequest.model_json_schema(),
         "SyncRequest": SyncRequest.model_json_schema(),
     }
@@ -94,6 +117,29 @@ def _launching() -> list[Operation]:
             "The same for the studies of the path: a redirect, or JSON for who accepts that",
             {"200": launch, "303": gives("To the one-time link")} | refused,
             [studies],
+        ),
+    ]
+
+
+def _sharing() -> list[Operation]:
+    place = "/api/v1/share"
+    page = [in_query("limit", {"type": "integer", "minimum": 1, "maximum": 500}), in_query("before")]
+    made = gives("The link, whose secret is told this once", schema=ref("schemas", "Share"))
+    listed = gives("The newest first", schema=ref("schemas", "Shares"))
+    over = gives("It opens nothing any more, and what it opened has ended")
+    refused = problems(404, 409, 413, 422, 502)
+    return [
+        Operation(
+            "share", "POST", place, "Share studies by a link", {"201": made} | refused, body=_body("ShareRequest")
+        ),
+        Operation("shares", "GET", place, "Links that were shared", {"200": listed} | problems(), page),
+        Operation(
+            "share-revoke",
+            "DELETE",
+            f"{place}/{{id}}",
+            "Take a link back",
+            {"204": over} | problems(404),
+            [in_path("id")],
         ),
     ]
 

@@ -58,9 +58,7 @@ class Launcher:
         """
         uids = list(dict.fromkeys(studies))
         self._links.check(uids)
-        patients = await self.require(agent, uids)
-        if annotate:
-            await self._allow_annotating(agent, patients)
+        patients = await self.entitled(agent, uids, annotate=annotate)
 
         def work(tx: Tx) -> str:
             _write(tx, patients, "0", None)
@@ -115,7 +113,7 @@ class Launcher:
         for uid in studies:
             if len(uid) > 64 or not _UID.fullmatch(uid):
                 raise InvalidContentError("a StudyInstanceUID is made of digits and dots", status=400)
-        patients = await self._store.view(lambda tx: {uid: _patient(tx, uid) for uid in studies})
+        patients = await self._store.view(lambda tx: {uid: patient_of(tx, uid) for uid in studies})
         for uid, patient in patients.items():
             if not may_view_study(agent, uid, patient=patient):
                 refusal = ForbiddenError("this token or session does not cover the study")
@@ -131,6 +129,13 @@ class Launcher:
         except NotFoundError as refusal:
             await self._refused(agent, patients, refusal)
             raise
+        return patients
+
+    async def entitled(self, agent: Agent, studies: Sequence[str], *, annotate: bool) -> dict[str, str | None]:
+        """The studies' patients, the agent allowed to give others what a launch would give itself: see ``launch``."""
+        patients = await self.require(agent, studies)
+        if annotate:
+            await self._allow_annotating(agent, patients)
         return patients
 
     async def _allow_annotating(self, agent: Agent, patients: dict[str, str | None]) -> None:
@@ -176,7 +181,8 @@ def _write_refusal(tx: Tx, text: str) -> None:
     tx.audit(Event("launch", "launch", "E", "4", detail=text, dedupe_key=key))
 
 
-def _patient(tx: Tx, uid: str) -> str | None:
+def patient_of(tx: Tx, uid: str) -> str | None:
+    """The reference of the patient whose study this is, if that is known here."""
     for stored in tx.by_identifier("ImagingStudy", STUDY_UID, f"urn:oid:{uid}"):
         subject = orjson.loads(stored.body).get("subject", {}).get("reference")
         if subject:

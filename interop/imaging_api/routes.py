@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute, Route
 from interop.access import Agent
 from interop.errors import ForbiddenError, InvalidContentError, Issue, MalformedError, TooLargeError
 from interop.imaging_api.launcher import Launcher
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 _MAX_BODY = 64 * 1024
 
@@ -40,15 +42,15 @@ class LaunchDoor:
 
     async def post(self, request: Request) -> Response:
         """A one-time URL for the studies asked for."""
-        agent = _with_bearer(request)
-        wanted = _read(await _body(request))
+        agent = with_bearer(request)
+        wanted = read_as(LaunchRequest, await body_of(request))
         studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
         url = await self._launcher.launch(agent, studies, annotate=wanted.annotate)
         return JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
 
     async def to_viewer(self, request: Request) -> Response:
         """GET: the same for the studies in the path, commas between, as a redirect; as JSON for who accepts that."""
-        agent = _with_bearer(request)
+        agent = with_bearer(request)
         studies = [uid for uid in request.path_params["study_uid"].split(",") if uid]
         url = await self._launcher.launch(agent, studies)
         if "application/json" in request.headers.get("accept", ""):
@@ -59,14 +61,16 @@ class LaunchDoor:
         return answer
 
 
-def _with_bearer(request: Request) -> Agent:
+def with_bearer(request: Request) -> Agent:
+    """Who asks; ForbiddenError for a viewer session, which has no more to give than it has."""
     agent: Agent = request.state.agent
     if agent.kind == "viewer":
         raise ForbiddenError("a viewer session cannot launch another; a bearer token can")
     return agent
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
+    """The body; TooLargeError if it is longer than a request here can be."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -75,9 +79,10 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _read(body: bytes) -> LaunchRequest:
+def read_as(kind: type[Asked], body: bytes) -> Asked:
+    """The request in this body; MalformedError, InvalidContentError naming what is wrong with it."""
     try:
-        return LaunchRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         issues = tuple(
             Issue("invalid", f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": "))

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from interop.openapi.operation import Json, ref
 
-PROBLEM_STATUSES = (400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 502, 503)
+PROBLEM_STATUSES = (400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 415, 422, 502, 503)
 _HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     405: {"Allow": {"schema": {"type": "string"}}},

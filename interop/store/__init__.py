@@ -28,6 +28,8 @@ from interop.store.rows import (
     StoreInUseError,
     WorklistFilter,
 )
+from interop.store.session_ends import SessionEnd
+from interop.store.shares import ShareRow
 from interop.store.store import Store
 from interop.store.tx import Tx
 
@@ -52,6 +54,8 @@ __all__ = [
     "Progress",
     "Reader",
     "SeriesPart",
+    "SessionEnd",
+    "ShareRow",
     "Stats",
     "StepRow",
     "Store",

@@ -327,6 +327,37 @@ study_archive = Table(
     Index("study_archive_archive", "archive", "study_uid"),
 )
 
+share = Table(  # links to some studies that work until their end, or until they are taken back
+    "share",
+    metadata,
+    Column("id", Key, primary_key=True),
+    _need("digest", Key),  # of the secret, which is kept nowhere
+    _need("who", Key),
+    _need("studies", Text),  # JSON
+    _need("annotate", SmallInteger),
+    Column("label", Text),
+    _need("created", BigInteger),
+    _need("expires", BigInteger),
+    Column("revoked", BigInteger),
+    _need("openings", BigInteger),
+    Column("opened", BigInteger),  # the last time
+    Index("share_digest", "digest", unique=True),
+    Index("share_owner", "who", "id"),
+    Index("share_expires", "expires"),
+    sqlite_with_rowid=False,
+)
+
+session_end = Table(  # sessions that were ended before their time
+    "session_end",
+    metadata,
+    _surrogate("seq"),
+    _need("name", Key),  # whose, or which one
+    _need("before", BigInteger),  # those that began until then
+    _need("until", BigInteger),  # when the last of them would have ended by itself
+    Index("session_end_until", "until"),
+    sqlite_autoincrement=True,  # processes ask for what is new since the last number they saw
+)
+
 state = Table("state", metadata, Column("name", Key, primary_key=True), _need("value", Text))
 
 counter = Table("counter", metadata, Column("name", Key, primary_key=True), _need("value", BigInteger))

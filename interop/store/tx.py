@@ -17,13 +17,28 @@ from interop.store.queue import Queue
 from interop.store.reindexing import Reindexing
 from interop.store.rows import Page, Stats, Stored
 from interop.store.searching import Search
+from interop.store.session_ends import SessionEnds
+from interop.store.shares import Shares
 from interop.store.traffic import Traffic
 from interop.store.trail import AUDIT_EVENT, Trail
 
 _MILLISECOND = 1000
 
 
-class Tx(Reindexing, Search, Orders, Performed, Decisions, Placements, MessageLists, Queue, Traffic, Trail):
+class Tx(
+    Reindexing,
+    Search,
+    Orders,
+    Performed,
+    Decisions,
+    Placements,
+    Shares,
+    SessionEnds,
+    MessageLists,
+    Queue,
+    Traffic,
+    Trail,
+):
     """One unit of work; synchronous, on either engine. It may be run again, so it changes nothing outside itself."""
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:

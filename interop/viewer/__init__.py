@@ -2,5 +2,6 @@
 
 from interop.viewer.assets import Assets, MissingViewerError
 from interop.viewer.routes import viewer_routes
+from interop.viewer.share import shared_link_routes
 
-__all__ = ["Assets", "MissingViewerError", "viewer_routes"]
+__all__ = ["Assets", "MissingViewerError", "shared_link_routes", "viewer_routes"]

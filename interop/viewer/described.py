@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from interop.openapi import Description, Json, Operation, gives, in_path, in_query, pages
 
+_FORM = {
+    "type": "object",
+    "required": ["secret"],
+    "properties": {"secret": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}},
+}
 _IID = ("studyUID", "accessionNumber", "patientID", "mostRecentResults", "lowerDateTime", "upperDateTime")
 
 
@@ -31,6 +36,23 @@ def described() -> Description:
             {"303": to_images} | pages(404, 409, 502),
             asked,
             session="viewer",
+        ),
+        Operation(
+            "viewer-share",
+            "GET",
+            "/viewer/share",
+            "Where a shared link leads: a page that hands its secret in",
+            {"200": gives("The page", "text/html")},
+            open=True,
+        ),
+        Operation(
+            "viewer-share-open",
+            "POST",
+            "/viewer/share",
+            "Open a shared link",
+            {"303": to_images} | pages(404, 410, 413, 502),
+            body={"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}},
+            open=True,
         ),
         Operation(
             "viewer-files",

@@ -16,6 +16,7 @@ OPEN = {
     "/fhir/.well-known/smart-configuration",
     "/login/{code}",
     "/viewer/open/{code}",
+    "/viewer/share",
 }
 SOCKETS = ("/fhir/websocket", "/fhir/websocket/{code}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
