@@ -16,6 +16,7 @@ from interop.errors import MalformedError
 
 _LAST = 0x0020000E  # SeriesInstanceUID, the highest of what is asked for
 _LONGEST_UID = 64
+_META = b"\x02\0"  # group 0002: how what pydicom writes of a data set without a preamble begins
 _UIDS = (0x0020000D, _LAST, 0x00080018, 0x00080016)
 _PATIENT_ID, _CHARACTER_SET = 0x00100020, 0x00080005
 _UNREADABLE = (
@@ -48,7 +49,7 @@ def read_identity(file: BinaryIO) -> InstanceIdentity:
     MalformedError if it is no such file, names no study, series, instance or class, or names them out of order or twice
     (PS3.5 7.1), so that two readers could find different ones in it.
     """
-    seen = -1
+    start, seen = file.tell(), -1
 
     def stop(tag: Any, _vr: str | None, _length: int) -> bool:
         nonlocal seen
@@ -66,6 +67,9 @@ def read_identity(file: BinaryIO) -> InstanceIdentity:
     except MalformedError:
         raise
     except _UNREADABLE:
+        file.seek(start)
+        if file.read(2) == _META:
+            raise MalformedError("a DICOM file begins with 128 bytes and DICM (PS3.10 7.1); they are missing") from None
         raise MalformedError("that is not a DICOM file") from None
     if not all(0 < len(uid) <= _LONGEST_UID and _is_uid(uid) for uid in uids):
         raise MalformedError("StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID or SOPClassUID is missing or no UID")

@@ -79,23 +79,26 @@ def _wish(kind: str, level: str, several: bool, header: str) -> Wish | None:
         return _instances(ranges, single=level == "instance")
     if kind == "bulk":
         return _bulk(ranges)
-    return _rendered(ranges) if kind == "rendered" else _json(ranges, xml=kind != "search")
+    return _rendered(ranges, level) if kind == "rendered" else _json(ranges, xml=kind != "search")
 
 
 def _anything(ranges: list[MediaRange]) -> bool:
     return any(each.type == "*/*" for each in ranges)
 
 
-def _multipart(ranges: list[MediaRange], kind: str) -> str | None:
-    """The first multipart alternative, normalised. An unquoted type and one with a star are common on the wire."""
+def _multiparts(ranges: list[MediaRange], kind: str) -> list[str]:
+    """The multipart alternatives, normalised. An unquoted type and one with a star are common on the wire."""
+    found = []
     for each in ranges:
         if each.type != "multipart/related":
             continue
         inner = each.parameters.get("type", kind)
         syntax = each.parameters.get("transfer-syntax", "")
+        if inner in ("*/*", "application/*"):  # any form will do; Orthanc's plugin answers 400
+            inner = kind
         if _TOKEN.fullmatch(inner) and (not syntax or _TOKEN.fullmatch(syntax)):
-            return _related(inner, syntax)
-    return None
+            found.append(_related(inner, syntax))
+    return found
 
 
 def _related(inner: str, syntax: str = "") -> str:
@@ -104,12 +107,15 @@ def _related(inner: str, syntax: str = "") -> str:
 
 def _frames(ranges: list[MediaRange], *, several: bool) -> Wish | None:
     octets = "application/octet-stream"
-    asked = _multipart(ranges, octets)
-    if asked is not None:
-        # Orthanc 1.7 fails on "*" for big-endian and deflated files (its bug 219): then let it convert.
+    if alternatives := _multiparts(ranges, octets):
+        asked, *others = alternatives
         syntax = asked.partition("; transfer-syntax=")[2]
-        otherwise = _related(octets) if syntax == "*" else None
-        return Wish(asked, otherwise, syntax=syntax if asked == _related(octets, syntax) else None)
+        if not others and any(each.parameters.get("type") == "*/*" for each in ranges):
+            others = [_related(octets, "*")]  # where the archive cannot decode, the stored form beats none
+        elif syntax == "*":  # Orthanc 1.7 fails on it for big-endian and deflated files (its bug 219): let it convert
+            others = [_related(octets), *others]
+        own = syntax if asked == _related(octets, syntax) else None
+        return Wish(asked, next(iter(others), None), syntax=own)
     single = any(each.type == octets for each in ranges)
     if single or _anything(ranges):
         if single and several:
@@ -130,10 +136,12 @@ def _bulk(ranges: list[MediaRange]) -> Wish | None:
     return Wish(related, unwrap=True, pdf=pdf) if pdf or "application/octet-stream" in types else None
 
 
+STORED_DOCUMENT = Wish(_related("application/octet-stream"), unwrap=True, pdf=True)
+
+
 def _instances(ranges: list[MediaRange], *, single: bool) -> Wish | None:
-    asked = _multipart(ranges, "application/dicom")
-    if asked is not None:
-        return Wish(asked)
+    if alternatives := _multiparts(ranges, "application/dicom"):
+        return Wish(alternatives[0], next(iter(alternatives[1:]), None))
     if single and any(each.type == "application/dicom" for each in ranges):
         return Wish(_related("application/dicom"), unwrap=True)
     return Wish(_related("application/dicom")) if _anything(ranges) else None
@@ -142,12 +150,14 @@ def _instances(ranges: list[MediaRange], *, single: bool) -> Wish | None:
 def _json(ranges: list[MediaRange], *, xml: bool) -> Wish | None:
     if any(each.type in ("application/dicom+json", "application/json", "application/*", "*/*") for each in ranges):
         return Wish("application/dicom+json")
-    asked = _multipart(ranges, "application/dicom+xml")
-    return Wish(asked) if xml and asked is not None and "+xml" in asked else None
+    asked = next((one for one in _multiparts(ranges, "application/dicom+xml") if "+xml" in one), None)
+    return Wish(asked) if xml and asked is not None else None
 
 
-def _rendered(ranges: list[MediaRange]) -> Wish | None:
+def _rendered(ranges: list[MediaRange], level: str) -> Wish | None:
     for each in ranges:
+        if each.type == "application/pdf" and level == "instance":
+            return Wish(each.type, pdf=True)
         if each.type in ("image/jpeg", "image/png"):
             return Wish(each.type)
         if each.type in ("image/*", "*/*"):

@@ -38,6 +38,11 @@ class Upstream:
     thumbnails: bool  # whether it has /thumbnail itself
     page: int  # rows that it gives at most
 
+    @property
+    def orthanc(self) -> bool:
+        """Whether it is an Orthanc, with the habits of one."""
+        return self.frames is not None
+
     @classmethod
     def of(cls, named: NamedArchive, metadata_bytes: int) -> Upstream:
         """What belongs to this archive's kind."""

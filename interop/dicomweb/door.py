@@ -17,13 +17,13 @@ from starlette.types import Receive, Scope, Send
 
 from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
-from interop.dicomweb.accept import Wish, wish
+from interop.dicomweb.accept import STORED_DOCUMENT, Wish, wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archives import Archives
+from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
-from interop.dicomweb.paths import ROOT, STORING, Target, parse
+from interop.dicomweb.paths import DOCUMENT, ROOT, STORING, Target, parse
 from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
 from interop.dicomweb.wado_uri import PATH as WADO_URI
@@ -39,6 +39,7 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
     "quality": re.compile(r"[0-9]{1,3}"),
 }
 _THUMBNAIL = "128,128"
+_PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
 _AS_IT_IS = Wish("")
 
@@ -97,8 +98,7 @@ class DicomWeb:
     async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target, wanted: Wish, query: str) -> None:
         scope = client.scope
         upstream = await self._archives.of(str(target.study))
-        if target.thumbnail and upstream.thumbnails:
-            target = replace(target, path=target.path.removesuffix("rendered") + "thumbnail")
+        target, wanted = _as_the_archive_has_it(target, wanted, upstream)
         if (
             upstream.metadata is not None
             and target.kind == "metadata"
@@ -202,7 +202,8 @@ class DicomWeb:
         if self._public.netloc:
             return self._public.scheme, self._public.netloc
         named = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        return scope.get("scheme", "http"), _host(named)
+        scheme = scope.get("scheme", "http")
+        return scheme, _with_port(_host(named), scheme, scope.get("server"))
 
 
 def _not_offered(method: str, path: str) -> InteropError:
@@ -217,6 +218,26 @@ def _host(header: bytes) -> str:
     if not _HOST.fullmatch(host):
         raise UnsupportedError("the Host header is not a host name")
     return host
+
+
+def _with_port(host: str, scheme: str, server: tuple[str, int | None] | None) -> str:
+    """Python's dicomweb-client leaves the port out of Host (against RFC 9110 7.2): it is put in where it is known.
+
+    That is where Host is the very address at which the request arrived. A name may be that of a proxy in front.
+    """
+    if server is None or host not in (server[0], f"[{server[0]}]") or server[1] in (None, _PORTS.get(scheme)):
+        return host
+    return f"{host}:{server[1]}"
+
+
+def _as_the_archive_has_it(target: Target, wanted: Wish, upstream: Upstream) -> tuple[Target, Wish]:
+    """A thumbnail where it has them; a document, whose rendering is itself (PS3.18 8.7.4), as Orthanc gives it."""
+    shown = target.path.removesuffix("rendered")
+    if target.thumbnail and upstream.thumbnails:
+        return replace(target, path=f"{shown}thumbnail"), wanted
+    if target.kind == "rendered" and wanted.pdf and upstream.orthanc:
+        return replace(target, path=f"{shown}{DOCUMENT}"), STORED_DOCUMENT
+    return target, wanted
 
 
 def _asked(scope: Scope, target: Target) -> tuple[Wish, str]:

@@ -18,6 +18,7 @@ _PATH = re.compile(
     r"(?:/(?P<what>metadata|rendered|thumbnail|series|instances|bulk(?:data)?(?:/[0-9A-Fa-f]{8}(?:/[0-9]{1,6}/[0-9A-Fa-f]{8})*)))?)"
 )
 STORING = re.compile(rf"{ROOT}/studies(?:/(?P<study>(?=.{{1,64}}$){_UID}))?")
+DOCUMENT = "bulk/00420011"  # EncapsulatedDocument, below an instance
 _OFFERED = {  # by level: what may follow
     "study": frozenset({"", "metadata", "rendered", "thumbnail", "series", "instances"}),
     "series": frozenset({"", "metadata", "rendered", "thumbnail", "instances"}),

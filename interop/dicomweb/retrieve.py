@@ -34,6 +34,7 @@ _FRAMED = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'self'",
 )  # the viewer shows PDFs in a frame
+_OTHER_FORM = frozenset({400, 406, 415})  # what archives say to a form that they do not have
 _LARGE = 2 * 1024 * 1024
 _AT_ONCE = contextlib.nullcontext()
 _PATIENCE = 60.0  # seconds for a client to take the next piece
@@ -51,7 +52,7 @@ async def ask(
     """A good answer of the archive; its failures as errors of ours."""
     path = f"{target.path}?{query}".encode("ascii") if query else target.path.encode("ascii")
     answer = await archive.get(path, [(b"Accept", wish.accept.encode("ascii")), *headers])
-    if answer.status >= 500 and wish.otherwise is not None:
+    if (answer.status >= 500 or answer.status in _OTHER_FORM) and wish.otherwise is not None:
         answer.close()
         answer = await archive.get(path, [(b"Accept", wish.otherwise.encode("ascii")), *headers])
     if answer.status in (200, 206, 304):

@@ -15,11 +15,13 @@ import orjson
 
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.archives import Archives, Upstream
+from interop.dicomweb.orthanc_find import found_uids, rest_of
 from interop.dicomweb.paths import Target
 from interop.dicomweb.upstream import failure
 from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 
 STUDY_TAG = "0020000D"
+_MODALITIES = ("modalitiesinstudy", "00080061")
 _STUDY = ("StudyInstanceUID", STUDY_TAG, STUDY_TAG.lower())
 _NAME = re.compile(r"[A-Za-z0-9.]{1,80}")
 _VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,512}")
@@ -97,21 +99,21 @@ async def rows(
     """
     if len(archives.all) > 1:
         return await _merged(archives, target, question, studies, headers)
-    archive = archives.default.archive
+    only = archives.default
     if studies is None:
         paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
-        return Found(await _ask(archive, target, [*question.parameters, *paging], headers))
-    found = await _of_studies(archive, target, question, studies, headers)
+        return Found(await _ask(only, target, [*question.parameters, *paging], headers))
+    found = await _of_studies(only, target, question, studies, headers)
     return Found(found[question.offset : question.offset + question.limit])
 
 
 async def _of_studies(
-    archive: Archive, target: Target, question: Question, studies: Collection[str], headers: Headers
+    upstream: Upstream, target: Target, question: Question, studies: Collection[str], headers: Headers
 ) -> list[Row]:
     found: list[Row] = []
     for batch in _batches(sorted(studies)):
         asked = [*question.parameters, ("StudyInstanceUID", ",".join(batch))]
-        found += [row for row in await _ask(archive, target, asked, headers) if study_of(row) in studies]
+        found += [row for row in await _ask(upstream, target, asked, headers) if study_of(row) in studies]
     return found
 
 
@@ -129,7 +131,7 @@ async def _merged(
         asked = {each.name: _first(each, target, question.parameters, needed, headers) for each in archives.all}
     else:
         asked = {
-            name: _of_studies(archives.named(name).archive, target, question, uids, headers)
+            name: _of_studies(archives.named(name), target, question, uids, headers)
             for name, uids in (await archives.holders(studies)).items()
         }
     answers = dict(zip(asked, await asyncio.gather(*map(_in_time, asked.values())), strict=True))
@@ -165,7 +167,7 @@ async def _first(
     while len(found) < needed:
         size = min(upstream.page, needed - len(found))
         paging = [("limit", str(size)), ("offset", str(len(found)))]
-        page = await _ask(upstream.archive, target, [*parameters, *paging], headers)
+        page = await _ask(upstream, target, [*parameters, *paging], headers)
         found += page[:size]
         if len(page) < size:
             break
@@ -193,7 +195,36 @@ def _batches(uids: list[str]) -> Iterator[list[str]]:
         yield uids[start : start + _BATCH]
 
 
-async def _ask(archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers) -> list[Row]:
+async def _ask(
+    upstream: Upstream, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers
+) -> list[Row]:
+    if upstream.orthanc:
+        return await _asked_of_orthanc(upstream.archive, target, parameters, headers)
+    return await _answered(upstream.archive, target, parameters, headers)
+
+
+async def _asked_of_orthanc(
+    archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers
+) -> list[Row]:
+    """The rows, whatever the question: not all can be put to the plugin as they are."""
+    numbers = {name: int(value) for name, value in parameters if name in ("limit", "offset")}
+    skipped = numbers.get("offset", 0) if any(name.lower() in _MODALITIES for name, _ in parameters) else 0
+    if skipped:  # for these, Orthanc 1.10 counts what lies before the offset towards the limit
+        parameters = [pair for pair in parameters if pair[0] not in numbers]
+        parameters = [*parameters, ("limit", str(numbers.get("limit", MAX_ROWS) + skipped))]
+    if "%" not in encode(parameters):
+        return (await _answered(archive, target, parameters, headers))[skipped:]
+    named, uids = await found_uids(archive, target, parameters)
+    rows: list[Row] = []
+    for batch in _batches(uids[skipped:]):
+        asked = [*rest_of(parameters), (named, ",".join(batch))]
+        rows += await _answered(archive, target, asked, headers)
+    return rows
+
+
+async def _answered(
+    archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers
+) -> list[Row]:
     answer = await archive.get(f"{target.path}?{encode(parameters)}".encode("ascii"), headers)
     try:
         if answer.status == 204:

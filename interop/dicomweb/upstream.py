@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from interop.dicomweb.paths import Target
+from interop.dicomweb.paths import DOCUMENT, Target
 from interop.errors import InteropError, NotFoundError, UnavailableError, UnsupportedError
 
 log = logging.getLogger(__name__)
@@ -14,6 +14,8 @@ _NO_FORM = "the archive cannot give this resource in the form asked for"
 
 def failure(status: int, target: Target) -> InteropError:
     """The error to answer with when the archive answered so."""
+    if status == 404 and target.kind == "rendered" and target.path.endswith(DOCUMENT):
+        return UnsupportedError(_NO_FORM, status=406)
     if status == 404:
         return NotFoundError("the archive has no such study, series or instance")
     if status in (401, 403):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -68,18 +69,25 @@ def test_the_committed_sum_is_of_the_pinned_version() -> None:
     assert len(bytes.fromhex(digest)) == 64
 
 
-def test_peers_are_installed_once_and_not_at_all_where_npm_refuses_them(checkout: Path) -> None:
+def test_peers_are_installed_once_and_not_at_all_where_they_are_refused(checkout: Path) -> None:
     shutil.copytree(ROOT / "tests/peers", checkout / "tests/peers")
     path = fake_npm(checkout, "1")
-    (checkout / "commands/npm").write_text("#!/bin/sh\necho EINTEGRITY\nexit 1\n")
-    refused = run(checkout, "peers", PATH=path)
-    assert refused.returncode != 0
-    assert "EINTEGRITY" in refused.stderr
-    assert not (checkout / "build/peers").exists()
-    (checkout / "commands/npm").write_text("#!/bin/sh\nmkdir build/peers/node_modules\n")
-    assert run(checkout, "peers", PATH=path).returncode == 0
-    (checkout / "commands/npm").write_text("#!/bin/sh\nexit 1\n")
-    assert run(checkout, "peers", PATH=path).returncode == 0, "asked npm again"
+    npm, python = checkout / "commands/npm", checkout / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch(mode=0o755)
+
+    def installed(of_npm: str, of_python: str) -> subprocess.CompletedProcess[str]:
+        npm.write_text(f"#!/bin/sh\n{of_npm}\n")
+        python.write_text(f"#!/bin/sh\n{of_python}\n")
+        return run(checkout, "peers", PATH=path)
+
+    for refusal in (("echo EINTEGRITY; exit 1", "exit 0"), ("exit 0", "echo EINTEGRITY; exit 1")):
+        refused = installed(*refusal)
+        assert refused.returncode != 0
+        assert "EINTEGRITY" in refused.stderr
+        assert not (checkout / "build/peers").exists()
+    assert installed("mkdir build/peers/node_modules", "exit 0").returncode == 0
+    assert installed("exit 1", "exit 1").returncode == 0, "asked again"
 
 
 def test_the_peers_lock_holds_hashes_and_no_places() -> None:
@@ -89,6 +97,8 @@ def test_the_peers_lock_holds_hashes_and_no_places() -> None:
     for name, entry in packages.items():
         assert entry["integrity"].startswith("sha512-"), name
         assert "resolved" not in entry, name
+    for line in (ROOT / "tests/peers/python.lock").read_text().replace("\\\n", "").splitlines():
+        assert re.fullmatch(r"#.*|[a-z0-9-]+==[0-9.]+ +--hash=sha256:[0-9a-f]{64}", line), line
 
 
 def test_who_holds_a_busy_port_is_said() -> None:

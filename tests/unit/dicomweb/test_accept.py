@@ -11,6 +11,7 @@ from interop.errors import UnsupportedError
 STUDY = "/dicom-web/studies/1.2"
 INSTANCE = f"{STUDY}/series/1.3/instances/1.4"
 OCTETS = 'multipart/related; type="application/octet-stream"'
+JPEG = 'multipart/related; type="image/jpeg"'
 ANY = f"{OCTETS}; transfer-syntax=*"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -22,6 +23,9 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("/frames/1", 'multipart/related; type="application/octet-stream";transfer-syntax=*', ANY, OCTETS, False),
         ("/frames/1", 'multipart/related;type="image/jpeg"', 'multipart/related; type="image/jpeg"', None, False),
         ("/frames/1", "multipart/related", OCTETS, None, False),
+        ("/frames/1", 'multipart/related; type="*/*"', OCTETS, ANY, False),
+        ("/frames/1", f'multipart/related; type="image/jpeg", {ANY}', JPEG, ANY, False),
+        ("/frames/1", f"{ANY}, {JPEG}", ANY, OCTETS, False),
         ("/frames/1", "*/*", OCTETS, ANY, False),
         ("/frames/1", "", OCTETS, ANY, False),
         ("/frames/1", "application/octet-stream", OCTETS, ANY, True),

@@ -202,10 +202,10 @@ async def test_a_query_that_dicom_does_not_know_is_refused(web: Any, query: str)
 
 
 async def test_searches_are_limited(web: Any) -> None:
-    await get(web, "/dicom-web/studies?limit=1000000000&PatientName=Παπ*&includefield=00081030,00080060")
+    await get(web, "/dicom-web/studies?limit=1000000000&PatientName=Pap*&includefield=00081030,00080060")
     asked = web.archive.asked[-1][0]
     assert "limit=1000&" in asked
-    assert "PatientName=%CE%A0%CE%B1%CF%80*" in asked
+    assert "PatientName=Pap*" in asked
     assert "includefield=00081030,00080060" in asked
 
 
