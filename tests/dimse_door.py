@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
+from interop.dicom.requesting import prepare
 from interop.dicom.stations import Station
 
 MWL, MPPS, ECHO = "1.2.840.10008.5.1.4.31", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.1.1"
@@ -27,7 +28,7 @@ def associated(port: int, calling: str = "CT1", called: str = "INTEROP") -> Iter
     for sop_class in (MWL, MPPS, ECHO):
         entity.add_requested_context(sop_class)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    association = entity.associate("127.0.0.1", port, ae_title=called)
+    association = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, prepare)])
     try:
         yield association
     finally:

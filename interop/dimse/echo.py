@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
+from interop.dicom.requesting import prepare
 from interop.dicom.stations import Station
 from interop.dicom.worklist import IMPLEMENTATION
 
@@ -47,7 +48,9 @@ def echo(station: Station, calling: str, patience: float = PATIENCE) -> Echo:
     entity.implementation_class_uid = UID(IMPLEMENTATION)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = patience
     entity.add_requested_context(VERIFICATION)
-    association = entity.associate(station.host, station.port, ae_title=station.aet)
+    association = entity.associate(
+        station.host, station.port, ae_title=station.aet, evt_handlers=[(evt.EVT_CONN_OPEN, prepare)]
+    )
     if not association.is_established:
         return _not_associated(association, station, calling, place)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
+from interop.dicom.requesting import prepare
 from interop.dicom.worklist import IMPLEMENTATION, MODALITY_WORKLIST_FIND
 from interop.errors import NotFoundError, UnavailableError
 from interop.testing.images import paced, study_images
@@ -242,7 +242,7 @@ def association(host: str, port: int, called_aet: str, calling_aet: str, sop_cla
     entity.connection_timeout = 5
     for sop_class in sop_classes:
         entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
-    peer = entity.associate(host, port, ae_title=called_aet, evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)])
+    peer = entity.associate(host, port, ae_title=called_aet, evt_handlers=[(evt.EVT_CONN_OPEN, prepare)])
     if not peer.is_established:
         raise AssociationError(_why_not(peer, called_aet, calling_aet, host, port))
     try:
@@ -252,11 +252,6 @@ def association(host: str, port: int, called_aet: str, calling_aet: str, sop_cla
         raise
     else:
         peer.release()
-
-
-def _no_delay(event: Any) -> None:
-    """Each C-STORE is a few small writes: Nagle's algorithm would hold the last of them until an acknowledgement."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why_not(peer: Any, called_aet: str, calling_aet: str, host: str, port: int) -> str:
