@@ -103,6 +103,16 @@ def _shared(store: Store, launcher: Launcher, shares: ShareLinks) -> list[BaseRo
     return [*share_routes(Sharing(store, launcher, shares)), *shared_link_routes(shares, launcher)]
 
 
+def sharing(store: Store, archives: Sequence[NamedArchive], keys: Keys, *, urls: Wired, minutes: int) -> Sharing:
+    """Shares without the doors, for a command where no server runs."""
+    refusals, ended = Refusals(store), EndedSessions(store)
+    sessions = Sessions(Tokens(keys), secure=urls.base_url.startswith("https:"), ended=ended)
+    links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
+    shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=minutes)
+    everywhere = Everywhere(Archives(archives, store, metadata_bytes=0))
+    return Sharing(store, Launcher(store, links, everywhere), shares)
+
+
 def _named(archive: Archive | Sequence[NamedArchive]) -> Sequence[NamedArchive]:
     return archive if isinstance(archive, Sequence) else (NamedArchive(ONLY, archive),)
 

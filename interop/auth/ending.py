@@ -23,7 +23,7 @@ class EndRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subject: str | None = Field(None, min_length=1, max_length=256)
+    subject: str | None = Field(None, min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
 class SessionDoor:

@@ -25,6 +25,13 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "applica
 _MANIFEST = '<link rel="manifest" href="/manifest.json">'
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
+# Stored measurements and segments stay as they were stored, where nothing could be stored in their place.
+_READ_ONLY = b"""
+;(custom => {
+  for (const panel of ['panelMeasurement', 'panelSegmentation']) custom[panel + '.disableEditing'] = { $set: true };
+})((window.config.customizationService ??= {}));
+"""
+
 # crossOriginIsolated, which SharedArrayBuffer needs (volume rendering).
 ISOLATION = {
     "cross-origin-opener-policy": "same-origin",
@@ -77,12 +84,13 @@ class Assets:
         """The page on which OHIF runs, whatever study its address names."""
         return Response(self._page, media_type="text/html", headers=self._page_headers)
 
+    def config(self, *, read_only: bool) -> Response:
+        """OHIF's configuration for one session, kept by no cache: the next session in this browser may have another."""
+        text = self._config + _READ_ONLY if read_only else self._config
+        return Response(text, media_type="text/javascript", headers={**ISOLATION, "cache-control": "no-store"})
+
     def file(self, name: str, headers: Headers) -> Response | None:
         """The named file as the client wants it; None if there is no such file."""
-        if name == "app-config.js":
-            return Response(
-                self._config, media_type="text/javascript", headers={**ISOLATION, "cache-control": "no-cache"}
-            )
         asset = self._assets.get(name)
         if asset is None:
             return None

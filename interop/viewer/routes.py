@@ -116,6 +116,8 @@ class Viewer:
             raise NotFoundError("the viewer is not installed on this server (make setup, or INTEROP_OHIF_DIR)")
         if path.split("/", 1)[0] in _PAGES:
             return await self._show(request, request.state.agent) or self._assets.page()
+        if path == "app-config.js":
+            return self._assets.config(read_only=_is_read_only(request.state.agent))
         response = None if _ELSEWHERE.fullmatch(path) else self._assets.file(path, request.headers)
         if response is None:
             raise NotFoundError("there is nothing at this address")
@@ -131,6 +133,11 @@ class Viewer:
                 raise NotFoundError("no study is named; open one from where it is listed")
             return _to_viewer(sorted(agent.studies))
         return None
+
+
+def _is_read_only(agent: Agent) -> bool:
+    """A bearer's rights are looked at when it stores; a session says beforehand."""
+    return agent.studies is not None and not agent.annotates
 
 
 def _listed(params: QueryParams, name: str) -> list[str]:

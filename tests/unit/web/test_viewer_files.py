@@ -31,6 +31,14 @@ async def test_the_page_runs_isolated_and_may_talk_to_this_server_alone(web: Any
 
 async def test_our_configuration_is_served_and_not_the_one_in_the_package(web: Any) -> None:
     async with web.viewer(A) as client:
+        answer = await client.get("/app-config.js")
+    assert answer.text.startswith("window.config = {}\n")
+    assert "disableEditing" in answer.text, "of a session that may store nothing"
+    assert answer.headers["cache-control"] == "no-store", "the next session may have another"
+    async with web.client(headers=web.bearer()) as client:
+        link = (await client.post("/api/v1/launch", json={"studies": [A], "annotate": True})).json()["url"]
+    async with web.client() as client:
+        await client.get(link)
         assert (await client.get("/app-config.js")).text == "window.config = {}"
 
 
