@@ -95,11 +95,14 @@ class Connection(asyncio.BufferedProtocol):
                 self.error = LostError("the archive closed the connection", retry_after=5)
         self._wake()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where to read into."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read into.
+
+        A view: asyncio's TLS reads the records that follow into slices of it, and those of a bytearray are copies.
+        """
         if self._buffer is None:
             self._buffer = self._buffers.take()
-        return self._buffer
+        return memoryview(self._buffer)
 
     def buffer_updated(self, nbytes: int) -> None:
         """More of the answer."""

@@ -16,6 +16,7 @@ import orjson
 
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Sink
+from interop.dicomweb_relay.located import LocatedAnswer, with_own_locations
 from interop.dicomweb_relay.relay import Relay
 from interop.errors import NotFoundError, UnavailableError
 
@@ -90,7 +91,7 @@ class PlainArchive:
     def __init__(self, relay: Relay, dialect: Dialect) -> None:
         self._relay, self._dialect = relay, dialect
 
-    async def get(self, target: bytes, headers: Headers = ()) -> Answer | WholeAnswer:
+    async def get(self, target: bytes, headers: Headers = ()) -> Answer | WholeAnswer | LocatedAnswer:
         """The answer to one of this server's own targets; UnavailableError as for any archive."""
         address = b""
         sent = []
@@ -105,7 +106,7 @@ class PlainArchive:
         answer = await self._relay.get(self._translated(target.decode("ascii")), sent)
         kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
         if answer.status != 200 or kind not in (_JSON, b"application/json"):
-            return answer
+            return await _with_own_locations(answer)
         try:
             body = await answer.body(_LARGEST)
         finally:
@@ -182,6 +183,14 @@ class PlainArchive:
             elif name != "fuzzymatching" or self._dialect.fuzzy_matching:
                 kept.append((name, value))
         return urlencode(kept, safe=",*?:^-", quote_via=quote)
+
+
+async def _with_own_locations(answer: Answer) -> Answer | LocatedAnswer:
+    try:
+        return await with_own_locations(answer, OURS.encode("ascii"))
+    except BaseException:
+        answer.close()
+        raise
 
 
 def _led_here(body: bytes, address: bytes) -> bytes:

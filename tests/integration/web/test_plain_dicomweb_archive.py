@@ -1,8 +1,9 @@
-"""An archive asked by DICOMweb alone: a real Orthanc, of which nothing but its DICOMweb is used."""
+"""An archive asked by DICOMweb alone: a real Orthanc of which nothing else is used, behind TLS and a bearer."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.integration.conftest import make_orthanc
 from tests.integration.web.conftest import item, stored
 from tests.integration.web.test_two_archives import fill
 from tests.real_server import RealServer
+from tests.tls_front import TlsFront
 
 CT, NEW = "1.2.826.0.1.9.54.3", "1.2.826.0.1.9.54.4"
 
@@ -19,15 +21,19 @@ CT, NEW = "1.2.826.0.1.9.54.3", "1.2.826.0.1.9.54.4"
 def test_studies_are_noticed_shown_and_stored(tmp_path: Path) -> None:
     orthanc = make_orthanc(tmp_path / "plain")
     asyncio.run(orthanc.start())
-    (tmp_path / "password").write_text(orthanc.credentials.password)
+    auth = (orthanc.credentials.username, orthanc.credentials.password)
+    front = TlsFront(tmp_path, orthanc.url, auth)
+    front.start()
+    token = tmp_path / "token"
+    token.write_text(f"{front.token}\n")
     (tmp_path / "archives.toml").write_text(
         f"""
 [[archive]]
 name = "vna"
 driver = "dicomweb"
-url = "{orthanc.url}"
-username = "{orthanc.credentials.username}"
-password_file = "{tmp_path / "password"}"
+url = "{front.url}"
+token_file = "{token}"
+ca_file = "{front.ca}"
 poll_seconds = 1
 poll_days = 3650
 page = 2
@@ -35,7 +41,7 @@ page = 2
     )
     server = RealServer(tmp_path / "server", command="serve", pacs=tmp_path / "archives.toml")
     try:
-        fill(orthanc.url, (orthanc.credentials.username, orthanc.credentials.password), "CT", CT, 3)
+        fill(orthanc.url, auth, "CT", CT, 3)
         server.start()
         found = f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{CT}"
         [study] = eventually("the study is registered", lambda: server.found(found), 30)
@@ -46,9 +52,22 @@ page = 2
         series = study["series"][0]
         path = f"/dicom-web/studies/{CT}/series/{series['uid']}/instances/{series['instance'][0]['uid']}"
         metadata = server.http.get(f"{path}/metadata", headers=json)
-        assert orthanc.url.encode() not in metadata.content
+        host = front.url.removeprefix("https://").encode()
+        assert host not in metadata.content
+        assert server.settings.base_url in metadata.json()[0]["7FE00010"]["BulkDataURI"]
         accept = {"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"}
-        assert server.http.get(f"{path}/frames/1", headers=accept).status_code == 200
+        frame = server.http.get(f"{path}/frames/1", headers=accept)
+        assert host not in frame.content
+        [location] = re.findall(rb"\r\nContent-Location: (\S+) *\r\n", frame.content)
+        assert location.decode() == f"{path}/frames/1"
+        whole = server.http.get(f"{path}/frames/1", headers={"Accept": "application/octet-stream"}).content
+        assert frame.content.partition(b"\r\n\r\n")[2].startswith(whole)
+        files = server.http.get(path, headers={"Accept": "application/dicom"})
+        assert whole in files.content
+        front.token = "renewed"
+        assert server.http.get(f"{path}/metadata", headers=json).status_code == 503
+        token.write_text("renewed")
+        assert server.http.get(f"{path}/metadata", headers=json).content == metadata.content
         now = datetime(2026, 8, 2, tzinfo=UTC)
         [image] = study_images(item("CT", NEW), aet="CT1", images=1, now=now)
         body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + stored(image) + b"\r\n--b--\r\n"
@@ -60,4 +79,5 @@ page = 2
         eventually("what was stored is registered", lambda: server.found(found.replace(CT, NEW)), 30)
     finally:
         server.stop()
+        front.stop()
         asyncio.run(orthanc.stop(grace=0.0))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from interop.dicomweb_relay import Answer, Relay
 from interop.dicomweb_relay.connection import HIGH_WATER
 from interop.errors import UnavailableError
+from tests.certificates import Authority
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
@@ -344,3 +347,36 @@ async def test_a_header_cannot_carry_more_than_a_header(header: tuple[bytes, byt
 def test_what_is_no_http_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Relay(url)
+
+
+async def test_over_tls_several_records_that_arrive_at_once_are_all_read(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(authority.issue("archive"))
+    pieces = [bytes([number]) * 3000 for number in range(8)]
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 24000\r\n\r\n")
+                for piece in pieces:  # a record each, and no pause for the loop between them
+                    writer.write(piece)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=serving)
+    port, tokens = server.sockets[0].getsockname()[1], iter(("one", "two", "three"))
+    trusting = ssl.create_default_context(cafile=str(authority.ca))
+    relay = Relay(f"https://localhost:{port}", bearer=lambda: next(tokens), tls=trusting)
+    try:
+        for _ in range(3):
+            assert await whole(await relay.get(b"/")) == b"".join(pieces)
+    finally:
+        await relay.close()
+        server.close()
+    assert [line for each in asked for line in each.splitlines() if line.startswith(b"Authorization")] == [
+        b"Authorization: Bearer one",
+        b"Authorization: Bearer two",
+        b"Authorization: Bearer three",
+    ]
