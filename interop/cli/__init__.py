@@ -126,8 +126,25 @@ def doctor(
     modality: Annotated[
         str | None, typer.Option(help="C-ECHO this AE title of the list of modalities, and check nothing else.")
     ] = None,
+    pacs: Annotated[
+        bool, typer.Option("--pacs", help="Go through what one archive can do, and check nothing else.")
+    ] = False,
+    archive: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="With --pacs: which archive; else the default one."),
+    ] = None,
+    store: Annotated[
+        bool,
+        typer.Option("--store", help="With --pacs: store a test object, and delete it where it can."),
+    ] = False,
 ) -> None:
     """Check every dependency, version and connection, and say what to do."""
+    if not pacs and (archive is not None or store):
+        raise typer.BadParameter("a name and --store go with --pacs")
+    if pacs:
+        from interop.cli.archive_doctor import examine_archive
+
+        sys.exit(asyncio.run(examine_archive(Settings(), archive, store=store)))
     if modality is not None:
         from interop.cli.stations import examine_station
 

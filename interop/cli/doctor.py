@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from interop.cli.findings import show
 from interop.cli.installed import Finding, packages, programs
 from interop.errors import InteropError
 from interop.orthanc.client import OrthancClient
@@ -33,28 +31,13 @@ SQLITE_MENDED = (3, 51, 3)  # the release that mended the WAL-reset fault; ours 
 ORTHANC_MENDED = (1, 12, 11)  # the first release without the known faults of docs/limitations.md
 ROOM = 1 << 30  # bytes that should be free in the data directory
 
-_COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
-
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
 
 async def examine(settings: Settings) -> int:
     """Print the findings; 1 when one of them is a fault."""
     findings = [finding for check in CHECKS for finding in await _tried(check, settings)]
-    console = Console(highlight=False)
-    if console.is_terminal:
-        table = Table(box=None, pad_edge=False)
-        for column in ("", "what", "seen", "what to do"):
-            table.add_column(column, overflow="fold")
-        for finding in findings:  # as Text: what was seen may hold what looks like markup
-            level = Text(finding.level, _COLOURS[finding.level])
-            table.add_row(level, Text(finding.subject), Text(finding.seen), Text(finding.remedy))
-        console.print(table)
-    else:  # into a file or a pipe: one finding, one line
-        for finding in findings:
-            remedy = f"  ->  {finding.remedy}" if finding.remedy else ""
-            print(f"{finding.level:<8} {finding.subject:<24} {finding.seen}{remedy}")  # noqa: T201
-    return 1 if any(finding.level == "fault" for finding in findings) else 0
+    return show(findings)
 
 
 async def _tried(check: Check, settings: Settings) -> list[Finding]:
@@ -162,6 +145,7 @@ async def _bindings(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings) -> list[Finding]:
+    from interop.cli.archive_findings import step_findings
     from interop.cli.status import findings as hl7_findings
     from interop.store import engine_version, open_reader
 
@@ -182,6 +166,7 @@ async def _database(settings: Settings) -> list[Finding]:
             remedy = "interop hl7 list --state dead; mend the receiver, then interop hl7 resend"
             findings.append(Finding("warning", "dead letters", str(dead), remedy))
         findings += await hl7_findings(store, settings)
+        findings += await step_findings(store, settings)
         return [*findings, *await _worklist(settings, lambda: store.view(_planned))]
     except InteropError as error:
         return [Finding("fault", "database", f"{shown}: {_line(error)}", remedy)]

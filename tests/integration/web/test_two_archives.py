@@ -164,6 +164,9 @@ def test_the_command_line_shows_both_and_has_one_compared(house: House) -> None:
     doctor = [sys.executable, "-m", "interop", "doctor"]
     findings = subprocess.run(doctor, env=house.server.environment, capture_output=True, text=True, timeout=60).stdout
     assert f"orthanc at {house.second.url} answers" in findings
+    [step] = [line for line in findings.splitlines() if "in step: second" in line]
+    assert step.startswith("ok")
+    assert "1 studies here, 1 there, compared" in step
     refused = interop("sync", "--archive", "third")
     assert (refused.returncode, "no archive third" in refused.stderr) == (1, True)
 
