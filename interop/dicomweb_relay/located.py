@@ -15,6 +15,9 @@ from interop.errors import UnavailableError
 
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
 _LOCATION = re.compile(rb"^(content-location:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+# Of bulk data, PS3.19 A.1.6; Orthanc writes it in capitals.
+_URI = re.compile(rb'(uri=")https?://[^"\s]*?(/studies/[0-9.]+[^"\s]*)"', re.IGNORECASE)
+_XML = b"dicom+xml"
 _MAX_HEAD = 16 * 1024
 _END = b"\r\n\r\n"
 
@@ -27,6 +30,28 @@ async def with_own_locations(answer: Answer, root: bytes) -> Answer | LocatedAns
         return answer
     head, end, _ = bytes(await answer.ahead(_MAX_HEAD)).partition(_END)
     return LocatedAnswer(answer, mark.group(1), root) if end and _LOCATION.search(head) else answer
+
+
+def is_xml(answer: Answer) -> bool:
+    """Whether the parts are DICOM in XML, whose bulk data are at addresses too."""
+    kind = (answer.header(b"content-type") or b"").lower()
+    return answer.status == 200 and kind.startswith(b"multipart/") and _XML in kind
+
+
+def xml_led_here(body: bytes, content_type: bytes, root: bytes) -> bytes:
+    """The whole body with addresses of this server in it, as long as before: spaces follow a shorter attribute."""
+
+    def own(found: re.Match[bytes]) -> bytes:
+        name, path = found.groups()
+        attribute = b'%b%b%b"' % (name, root, path)
+        return bytes((attribute if len(attribute) <= len(found[0]) else name + b'"').ljust(len(found[0])))
+
+    body = _URI.sub(own, body)
+    mark = _BOUNDARY.search(content_type)
+    if mark is None:
+        return body
+    relocation = Relocation(mark.group(1), root)
+    return relocation.feed(body) + relocation.rest()
 
 
 class Relocation:

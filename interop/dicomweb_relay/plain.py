@@ -16,7 +16,7 @@ import orjson
 
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Sink
-from interop.dicomweb_relay.located import LocatedAnswer, with_own_locations
+from interop.dicomweb_relay.located import LocatedAnswer, is_xml, with_own_locations, xml_led_here
 from interop.dicomweb_relay.relay import Relay
 from interop.errors import NotFoundError, UnavailableError
 
@@ -104,13 +104,17 @@ class PlainArchive:
             else:
                 sent.append((name, value))
         answer = await self._relay.get(self._translated(target.decode("ascii")), sent)
-        kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if answer.status != 200 or kind not in (_JSON, b"application/json"):
+        given = answer.header(b"content-type") or b""
+        kind = given.partition(b";")[0].strip().lower()
+        xml = is_xml(answer)
+        if answer.status != 200 or not (xml or kind in (_JSON, b"application/json")):
             return await _with_own_locations(answer)
         try:
             body = await answer.body(_LARGEST)
         finally:
             answer.close()
+        if xml:
+            return WholeAnswer(200, answer.headers, xml_led_here(body, given, OURS.encode("ascii")))
         kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
         return WholeAnswer(200, [*kept, (b"content-type", _JSON)], _led_here(body, address))
 

@@ -55,6 +55,9 @@ page = 2
         host = front.url.removeprefix("https://").encode()
         assert host not in metadata.content
         assert server.settings.base_url in metadata.json()[0]["7FE00010"]["BulkDataURI"]
+        xml = server.http.get(f"{path}/metadata", headers={"Accept": 'multipart/related; type="application/dicom+xml"'})
+        assert (xml.status_code, host in xml.content) == (200, False)
+        assert f'URI="{path}/bulk/7fe00010"' in xml.text
         accept = {"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"}
         frame = server.http.get(f"{path}/frames/1", headers=accept)
         assert host not in frame.content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interop.dicomweb_relay.located import Relocation
+from interop.dicomweb_relay.located import Relocation, xml_led_here
 
 FAR = b"https://pacs.example.org:8443/dcm4chee-arc/aets/DCM4CHEE/rs/studies/1.2/series/1.3/instances/1.4/frames/1"
 OWN = b"/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1"
@@ -43,6 +43,16 @@ def test_a_path_of_the_archive_leads_here_too() -> None:
 def test_a_body_that_breaks_off_is_passed_on_as_far_as_it_goes(data: bytes) -> None:
     assert relocated(data, 3)[-9:] == data[-9:]
     assert len(relocated(data, 3)) == len(data)
+
+
+def test_bulk_data_in_xml_lead_here_and_the_length_stays() -> None:
+    far = b'<BulkData uri="https://pacs.example.org/aets/X/rs/studies/1.2/bulkdata/17"/><BulkData uri="http://p/studies/1"/>'
+    head = b"--bound\r\nContent-Length: %d\r\nContent-Location: %b\r\n\r\n" % (len(far), FAR)
+    body = xml_led_here(head + far + b"\r\n--bound--", b"multipart/related; boundary=bound", b"/dicom-web")
+    assert len(body) == len(head + far) + 11
+    assert b'<BulkData uri="/dicom-web/studies/1.2/bulkdata/17"' in body
+    assert b'<BulkData uri=""  ' in body
+    assert b"://" not in body
 
 
 def test_a_head_without_end_is_passed_on() -> None:
