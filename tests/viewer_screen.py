@@ -114,5 +114,7 @@ def heartbeats(picture: Any) -> float:
     height -= height.mean()
     width = len(height)
     shifts = range(width // 30, width // 4)
-    likeness = [float(np.dot(height[:-shift], height[shift:])) / (width - shift) for shift in shifts]
-    return shifts[int(np.argmax(likeness))] / width
+    likeness = np.array([np.dot(height[:-shift], height[shift:]) / (width - shift) for shift in shifts])
+    first = int(np.argmax(likeness > 0.75 * likeness.max()))  # two beats on, it is as alike
+    last = first + int(np.argmax(likeness[first:] <= 0.75 * likeness.max()))
+    return shifts[first + int(np.argmax(likeness[first:last]))] / width

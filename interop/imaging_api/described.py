@@ -13,11 +13,12 @@ _TOLD: Json = {"type": ["string", "null"]}
 _SCHEMAS: dict[str, Json] = {
     "Launch": {
         "type": "object",
-        "required": ["url", "expires_in", "studies"],
+        "required": ["url", "expires_in", "studies", "warnings"],
         "properties": {
             "url": {"type": "string"},
             "expires_in": {"type": "integer"},
             "studies": {"type": "array", "items": {"type": "string"}},
+            "warnings": {"type": "array", "items": ref("schemas", "LaunchWarning")},
         },
     },
     "Share": {
@@ -38,6 +39,12 @@ _SCHEMAS: dict[str, Json] = {
         "type": "object",
         "required": ["shares", "next"],
         "properties": {"shares": {"type": "array", "items": ref("schemas", "Share")}, "next": _TOLD},
+    },
+    "LaunchWarning": {
+        "type": "object",
+        "description": "What the viewer lists without showing it.",
+        "required": ["study", "modality", "text"],
+        "properties": {name: {"type": "string"} for name in ("study", "modality", "text")},
     },
     "MatchDecision": {
         "type": "object",

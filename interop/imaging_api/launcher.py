@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -13,6 +14,7 @@ from interop.audit import Event
 from interop.errors import ConflictError, ForbiddenError, InteropError, InvalidContentError, NotFoundError
 from interop.fhir.names import STUDY_UID
 from interop.imaging_api.finding import read_selection, studies_by_accession, studies_by_patient
+from interop.imaging_api.unseen import Row, Unseen, modalities_of, questions, unseen
 from interop.store import Store, Tx
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -37,6 +39,14 @@ class Archive(Protocol):
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch brought."""
+
+    url: str
+    unseen: tuple[Unseen, ...]
+
+
 class Launcher:
     """Makes launches for the API and for the viewer's IID address."""
 
@@ -51,14 +61,22 @@ class Launcher:
         self.seconds = links.seconds
 
     async def launch(self, agent: Agent, studies: Sequence[str], *, annotate: bool = False) -> str:
-        """A one-time URL for the studies, and for storing annotations of them if that is asked for.
+        """A one-time URL alone, for who is led to it."""
+        return (await self.launched(agent, studies, annotate=annotate)).url
+
+    async def launched(self, agent: Agent, studies: Sequence[str], *, annotate: bool = False) -> Launched:
+        """A one-time URL for the studies, and for storing annotations of them if that is asked for; and what of them
+        the viewer will not show.
 
         ForbiddenError if the agent may not see (or store into) one of them, NotFoundError if one is not in the archive,
         UnavailableError if the archive does not say.
         """
         uids = list(dict.fromkeys(studies))
         self._links.check(uids)
-        patients = await self.entitled(agent, uids, annotate=annotate)
+        patients, modalities = await self._required(agent, uids)
+        if annotate:
+            await self._allow_annotating(agent, patients)
+        rows = [row for question in questions(modalities) for row in await self._search(question)]
 
         def work(tx: Tx) -> str:
             _write(tx, patients, "0", None)
@@ -67,7 +85,7 @@ class Launcher:
         url: str = await self._store.unit(agent, work)
         if self._begun is not None:
             self._begun(uids)
-        return url
+        return Launched(url, tuple(unseen(modalities, rows)))
 
     async def studies_of(self, accession: str) -> list[str]:
         """The StudyInstanceUIDs under an accession number, whether its order or its images are known here.
@@ -123,13 +141,18 @@ class Launcher:
 
     async def require(self, agent: Agent, studies: Sequence[str]) -> dict[str, str | None]:
         """The studies' patients, the agent allowed to see all of them and the archive having them all."""
+        return (await self._required(agent, studies))[0]
+
+    async def _required(
+        self, agent: Agent, studies: Sequence[str]
+    ) -> tuple[dict[str, str | None], dict[str, frozenset[str]]]:
+        """The studies' patients and modalities."""
         patients = await self.allow(agent, studies)
         try:
-            await self._require_present(studies)
+            return patients, await self._require_present(studies)
         except NotFoundError as refusal:
             await self._refused(agent, patients, refusal)
             raise
-        return patients
 
     async def entitled(self, agent: Agent, studies: Sequence[str], *, annotate: bool) -> dict[str, str | None]:
         """The studies' patients, the agent allowed to give others what a launch would give itself: see ``launch``."""
@@ -149,23 +172,29 @@ class Launcher:
     async def _refused(self, agent: Agent, patients: dict[str, str | None], refusal: InteropError) -> None:
         await self._store.unit(agent, lambda tx: _write(tx, patients, "4", refusal.text))
 
-    async def _require_present(self, uids: Sequence[str]) -> None:
+    async def _require_present(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Asks the archive; OHIF itself shows the same page for a missing study and for a refusal."""
         present = await self._present(uids)
         missing = [uid for uid in uids if uid not in present]
         if missing:
             raise NotFoundError(f"the archive has no images of study {missing[0]}")
+        return present
 
-    async def _present(self, uids: Sequence[str]) -> frozenset[str]:
-        target = f"/dicom-web/studies?StudyInstanceUID={','.join(uids)}&limit={4 * len(uids)}"
+    async def _present(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The modalities of those of the studies that the archive has."""
+        return modalities_of(
+            await self._search(f"/dicom-web/studies?StudyInstanceUID={','.join(uids)}&limit={4 * len(uids)}")
+        )
+
+    async def _search(self, target: str) -> list[Row]:
         answer = await self._archive.get(target.encode("ascii"), [(b"Accept", b"application/dicom+json")])
         try:
             if answer.status not in (200, 204):
                 raise InteropError(f"the image archive failed ({answer.status})", status=502)
-            rows = orjson.loads(await answer.body(_MAX_ANSWER) or b"[]")
+            rows: list[Row] = orjson.loads(await answer.body(_MAX_ANSWER) or b"[]")
         finally:
             answer.close()
-        return frozenset(value for row in rows for value in row.get("0020000D", {}).get("Value", ()))
+        return rows
 
 
 def _write(tx: Tx, patients: dict[str, str | None], outcome: str, detail: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -11,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from interop.access import Agent
 from interop.errors import ForbiddenError, InvalidContentError, Issue, MalformedError, TooLargeError
-from interop.imaging_api.launcher import Launcher
+from interop.imaging_api.launcher import Launched, Launcher
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -45,20 +46,24 @@ class LaunchDoor:
         agent = with_bearer(request)
         wanted = read_as(LaunchRequest, await body_of(request))
         studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
-        url = await self._launcher.launch(agent, studies, annotate=wanted.annotate)
-        return JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
+        return self._told(await self._launcher.launched(agent, studies, annotate=wanted.annotate), studies)
 
     async def to_viewer(self, request: Request) -> Response:
         """GET: the same for the studies in the path, commas between, as a redirect; as JSON for who accepts that."""
         agent = with_bearer(request)
         studies = [uid for uid in request.path_params["study_uid"].split(",") if uid]
-        url = await self._launcher.launch(agent, studies)
+        launched = await self._launcher.launched(agent, studies)
         if "application/json" in request.headers.get("accept", ""):
-            answer: Response = JSONResponse({"url": url, "expires_in": self._launcher.seconds, "studies": studies})
+            answer = self._told(launched, studies)
         else:
-            answer = RedirectResponse(url, 303)
+            answer = RedirectResponse(launched.url, 303)
         answer.headers["vary"] = "Accept"
         return answer
+
+    def _told(self, launched: Launched, studies: Sequence[str]) -> Response:
+        warnings = [each.told() for each in launched.unseen]
+        told = {"url": launched.url, "expires_in": self._launcher.seconds, "studies": studies, "warnings": warnings}
+        return JSONResponse(told)
 
 
 def with_bearer(request: Request) -> Agent:

@@ -29,6 +29,19 @@ async def test_the_page_runs_isolated_and_may_talk_to_this_server_alone(web: Any
     assert 'crossorigin="use-credentials"' in page.text
 
 
+async def test_a_worker_may_decode_and_talk_to_this_server_alone(web: Any) -> None:
+    """Its script's own policy is the one it obeys."""
+    async with web.viewer(A) as client:
+        script = await client.get("/app.bundle.0f6159c501addfe9.js")
+    policy = dict(part.split(" ", 1) for part in script.headers["content-security-policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self' 'unsafe-eval'",
+        "connect-src": "'self'",
+        "worker-src": "'self' blob:",
+    }
+
+
 async def test_our_configuration_is_served_and_not_the_one_in_the_package(web: Any) -> None:
     async with web.viewer(A) as client:
         answer = await client.get("/app-config.js")
