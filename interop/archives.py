@@ -69,6 +69,10 @@ class OpenArchives:
         names = frozenset(each.entry.name for each in self.all)
         return [feed_of(each, store, site, names) for each in self.all]
 
+    def rewritable(self) -> Mapping[str, OrthancClient]:
+        """Those whose files can be fetched and stored anew, by name."""
+        return {each.entry.name: each.client for each in self.all if each.client is not None}
+
     def described(self) -> Sequence[tuple[str, str]]:
         """Name and driver of each."""
         return [(each.entry.name, each.entry.driver) for each in self.all]

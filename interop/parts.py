@@ -66,7 +66,7 @@ def checked_receivers(settings: Settings, tables: Tables) -> tuple[Receiver, ...
 
 def site(settings: Settings) -> Site:
     """What the rules need to know of this site."""
-    tables = mapping_tables()
+    tables, archives = mapping_tables(), archive_entries(settings)
     return Site(
         facility=settings.facility,
         zone=settings.zone,
@@ -77,7 +77,8 @@ def site(settings: Settings) -> Site:
         early=timedelta(hours=settings.match_hours_before),
         late=timedelta(hours=settings.match_hours_after),
         endpoints=tuple(map(parse_prefix, settings.subscription_endpoints)),
-        archive=archive_entries(settings)[0].name,
+        archive=archives[0].name,
+        rewritable=frozenset(one.name for one in archives if one.driver == "orthanc"),
     )
 
 

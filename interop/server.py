@@ -45,6 +45,7 @@ from interop.jobs import (
     notifying_lanes,
     reconcile,
     sending_lanes,
+    tags_lane,
     watching,
 )
 from interop.jobs import reindex as jobs_reindex
@@ -268,6 +269,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     await writer.start()
     handlers: dict[str, Handler | Lane | BatchLane] = {
         "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
+        "tags": tags_lane(rooms.store, rooms.archives.rewritable()),
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
         **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),
     }

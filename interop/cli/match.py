@@ -53,6 +53,7 @@ def show(uid: Uid, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(shown, ensure_ascii=False))
         return
     typer.echo(f"{shown['study']} of {shown['patient']}, order: {shown['order'] or 'none'}")
+    _tell_tags(shown)
     for decision in shown["decisions"]:
         typer.echo(f"{decision['at']} {decision['rule']} by {decision['by']}: {decision['order'] or 'no order'}")
         _tell(decision["evidence"])
@@ -63,10 +64,16 @@ def show(uid: Uid, as_json: AsJson = False) -> None:
 
 @commands.command("resolve")
 def resolve(
-    uid: Uid, order: Annotated[str, typer.Argument(help="Id of the ServiceRequest.")], as_json: AsJson = False
+    uid: Uid,
+    order: Annotated[str, typer.Argument(help="Id of the ServiceRequest.")],
+    correct: Annotated[
+        bool,
+        typer.Option("--correct-tags", help="Make patient and accession number in the archive's files the order's."),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which order a study is of. Its patient becomes the order's; no rule decides it again."""
-    _done(asyncio.run(_asked(Settings(), "resolve", uid, order)), as_json=as_json)
+    _done(asyncio.run(_asked(Settings(), "resolve", uid, order, correct=correct)), as_json=as_json)
 
 
 @commands.command("undo")
@@ -91,6 +98,15 @@ def _done(decision: Shown, *, as_json: bool) -> None:
         return
     typer.echo(f"{decision['study_uid']}: {decision['rule']}, {decision['order'] or 'no order'}")
     _tell(decision["evidence"])
+    _tell_tags(decision)
+
+
+def _tell_tags(shown: Shown) -> None:
+    """How far the files in the archive are, where they were to be corrected."""
+    tags = shown.get("tags")
+    if tags is not None:
+        much = f"{tags['done']} of {tags['total'] or '?'} files looked at, {tags['changed']} rewritten"
+        typer.echo(f"tags: {tags['verb']}, {tags['state']}, {much}" + (f": {tags['error']}" if tags["error"] else ""))
 
 
 def _tell(evidence: Shown) -> None:
@@ -116,11 +132,11 @@ async def _listed(settings: Settings, limit: int) -> list[Shown]:
     return found
 
 
-async def _asked(settings: Settings, verb: str, uid: str, order: str | None = None) -> Shown:
+async def _asked(settings: Settings, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:
     from interop.cli.match_desk import open_match_desk
 
     async with open_match_desk(settings) as desk:
-        return await desk.act(verb, uid, order)
+        return await desk.act(verb, uid, order, correct=correct)
 
 
 def _plain(cell: object) -> Text:

@@ -30,7 +30,7 @@ class MatchDesk(Protocol):
         """One page of the list."""
         ...
 
-    async def act(self, verb: str, uid: str, order: str | None = None) -> Shown:
+    async def act(self, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:
         """What came of show, resolve, undo or merge; an InteropError where it is not to be."""
         ...
 
@@ -50,9 +50,9 @@ class _OwnDesk:
     async def list(self, *, before: int | None, limit: int) -> Shown:
         return await self._matching.list(self._agent, before=before, limit=limit)
 
-    async def act(self, verb: str, uid: str, order: str | None = None) -> Shown:
+    async def act(self, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:
         if verb == "resolve":
-            return await self._matching.resolve(self._agent, uid, order or "")
+            return await self._matching.resolve(self._agent, uid, order or "", correct=correct)
         acts = {"show": self._matching.show, "undo": self._matching.undo, "merge": self._matching.merge}
         return await acts[verb](self._agent, uid)
 
@@ -65,10 +65,10 @@ class _ServersDesk:
         words = {"limit": str(limit)} | ({"before": str(before)} if before is not None else {})
         return await self._asked("GET", "/api/v1/imaging/unmatched", params=words)
 
-    async def act(self, verb: str, uid: str, order: str | None = None) -> Shown:
+    async def act(self, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:
         path = f"/api/v1/imaging/studies/{uid}/{_POSTED.get(verb, 'match')}"
         if verb == "resolve":
-            return await self._asked("POST", path, json={"order": order})
+            return await self._asked("POST", path, json={"order": order} | ({"correct": True} if correct else {}))
         return await self._asked("GET" if verb == "show" else "POST", path)
 
     async def _asked(self, method: str, path: str, **more: Any) -> Shown:

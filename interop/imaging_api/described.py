@@ -49,12 +49,31 @@ _SCHEMAS: dict[str, Json] = {
     "MatchDecision": {
         "type": "object",
         "required": ["study_uid", "order", "rule", "by", "person", "at", "evidence"],
-        "properties": {"study_uid": {"type": "string"}, "order": _TOLD, "rule": {"type": "string"}},
+        "properties": {
+            "study_uid": {"type": "string"},
+            "order": _TOLD,
+            "rule": {"type": "string"},
+            "tags": ref("schemas", "TagCorrection"),
+        },
+    },
+    "TagCorrection": {
+        "type": "object",
+        "required": ["verb", "order", "archive", "state", "done", "changed", "total", "error"],
+        "properties": {
+            "verb": {"enum": ["correct", "restore"]},
+            "state": {"enum": ["asked", "running", "done", "failed"]},
+            "total": {"type": ["integer", "null"]},
+            "error": _TOLD,
+        },
     },
     "MatchState": {
         "type": "object",
         "required": ["study_uid", "study", "patient", "order", "decisions", "candidates"],
-        "properties": {"decisions": {"type": "array", "items": ref("schemas", "MatchDecision")}, "order": _TOLD},
+        "properties": {
+            "decisions": {"type": "array", "items": ref("schemas", "MatchDecision")},
+            "order": _TOLD,
+            "tags": ref("schemas", "TagCorrection"),
+        },
     },
     "Archives": {
         "type": "object",

@@ -25,11 +25,12 @@ _TYPES = ("ImagingStudy", "ServiceRequest")
 
 
 class MatchRequest(BaseModel):
-    """Which order a study is of."""
+    """Which order a study is of, and whether its tags in the archive are to become the order's."""
 
     model_config = ConfigDict(extra="forbid")
 
     order: str = Field(pattern=r"^(ServiceRequest/)?[A-Za-z0-9.-]{1,64}$")
+    correct: bool = Field(False, strict=True)
 
 
 class MatchDoor:
@@ -62,8 +63,9 @@ class MatchDoor:
         try:
             wanted = MatchRequest.model_validate_json(body)
         except ValidationError as error:
-            raise InvalidContentError('the body has to be {"order": "ServiceRequest/<id>"}', status=400) from error
-        return JSONResponse(await self._matching.resolve(agent, uid, wanted.order))
+            text = 'the body has to be {"order": "ServiceRequest/<id>"}, and "correct": true where wanted'
+            raise InvalidContentError(text, status=400) from error
+        return JSONResponse(await self._matching.resolve(agent, uid, wanted.order, correct=wanted.correct))
 
     async def unmatch(self, request: Request) -> Response:
         """POST /api/v1/imaging/studies/{uid}/unmatch"""

@@ -12,7 +12,7 @@ from interop.access import Agent
 from interop.audit import Event
 from interop.errors import InteropError, NotFoundError
 from interop.store import Decision, Store, Tx
-from interop.workflow import deciding
+from interop.workflow import deciding, tag_corrections
 from interop.workflow.site import Site
 from interop.workflow.unmatched import Candidate, Unmatched, accession_of, candidates, waiting
 
@@ -55,14 +55,16 @@ class Matching:
                 "order": order,
                 "decisions": [shown_decision(one) for one in made],
                 "candidates": [_candidate(one) for one in likely],
-            }
+            } | _tags(tx, uid)
 
         return await self._store.unit(agent, work)
 
-    async def resolve(self, agent: Agent, uid: str, order: str) -> Shown:
+    async def resolve(self, agent: Agent, uid: str, order: str, *, correct: bool = False) -> Shown:
         """The study is of this order; see workflow.deciding.resolve."""
         id = order.removeprefix("ServiceRequest/")
-        return await self._act(agent, "resolve", uid, lambda tx: deciding.resolve(tx, self._site, uid, id))
+        return await self._act(
+            agent, "resolve", uid, lambda tx: deciding.resolve(tx, self._site, uid, id, correct=correct)
+        )
 
     async def undo(self, agent: Agent, uid: str) -> Shown:
         """The study is of no order again; see workflow.deciding.undo."""
@@ -73,17 +75,23 @@ class Matching:
         return await self._act(agent, "merge", uid, lambda tx: deciding.merge(tx, self._site, uid))
 
     async def _act(self, agent: Agent, verb: str, uid: str, act: Callable[[Tx], Decision]) -> Shown:
-        def work(tx: Tx) -> Decision | InteropError:
-            return act(tx)
+        def work(tx: Tx) -> Shown | InteropError:
+            return shown_decision(act(tx)) | _tags(tx, uid)
 
-        def refused(tx: Tx, error: InteropError) -> Decision | InteropError:
+        def refused(tx: Tx, error: InteropError) -> Shown | InteropError:
             tx.audit(Event("match", verb, "U", "4", entity=f"urn:oid:{uid}", detail=error.text))
             return error
 
         done = await self._store.unit(agent, work, refused=refused)
         if isinstance(done, InteropError):
             raise done
-        return shown_decision(done)
+        return done
+
+
+def _tags(tx: Tx, uid: str) -> Shown:
+    """How the correction of the study's tags stands, where one was asked for."""
+    found = tag_corrections.read(tx, uid)
+    return {} if found is None else {"tags": found.shown()}
 
 
 def shown_decision(decision: Decision) -> Shown:

@@ -7,6 +7,7 @@ from interop.jobs.pruning import keep_pruned, prune
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
 from interop.jobs.subscribing import SubscriptionJobs, keep_watching, notifying_lanes, watching
+from interop.jobs.tags import TagJobs, tags_lane
 from interop.jobs.unasked import UnaskedAnswers
 from interop.jobs.worklist import WorklistJobs, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
@@ -27,6 +28,7 @@ __all__ = [
     "SendJobs",
     "Sender",
     "SubscriptionJobs",
+    "TagJobs",
     "UnaskedAnswers",
     "UndeliverableError",
     "Wanted",
@@ -40,5 +42,6 @@ __all__ = [
     "reconcile",
     "reindex",
     "sending_lanes",
+    "tags_lane",
     "watching",
 ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, BinaryIO, Self
 
 import httpx
 import orjson
@@ -19,6 +19,9 @@ from interop.errors import NotFoundError, UnavailableError
 logger = logging.getLogger(__name__)
 
 Resource = dict[str, Any]
+
+_ANY = {"Accept": "*/*"}
+_LONG = 120.0  # seconds for what takes time in proportion to a file or a study
 
 
 class ArchiveUnavailableError(UnavailableError):
@@ -113,26 +116,71 @@ class OrthancClient:
         """Store one DICOM file."""
         return _object(await self._send("POST", "/instances", content=part10))
 
+    async def fetch(self, instance: str, into: BinaryIO) -> None:
+        """The DICOM file of an instance, written into a file as it comes; NotFoundError where it is gone."""
+        try:
+            async with self._http.stream("GET", f"/instances/{_id(instance)}/file", headers=_ANY) as answer:
+                _refuse(answer.status_code, "GET")
+                async for part in answer.aiter_bytes(1 << 20):
+                    into.write(part)
+        except httpx.TransportError as error:
+            raise ArchiveUnavailableError(f"Orthanc does not answer ({type(error).__name__})", retry_after=5) from error
+
+    async def store_file(self, file: BinaryIO, size: int) -> Resource:
+        """Store the DICOM file that a file holds from its beginning, so many bytes."""
+        file.seek(0)
+        return _object(await self._send("POST", "/instances", content=_parts(file), length=size, patience=_LONG))
+
+    async def delete_instances(self, ids: Sequence[str]) -> None:
+        """Remove instances at one stroke; those gone already are no error."""
+        wanted = orjson.dumps({"Resources": [_id(id) for id in ids]})
+        await self._request("POST", "/tools/bulk-delete", content=wanted, patience=_LONG)
+
+    async def reconstruct(self, study: str) -> None:
+        """Note the tags of a study anew from its files: what Orthanc answers searches from."""
+        await self._request("POST", f"/studies/{_id(study)}/reconstruct", patience=_LONG)
+
     async def _get(self, path: str, **query: int) -> Any:
         return await self._send("GET", path, params=query or None)
 
-    async def _send(
-        self, method: str, path: str, *, content: bytes | None = None, params: dict[str, int] | None = None
-    ) -> Any:
+    async def _send(self, method: str, path: str, **more: Any) -> Any:
         try:
-            answer = await self._http.request(method, path, content=content, params=params)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise ArchiveUnavailableError(f"Orthanc does not answer ({type(error).__name__})", retry_after=5) from error
-        if answer.status_code == 404:
-            raise NotFoundError("the archive has no such resource")
-        if answer.status_code in (401, 403):
-            raise ArchiveUnavailableError("Orthanc refuses the configured user or password", retry_after=60)
-        if not answer.is_success:
-            raise ArchiveUnavailableError(f"Orthanc answered {answer.status_code} to {method}", retry_after=5)
-        try:
-            return orjson.loads(answer.content)
+            return orjson.loads(await self._request(method, path, **more))
         except orjson.JSONDecodeError as error:
             raise ArchiveUnavailableError("Orthanc's answer is not JSON", retry_after=5) from error
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        params: dict[str, int] | None = None,
+        length: int | None = None,
+        patience: float | None = None,
+    ) -> bytes:
+        headers = {} if length is None else {"Content-Length": str(length)}  # Orthanc takes no chunked bodies
+        more: Resource = {} if patience is None else {"timeout": patience}
+        try:
+            answer = await self._http.request(method, path, content=content, params=params, headers=headers, **more)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ArchiveUnavailableError(f"Orthanc does not answer ({type(error).__name__})", retry_after=5) from error
+        _refuse(answer.status_code, method)
+        return answer.content
+
+
+def _refuse(status: int, method: str) -> None:
+    if status == 404:
+        raise NotFoundError("the archive has no such resource")
+    if status in (401, 403):
+        raise ArchiveUnavailableError("Orthanc refuses the configured user or password", retry_after=60)
+    if not 200 <= status < 300:
+        raise ArchiveUnavailableError(f"Orthanc answered {status} to {method}", retry_after=5)
+
+
+async def _parts(file: BinaryIO) -> AsyncIterator[bytes]:
+    while part := file.read(1 << 20):
+        yield part
 
 
 def _id(part: str) -> str:

@@ -12,7 +12,7 @@ from interop.audit.event import Event
 from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.errors import ConflictError, NotFoundError
 from interop.store import Decision, OrderRow, Stored, Tx
-from interop.workflow import merging, orders, performed, studies
+from interop.workflow import merging, orders, performed, studies, tag_corrections
 from interop.workflow.former_numbers import survivor_of
 from interop.workflow.lifecycle import (
     CANCELLED,
@@ -31,8 +31,10 @@ Resource = dict[str, Any]
 PERSON, UNDONE, MERGED = "person", "undone", "merged"
 
 
-def resolve(tx: Tx, site: Site, uid: str, order_id: str) -> Decision:
+def resolve(tx: Tx, site: Site, uid: str, order_id: str, *, correct: bool = False) -> Decision:
     """The study is of this order from now on, and of its patient; the decision, with what differs.
+
+    ``correct`` has the tags in the archive corrected to the order's too, also of a study that is matched to it already.
 
     NotFoundError for a study or an order that is not here; ConflictError where the study has another order, is no
     longer in the archive, or the order was entered in error. The same again changes nothing.
@@ -46,6 +48,8 @@ def resolve(tx: Tx, site: Site, uid: str, order_id: str) -> Decision:
     linked = _order_of(before)
     held = tx.decision(uid)
     if linked == row.id and held is not None:
+        if correct:
+            tag_corrections.ask(tx, site, uid, row)
         return held
     if linked is not None:
         raise ConflictError(f"the study is matched to ServiceRequest/{linked}; undo that first")
@@ -53,7 +57,10 @@ def resolve(tx: Tx, site: Site, uid: str, order_id: str) -> Decision:
         raise ConflictError("the archive no longer has the study")
     if row.status == IN_ERROR:
         raise ConflictError(f"ServiceRequest/{row.id} was entered in error")
-    return _carry_out(tx, site, uid, before, row)
+    decision = _carry_out(tx, site, uid, before, row)
+    if correct:
+        tag_corrections.ask(tx, site, uid, row)
+    return decision
 
 
 def _carry_out(tx: Tx, site: Site, uid: str, before: Resource, row: OrderRow) -> Decision:
@@ -81,9 +88,11 @@ def undo(tx: Tx, site: Site, uid: str) -> Decision:
     present = _study(tx, uid)
     before = present.resource()
     order_id = _order_of(before)
-    if order_id is None:
-        raise ConflictError("the study is matched to no order")
     held = tx.decision(uid)
+    if order_id is None:
+        if held is not None and held.rule == UNDONE and tag_corrections.ask_back(tx, uid):
+            return held  # the tags could not be put back then
+        raise ConflictError("the study is matched to no order")
     undoing = held.before if held is not None and held.order_id == order_id else {}
     row = tx.order(order_id)
     if row is not None:
@@ -95,6 +104,7 @@ def undo(tx: Tx, site: Site, uid: str) -> Decision:
     if row is not None:
         _set_back(tx, site, row, undoing, present.id)
         tx.set_state(performed.state_of(uid), None)
+    tag_corrections.ask_back(tx, uid)
     tx.decide(uid, None, UNDONE, person=True, evidence={"candidates": [order_id]})
     return _told(tx, uid, "undo", subject, f"ServiceRequest/{order_id}")
 

@@ -24,6 +24,7 @@ class Site:
     early: timedelta = timedelta(hours=4)  # how long before its scheduled start an order's images may begin
     late: timedelta = timedelta(hours=24)  # and how long after
     archive: str = "orthanc"  # the default archive: new images go there
+    rewritable: frozenset[str] = frozenset({"orthanc"})  # the archives whose files can be fetched and stored anew
     endpoints: tuple[EndpointPrefix, ...] = ()  # where notifications may go
 
     def stations_of(self, modality: str) -> tuple[str, ...]:

@@ -63,5 +63,6 @@ async def test_a_study_is_matched_from_the_command_line(real_server: Callable[..
     refused = run(server, "undo", UID)
     assert (refused.returncode, refused.stderr) == (1, "interop: the study is matched to no order\n")
     assert f"candidate {order}" in run(server, "show", UID).stdout
-    assert run(server, "resolve", UID, order).returncode == 0
+    assert "tags: correct, asked" in run(server, "resolve", UID, order, "--correct-tags").stdout
+    assert "tags: correct" in run(server, "show", UID).stdout
     assert told(server, "merge", UID, "--yes")[0]["rule"] == "merged"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from interop.fhir.query import Query
+from interop.store import Tx
+from interop.workflow import tag_corrections
 from tests.hl7_messages import orm
-from tests.hospital import Hospital, images
+from tests.hospital import EMR, Hospital, images
 from tests.unit.web.conftest import Web
 
 UID = "2.25.77"
@@ -68,7 +70,55 @@ async def test_a_stray_is_listed_matched_taken_back_and_matched_again(web: Web) 
         assert sorted(refused) == ["merge", "other-patient", "undo"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"order": 1}', b'{"order": "x/../y"}', b'{"order": "a", "b": 1}', b"["])
+async def test_tags_are_corrected_where_that_is_asked_for(web: Web) -> None:
+    async with web.client() as client:
+        order = await _a_stray(web)
+        bearer = web.bearer(*SCOPES)
+        await web.store.unit(EMR, lambda tx: tx.place_study(UID, "elsewhere"))
+        refused = await client.post(f"{PATH}/match", headers=bearer, json={"order": order, "correct": True})
+        assert (refused.status_code, "archive elsewhere" in refused.json()["detail"]) == (409, True)
+        assert len((await client.get("/api/v1/imaging/unmatched", headers=bearer)).json()["studies"]) == 1
+        await web.store.unit(EMR, lambda tx: tx.place_study(UID, "orthanc"))
+        assert "tags" not in (await client.post(f"{PATH}/match", headers=bearer, json={"order": order})).json()
+        done = await client.post(f"{PATH}/match", headers=bearer, json={"order": order, "correct": True})
+        assert (done.json()["tags"]["verb"], done.json()["tags"]["state"]) == ("correct", "asked")
+        assert "Παπαδόπουλος" not in done.text
+        shown = (await client.get(f"{PATH}/match", headers=bearer)).json()
+        assert shown["tags"] == done.json()["tags"]
+        undone = (await client.post(f"{PATH}/unmatch", headers=bearer)).json()
+        assert (undone["tags"]["verb"], undone["tags"]["done"]) == ("restore", 0)
+
+
+async def test_a_correction_that_could_not_be_put_back_is_asked_for_again(web: Web) -> None:
+    async with web.client() as client:
+        order = await _a_stray(web)
+        bearer = web.bearer(*SCOPES)
+        await client.post(f"{PATH}/match", headers=bearer, json={"order": order, "correct": True})
+        await client.post(f"{PATH}/unmatch", headers=bearer)
+        assert (await client.post(f"{PATH}/unmatch", headers=bearer)).status_code == 409
+
+        def give_up(tx: Tx) -> None:
+            reached = tag_corrections.read(tx, UID)
+            assert reached is not None
+            tag_corrections.fail(tx, UID, reached, "no")
+
+        await web.store.unit(EMR, give_up)
+        again = await client.post(f"{PATH}/unmatch", headers=bearer)
+        assert (again.status_code, again.json()["tags"]["state"]) == (200, "asked")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"order": "a", "correct": "yes"}',
+        b"",
+        b"{}",
+        b'{"order": 1}',
+        b'{"order": "x/../y"}',
+        b'{"order": "a", "b": 1}',
+        b"[",
+    ],
+)
 async def test_a_body_that_names_no_order_is_refused(web: Web, body: bytes) -> None:
     async with web.client() as client:
         answer = await client.post(f"{PATH}/match", headers=web.bearer(*SCOPES), content=body)
