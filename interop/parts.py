@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ from interop.access.endpoints import parse_prefix
 from interop.archive_entries import ArchiveEntry, read_archives
 from interop.auth.keys import read_secret
 from interop.dicom.stations import Station, parse_stations
+from interop.dicom.worklist import worklist_bytes
+from interop.dicom.worklist_tags import worklist_json
 from interop.errors import InteropError
 from interop.mapping.peers import Receiver, check_receivers, load_receivers
 from interop.mapping.tables import Tables, compile_tables
@@ -27,9 +29,11 @@ from interop.orthanc.configuration import (
     read_template,
     write_configuration,
 )
+from interop.orthanc.worklists import OrthancWorklists
 from interop.settings import Settings
 from interop.shipped import shipped
 from interop.workflow.site import Site
+from interop.worklist_folder import WorklistFolder
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +130,19 @@ def archive_entries(settings: Settings) -> tuple[ArchiveEntry, ...]:
     return read_archives(settings.pacs.read_text(encoding="utf-8"), str(settings.pacs))
 
 
+def open_worklist(settings: Settings) -> WorklistFolder | OrthancWorklists:
+    """Where the worklist's items are put; nothing is asked yet."""
+    if settings.worklist_driver == "folder":
+        return WorklistFolder(settings.worklist)
+    username, password = archive_credentials(settings)
+    return OrthancWorklists(archive_url(settings), username, password or "")
+
+
+def worklist_render(settings: Settings) -> Callable[[Mapping[str, Any]], bytes]:
+    """An item's content as that place wants it."""
+    return worklist_bytes if settings.worklist_driver == "folder" else worklist_json
+
+
 def overlay(settings: Settings) -> dict[str, Any] | None:
     """What the site lays over the generated configuration of Orthanc, if anything."""
     if settings.orthanc_config is None:
@@ -189,7 +206,7 @@ def write_orthanc_configuration(settings: Settings, output: Path) -> None:
         stations(settings),
         aet=settings.orthanc_aet,
         credentials=Credentials(settings.orthanc_username, password),
-        worklist=str(settings.worklist),
+        worklist=str(settings.worklist) if settings.worklist_driver == "folder" else None,
         overlay=overlay(settings),
     )
     write_configuration(output, text)

@@ -42,6 +42,7 @@ from interop.jobs import (
     WorklistJobs,
     keep_indexed,
     keep_pruned,
+    keep_reconciled,
     notifying_lanes,
     reconcile,
     sending_lanes,
@@ -55,6 +56,7 @@ from interop.notify import HttpNotifier
 from interop.orthanc.holders import holder_of
 from interop.parts import (
     ohif_folder,
+    open_worklist,
     private_archive,
     settle_collector,
     site,
@@ -67,7 +69,6 @@ from interop.tls import TlsContext, TlsFiles
 from interop.viewer import Assets
 from interop.workflow import resources
 from interop.workflow.site import Site
-from interop.worklist_folder import WorklistFolder
 from interop.worklist_process import WorklistProcess
 
 log = logging.getLogger(__name__)
@@ -262,7 +263,7 @@ async def _answers(host: str, port: int, part: str) -> None:
 @asynccontextmanager
 async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     """The worker role: jobs, and the feed of what changes in the archive."""
-    folder = WorklistFolder(rooms.settings.worklist)
+    worklist = open_worklist(rooms.settings)
     unasked = UnaskedAnswers(rooms.store, rooms.site)
     sender = MllpSender(unasked=unasked)
     writer = WorklistProcess(rooms.settings)
@@ -273,13 +274,18 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
         **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),
     }
-    await folder.sweep()
-    await reconcile(rooms.store, rooms.site, folder)
+    await worklist.sweep()
+    kept = set()
+    if rooms.settings.worklist_driver == "folder":
+        await reconcile(rooms.store, rooms.site, worklist)
+    else:
+        kept = {asyncio.create_task(keep_reconciled(rooms.store, rooms.site, worklist), name="worklist")}
     feeds = rooms.archives.feeds(rooms.store, rooms.site)
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         *(asyncio.create_task(feed.run(), name="archive-feed") for feed in feeds),
         asyncio.create_task(keep_indexed(rooms.store), name="search-index"),
+        *kept,
     }
     if days := rooms.settings.message_days:
         tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
@@ -290,6 +296,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.stop()
+        worklist.close()
         await sender.close()
         await unasked.close()
 

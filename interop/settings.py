@@ -160,6 +160,12 @@ class Settings(BaseSettings):
         description="TOML file that names several archives, or one that is no Orthanc "
         "(docs/how-to/several-archives.md); unless set there is one, the Orthanc of the `orthanc_` settings.",
     )
+    worklist_driver: str = Field(
+        "folder",
+        pattern="^(folder|orthanc-rest)$",
+        description="How Orthanc is told of the worklist: `.wl` files in `worklist_dir`, or the REST interface of its "
+        "worklists plugin (0.9 and later).",
+    )
     worklist_dir: Path | None = Field(
         None, description="Folder of `.wl` files; `worklist` in the data directory unless set."
     )

@@ -78,6 +78,9 @@ class WorklistFolder:
         """Remove the unfinished files of writers that died; files of other names are somebody else's and stay."""
         return await asyncio.to_thread(self._sweep)
 
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
     def make_all(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
         """``make`` for many orders, with one fsync of the folder; for each: whether anything changed, or why not.
 

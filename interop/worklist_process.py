@@ -20,22 +20,27 @@ from typing import Any
 
 from interop.errors import InteropError, UnavailableError
 from interop.jobs import Made, Wanted, WorklistItems
-from interop.parts import settle_collector, site
+from interop.parts import open_worklist, settle_collector, site, worklist_render
 from interop.settings import Settings
 from interop.store import open_reader
-from interop.worklist_folder import WorklistFolder
 
 log = logging.getLogger(__name__)
 
 LONGEST_LINE = 1 << 22
 STOP_SECONDS = 5.0
-# What the child needs to know; no secret is among it, but for a database's password, which no command line shows.
+# What the child needs to know beside its environment; no secret is among it, but for a database's password, which no
+# command line shows. That of a private Orthanc it reads where the parent wrote it.
 _TOLD = frozenset(
     {
         "data_dir",
         "database_url",
         "database_password_file",
         "worklist_dir",
+        "worklist_driver",
+        "orthanc_url",
+        "orthanc_username",
+        "orthanc_password_file",
+        "orthanc_http_port",
         "time_zone",
         "facility",
         "modalities_file",
@@ -137,15 +142,16 @@ async def _serve() -> None:
     if not told:
         return
     settings = Settings(**json.loads(told))
-    reader = await open_reader(settings.database, zone=settings.zone)
+    reader, worklist = await open_reader(settings.database, zone=settings.zone), open_worklist(settings)
     try:
-        items = WorklistItems(reader, site(settings), WorklistFolder(settings.worklist))
+        items = WorklistItems(reader, site(settings), worklist, worklist_render(settings))
         settle_collector()
         while line := await asked.readline():
             made = await items.write([Wanted(*one) for one in json.loads(line)])
             sys.stdout.buffer.write(_line([list(one) for one in made]))
             sys.stdout.buffer.flush()
     finally:
+        worklist.close()
         await reader.close()
 
 

@@ -19,7 +19,7 @@ import httpx
 
 from interop.cli.findings import show
 from interop.cli.installed import Finding, packages, programs
-from interop.errors import InteropError
+from interop.errors import InteropError, UnavailableError
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import Holder, holder_of
 from interop.settings import Settings
@@ -196,13 +196,16 @@ def _planned(tx: Tx) -> set[str]:
 
 
 async def _worklist(settings: Settings, planned: Callable[[], Awaitable[set[str]]]) -> list[Finding]:
-    """The folder against the database; what differs for longer than a change may take is told."""
-    from interop.worklist_folder import WorklistFolder
+    """The worklist against the database; what differs for longer than a change may take is told."""
+    from interop.parts import open_worklist
 
-    if not settings.worklist.is_dir():
+    if settings.worklist_driver == "folder" and not settings.worklist.is_dir():
         return [Finding("warning", "worklist", f"{settings.worklist}: not there yet", "interop up makes it")]
-    folder = WorklistFolder(settings.worklist)
-    differing = await planned() ^ await folder.orders()
+    folder = open_worklist(settings)
+    try:
+        differing = await planned() ^ await folder.orders()
+    except UnavailableError as error:
+        return [Finding("fault", "worklist", error.text, "INTEROP_WORKLIST_DRIVER says how Orthanc is told of it")]
     if differing:
         await asyncio.sleep(1.5)
         differing &= await planned() ^ await folder.orders()

@@ -9,7 +9,7 @@ from interop.jobs.send import Sender, SendJobs, sending_lanes
 from interop.jobs.subscribing import SubscriptionJobs, keep_watching, notifying_lanes, watching
 from interop.jobs.tags import TagJobs, tags_lane
 from interop.jobs.unasked import UnaskedAnswers
-from interop.jobs.worklist import WorklistJobs, reconcile
+from interop.jobs.worklist import WorklistJobs, keep_reconciled, reconcile
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "WorklistJobs",
     "keep_indexed",
     "keep_pruned",
+    "keep_reconciled",
     "keep_watching",
     "notifying_lanes",
     "prune",

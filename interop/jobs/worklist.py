@@ -6,6 +6,7 @@ by an earlier write that failed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from logging import getLogger
 from typing import Protocol
@@ -23,6 +24,7 @@ logger = getLogger(__name__)
 
 _AGENT = system_agent("worklist")
 _ALL = 1_000_000
+_AGAIN, _COMPARING = 5.0, 600.0  # seconds
 
 
 class Writer(Protocol):
@@ -80,6 +82,18 @@ def _audit(tx: Tx, made: Made) -> None:
     patient = f"Patient/{made.patient}" if made.patient else None
     subtype, action = ("entry-written", "U") if made.shown else ("entry-removed", "D")
     tx.audit(Event("worklist", subtype, action, patient=patient, entity=f"ServiceRequest/{made.order}"))
+
+
+async def keep_reconciled(store: Store, site: Site, worklist: Holdings) -> None:
+    """The same again and again: for a worklist that may not answer, and that others take items from."""
+    while True:
+        try:
+            await reconcile(store, site, worklist)
+        except UnavailableError as error:
+            logger.warning("the worklist is not compared yet: %s", error.text)
+            await asyncio.sleep(_AGAIN)
+        else:
+            await asyncio.sleep(_COMPARING)
 
 
 async def reconcile(store: Store, site: Site, folder: Holdings) -> int:

@@ -69,12 +69,15 @@ class Folder(Protocol):
 
 
 class WorklistItems:
-    """Makes files of orders."""
+    """Makes files of orders; ``render`` gives the content of one as its folder wants it."""
 
-    def __init__(self, store: Views, site: Site, folder: Folder) -> None:
+    def __init__(
+        self, store: Views, site: Site, folder: Folder, render: Callable[[Mapping[str, Any]], bytes] = worklist_bytes
+    ) -> None:
         self._store = store
         self._site = site
         self._folder = folder
+        self._render = render
 
     async def write(self, wanted: Sequence[Wanted]) -> list[Made]:
         """Make the files of these orders equal the database; what became of each, in turn."""
@@ -140,7 +143,7 @@ class WorklistItems:
                 location=station.location,
                 resolved=found.resolved,
             )
-            files[station.aet] = worklist_bytes(attributes)
+            files[station.aet] = self._render(attributes)
         return files
 
 

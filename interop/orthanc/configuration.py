@@ -93,6 +93,7 @@ _REFUSED = {
             "Worklists.Directory",
             "Worklists.FilterIssuerAet",
             "Worklists.SaveInOrthancDatabase",
+            "Worklists.DeleteWorklistsDelay",
             "Worklists.DeleteWorklistsOnStableStudy",
             "Worklists.SetStudyInstanceUidIfMissing",
         ),
@@ -158,7 +159,7 @@ def docker_configuration(
     aet: str,
     credentials: Credentials,
     index: PostgresIndex | None = None,
-    worklist: str = "/var/lib/interop/worklist",
+    worklist: str | None = "/var/lib/interop/worklist",
     storage: str = "/var/lib/orthanc/db",
     overlay: Mapping[str, Any] | None = None,
 ) -> str:
@@ -166,7 +167,8 @@ def docker_configuration(
 
     A section enables its plugin there, so Plugins is left alone. The image enables the GDCM plugin and Orthanc Explorer
     2 unless GDCM_PLUGIN_ENABLED and ORTHANC_EXPLORER_2_ENABLED are "false". Its HTTP port is reached by this server's
-    container alone: remote access is allowed, with the password, and the port is not published.
+    container alone: remote access is allowed, with the password, and the port is not published. Without a folder for
+    the worklist its items are in Orthanc's database, told by REST; when they go is for this server to say.
     """
     configuration = _common(template, stations, aet=aet, credentials=credentials)
     configuration |= {
@@ -185,12 +187,11 @@ def docker_configuration(
             "Password": index.password,
             "IndexConnectionsCount": 50,
         }
-    configuration["Worklists"] |= {
-        "Directory": worklist,
-        "SaveInOrthancDatabase": False,
-        "DeleteWorklistsOnStableStudy": False,
-        "SetStudyInstanceUidIfMissing": False,
-    }
+    place: dict[str, Any] = {"Directory": worklist, "SaveInOrthancDatabase": False}
+    if worklist is None:
+        place = {"SaveInOrthancDatabase": True, "DeleteWorklistsDelay": 0}
+    kept = {"DeleteWorklistsOnStableStudy": False, "SetStudyInstanceUidIfMissing": False}
+    configuration["Worklists"] |= place | kept
     text = _text(_laid_over(configuration, overlay or {}))
     if "$" in text:
         raise InvalidContentError("Orthanc's image substitutes $ in its configuration: no value may hold one")

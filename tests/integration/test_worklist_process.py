@@ -20,6 +20,7 @@ from interop.store import Store
 from interop.worklist_process import WorklistProcess
 from tests.hl7_messages import orm
 from tests.hospital import Hospital
+from tests.worklists_plugin import PASSWORD, USER, plugin
 
 PARENT = """
 import asyncio, json, sys
@@ -121,3 +122,33 @@ def _runs(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_the_same_items_are_told_over_rest(store: Store, settings: Settings) -> None:
+    hospital = Hospital(store)
+    (id,) = (await hospital.send(orm(placer="P1", accession="R1"))).orders
+    with plugin() as there:
+        told = {"worklist_driver": "orthanc-rest", "orthanc_url": there.url, "orthanc_username": USER}
+        secret = settings.data_dir / "orthanc.password"
+        secret.parent.mkdir(parents=True, exist_ok=True)
+        secret.write_text(PASSWORD)
+        process = WorklistProcess(settings.model_copy(update={**told, "orthanc_password_file": secret}))
+        try:
+            (made,) = await process.write([Wanted(id, False)])
+            assert (made.shown, made.changed, made.fault) == (True, True, "")
+            (again,) = await process.write([Wanted(id, True)])
+            (tags,) = there.items.values()
+            assert not again.changed
+            assert (tags["AccessionNumber"].strip(), tags["PatientID"].strip()) == ("R1", "100234")
+            assert tags["PatientName"].strip() == "Παπαδόπουλος^Νίκος"
+            assert tags["ScheduledProcedureStepSequence"][0]["Modality"] == "CT"
+            there.missing = True
+            (failed,) = await process.write([Wanted(id, False)])
+            assert "needs the worklists plugin" in failed.fault
+            there.missing = False
+            await hospital.send(orm("CA", placer="P1"))
+            (gone,) = await process.write([Wanted(id, False)])
+            assert (gone.shown, gone.changed, there.items) == (False, True, {})
+        finally:
+            await process.stop()

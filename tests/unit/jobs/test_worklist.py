@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -12,7 +13,17 @@ from pydicom.dataset import Dataset
 
 from interop.access.agent import system_agent
 from interop.errors import UnavailableError
-from interop.jobs import Outcome, UndeliverableError, Wanted, WorklistItems, WorklistJobs, reconcile, worklist_items
+from interop.jobs import (
+    Outcome,
+    UndeliverableError,
+    Wanted,
+    WorklistItems,
+    WorklistJobs,
+    keep_reconciled,
+    reconcile,
+    worklist,
+    worklist_items,
+)
 from interop.store import Job, Store, Tx
 from interop.workflow import orders
 from interop.workflow.site import Site
@@ -339,3 +350,28 @@ async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeyp
     assert [(one.changed, one.lasting) for one in made] == [(True, False), (False, False)]
     assert made[1].fault.startswith("KeyError")
     assert set(folder.files) == {shown}
+
+
+async def test_a_worklist_that_does_not_answer_is_compared_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hospital = Hospital(store)
+    monkeypatch.setattr(worklist, "_AGAIN", 0.0)
+    await hospital.send(orm())
+    await hospital.jobs("worklist")
+    looks: list[int] = []
+
+    class Silent(Folder):
+        async def holdings(self) -> Mapping[str, int]:
+            looks.append(len(looks))
+            if len(looks) < 3:
+                raise UnavailableError("Orthanc does not answer")
+            return {}
+
+    keeping = asyncio.create_task(keep_reconciled(hospital.store, hospital.site, Silent()))
+    try:
+        async with asyncio.timeout(30):
+            while not await hospital.jobs("worklist"):
+                await asyncio.sleep(0.01)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    assert looks == [0, 1, 2]

@@ -221,3 +221,10 @@ def test_without_an_index_the_images_environment_names_the_database() -> None:
 def test_a_value_that_the_image_would_substitute_is_refused() -> None:
     with pytest.raises(InvalidContentError, match=r"substitutes \$"):
         docker("pa$$word")
+
+
+def test_without_a_folder_the_worklist_is_in_orthancs_database() -> None:
+    text = docker_configuration(TEMPLATE, STATIONS, aet="ORTHANC", credentials=CREDENTIALS, worklist=None)
+    worklists = json.loads(text)["Worklists"]
+    assert (worklists["SaveInOrthancDatabase"], worklists["DeleteWorklistsDelay"]) == (True, 0)
+    assert "Directory" not in worklists
