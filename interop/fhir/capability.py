@@ -14,6 +14,7 @@ from interop.fhir.topics import TOPIC_EXTENSION, TOPICS
 FORMATS = ("application/fhir+json", "json", "application/fhir+xml", "xml")
 WEBSOCKET_EXTENSION = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket"
 Operations = Sequence[tuple[str, str, frozenset[str]]]
+FILTER_PARAMETER = "http://hl7.org/fhir/SearchParameter/filter"
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system")
 _ORDER = ("read", "vread", "create", "update", "patch", "delete", "history-instance", "history-type", "search-type")
@@ -153,6 +154,8 @@ def _search_parameters(type: str) -> list[dict[str, Any]]:
             "type": "date",
         },
     ]
+    if type != APART:
+        common.append({"name": "_filter", "definition": FILTER_PARAMETER, "type": "special"})
     return common + [
         {"name": parameter.code, "definition": parameter.definition, "type": parameter.type}
         for parameter in parameters(type).values()

@@ -30,7 +30,6 @@ KINDS = {"uri": "token", "quantity": "number", "number": "number", "special": "p
 APART = "AuditEvent"  # kept in a table of its own, which chains do not reach
 # What R4 defines and this server does not offer, with the reason that a client is told.
 NOT_OFFERED = {
-    "_filter": "filter expressions are not offered; combine parameters instead",
     "_text": "the narrative is not indexed",
     "_content": "there is no full text index",
     "_query": "there are no named queries",
@@ -73,16 +72,17 @@ def clause_of(type: str, name: str, text: str, around: Around, links: int = 0) -
         if code == "_id":
             return Clause("_id", "id", tuple(map(unescaped, values)))
         return Clause("_lastUpdated", "last-updated", tuple(date(code, value, around) for value in values))
-    parameter = _parameter(type, code)
+    parameter = parameter_named(type, code)
     if modifier:
-        return _modified(type, parameter, modifier, values, around)
+        return modified_clause(type, parameter, modifier, values, around)
     kind = KINDS.get(parameter.type, parameter.type)
     if parameter.computed:
-        return _computed(parameter, values)
+        return computed_clause(parameter, values)
     return Clause(code, kind, tuple(value_of(parameter, value, around) for value in values))
 
 
-def _parameter(type: str, code: str) -> Parameter:
+def parameter_named(type: str, code: str) -> Parameter:
+    """The parameter of the type; UnsupportedError (400) that names those there are."""
     parameter = parameters(type).get(code)
     if parameter is not None:
         return parameter
@@ -90,11 +90,11 @@ def _parameter(type: str, code: str) -> Parameter:
     why = NOT_OFFERED.get(code) or without.get(code)
     if why:
         raise UnsupportedError(f"{code} is not offered: {why}")
-    known = ", ".join((*known_parameters(type), "_has"))
+    known = ", ".join((*known_parameters(type), "_has", *(("_filter",) if type != APART else ())))
     raise UnsupportedError(f"{type} has no search parameter {code[:60]!r}; known are: {known}")
 
 
-def _computed(parameter: Parameter, values: list[str], modifier: str = "") -> Clause:
+def computed_clause(parameter: Parameter, values: list[str], modifier: str = "") -> Clause:
     """Only what is true has a row; whatever has none is false."""
     if not set(values) <= {"true", "false"}:
         raise wrong(f"{parameter.code} is true or false")
@@ -110,7 +110,7 @@ def _each(clauses: Iterable[Clause]) -> tuple[Query, ...]:
     return tuple(Query("", (clause,)) for clause in clauses)
 
 
-def _modified(type: str, parameter: Parameter, modifier: str, values: list[str], around: Around) -> Clause:
+def modified_clause(type: str, parameter: Parameter, modifier: str, values: list[str], around: Around) -> Clause:
     """R4 search.html#modifiers"""
     code = parameter.code
     offered = modifiers(type, parameter)
@@ -139,7 +139,7 @@ def _modified(type: str, parameter: Parameter, modifier: str, values: list[str],
 def _of_codes(parameter: Parameter, modifier: str, values: list[str]) -> Clause | None:
     if modifier == "not":
         if parameter.computed:
-            return _computed(parameter, values, "not")
+            return computed_clause(parameter, values, "not")
         return Clause(parameter.code, "token", tuple(token(parameter, value) for value in values), "not")
     if modifier in ("in", "not-in"):
         members = tuple(each for value in values for each in _members(parameter, unescaped(value)))
@@ -227,8 +227,8 @@ def _above(value: str) -> list[str]:
 def _chain(type: str, head: str, rest: str, text: str, around: Around, links: int) -> Clause:
     """``subject:Patient.name``, ``patient.organization.name`` (R4 search.html#chaining)."""
     code, _, kind = head.partition(":")
-    parameter = _linking(type, code, links)
-    possible = _targets(type, parameter, kind)
+    parameter = linking_parameter(type, code, links)
+    possible = linked_types(type, parameter, kind)
     within, refusals = [], []
     for target in possible:
         try:
@@ -240,10 +240,11 @@ def _chain(type: str, head: str, rest: str, text: str, around: Around, links: in
     return Clause(code, "chain", within=tuple(within))
 
 
-def _linking(type: str, code: str, links: int) -> Parameter:
+def linking_parameter(type: str, code: str, links: int) -> Parameter:
+    """The reference that a chain goes on along; UnsupportedError (400) where it is none, or the chain is too long."""
     if links >= MAX_LINKS:
         raise UnsupportedError(f"a chain has at most {MAX_LINKS} links", issue_code="too-costly")
-    parameter = _parameter(type, code)
+    parameter = parameter_named(type, code)
     if parameter.type != "reference":
         raise UnsupportedError(f"{code} is no reference: nothing can be chained to it")
     if type == APART:
@@ -251,7 +252,8 @@ def _linking(type: str, code: str, links: int) -> Parameter:
     return parameter
 
 
-def _targets(type: str, parameter: Parameter, kind: str) -> list[str]:
+def linked_types(type: str, parameter: Parameter, kind: str) -> list[str]:
+    """The served types that the reference may lead to, only ``kind`` if that is named."""
     served = accepted_types()
     named = (kind,) if kind else _types_of(parameter)
     if kind and kind not in _types_of(parameter):
@@ -276,7 +278,7 @@ def _reverse_chain(type: str, name: str, text: str, around: Around, links: int) 
         raise UnsupportedError(f"{source[:60]!r} is not served here: _has cannot ask for it")
     if source == APART:
         raise UnsupportedError("_has does not reach AuditEvents; they have a search of their own")
-    parameter = _linking(source, code, links)
+    parameter = linking_parameter(source, code, links)
     if type not in _types_of(parameter):
         raise UnsupportedError(f"{source}.{code} never refers to a {type}")
     return Clause(code, "has", within=(Query(source, (clause_of(source, rest, text, around, links + 1),)),))

@@ -114,13 +114,14 @@ class Clause:
 
     Beside the kinds of the index (token reference date string number composite position) there are ``id``,
     ``last-updated``, ``missing`` (value "true" or "false"), ``chain`` (what ``param`` refers to is found by one of
-    ``within``), ``has`` (what one of ``within`` finds refers here by it) and ``either`` (one of ``within`` holds).
+    ``within``), ``has`` (what one of ``within`` finds refers here by it), ``either`` (one of ``within`` holds) and
+    ``neither`` (none does).
     """
 
     param: str
     kind: str
     values: tuple[Value, ...] = ()
-    modifier: str = ""  # not | exact | contains | below | of-type
+    modifier: str = ""  # not | exact | contains | below | of-type; of filters: equal | unequal | ends
     within: tuple[Query, ...] = ()
 
 
@@ -158,3 +159,10 @@ class Query:
     summary: str = ""  # _summary and _elements as they were given: they say what is shown of a body
     elements: str = ""
     ignored: tuple[Ignored, ...] = ()
+
+
+def leads_away(query: Query) -> bool:
+    """Whether it looks into other resources: by a chain or ``_has``, alone or within a filter."""
+    return any(
+        clause.kind in ("chain", "has") or any(leads_away(inner) for inner in clause.within) for clause in query.clauses
+    )

@@ -14,6 +14,7 @@ from datetime import datetime, tzinfo
 
 from interop.errors import UnsupportedError
 from interop.fhir.clauses import APART, clause_of, known_parameters
+from interop.fhir.filters import filter_clauses
 from interop.fhir.includes import include_of
 from interop.fhir.indexing import index_rows
 from interop.fhir.parameters import parameters
@@ -64,6 +65,8 @@ def parse_query(
             plain = name.partition(":")[0]
             if plain in ("_include", "_revinclude"):
                 includes.append(include_of(type, name, value))
+            elif name == "_filter":
+                clauses += filter_clauses(type, value, around)
             elif plain in _ONCE:
                 _control(type, name, value, controls)
             else:

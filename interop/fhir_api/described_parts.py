@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from interop.fhir.clauses import APART
+from interop.fhir.filter_grammar import MAX_TEXT
 from interop.fhir.json_schema import schemas
 from interop.fhir.parameters import parameters
 from interop.fhir.profile import CONFORMANCE_TYPES, accepted_types, definition_parameters
@@ -32,6 +34,7 @@ SEARCHES: dict[str, Json] = {
     "number": {"type": "string", "pattern": f"^{_NUMBER}(?:,{_NUMBER})*$"},
     "quantity": {"type": "string", "pattern": f"^{_NUMBER}(?:\\|[^|]*\\|[^|]+)?$", "description": "number|system|code"},
     "composite": {"type": "string", "pattern": r"^[^$]+\$[^$]+$"},
+    "filter": {**_TEXT, "maxLength": MAX_TEXT, "description": "tests joined by and, or, not (…): `birthdate ge 1970`"},
     "special": {"type": "string", "pattern": r"^[-0-9.]+\|[-0-9.]+(?:\|[0-9.]*(?:\|[a-z_\[\]]*)?)?$"},
 }
 
@@ -103,7 +106,8 @@ def operation_input(operation: Operation, type: str, level: str) -> list[Json]:
 
 def _own(type: str) -> list[Json]:
     """The search parameters that are the type's own."""
-    return _named("_id", "_lastUpdated", *(f"{type}.{code}" for code in parameters(type)))
+    common = ("_id", "_lastUpdated", *(("_filter",) if type != APART else ()))
+    return _named(*common, *(f"{type}.{code}" for code in parameters(type)))
 
 
 def outcomes(*statuses: int, only_json: bool = False) -> dict[str, Json]:
@@ -148,6 +152,7 @@ def _parameters(types: Sequence[str]) -> dict[str, Json]:
         "vid": in_path("vid", {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"}),
         "_id": in_query("_id", ref("schemas", "search-token")),
         "_lastUpdated": in_query("_lastUpdated", ref("schemas", "search-date")),
+        "_filter": in_query("_filter", ref("schemas", "search-filter")),
         **{name: in_query(name, schema) for name, schema in _CONTROLS.items()},
         **{name: in_header(name, text) for name, text in _HEADERS.items()},
     }

@@ -69,7 +69,13 @@ def permitted(tx: Tx, query: Query) -> tuple[Query, Params]:
 
 
 def _permitted_clause(tx: Tx, type: str, clause: Clause) -> Clause:
-    if not clause.within or clause.kind == "either":
+    if clause.kind in ("either", "neither"):  # of the same type, whose chains may lead away from it
+        within = (
+            replace(inner, clauses=tuple(_permitted_clause(tx, type, each) for each in inner.clauses))
+            for inner in clause.within
+        )
+        return replace(clause, within=tuple(within))
+    if not clause.within:
         return clause
     return replace(clause, within=tuple(permitted(tx, inner)[0] for inner in clause.within))
 

@@ -258,13 +258,34 @@ def _under(wanted: str | None, values: list[str], system: str, column: str) -> C
 
 
 def string_condition(values: Iterable[str], column: str = "value", modifier: str = "") -> Condition:
-    """The beginning of a folded text; all of it and unfolded (:exact); or any of it (R4 search.html#string)."""
+    """The beginning of a folded text; all of it and unfolded (:exact); or any of it (R4 search.html#string).
+
+    Of a filter: all of it, folded (equal), or its end (ends).
+    """
     wanted = [prefix_text(value) for value in values]
-    if modifier == "exact":
-        return one_of(column, wanted)
+    match modifier:
+        case "exact":
+            return one_of(column, wanted)
+        case "equal":
+            return either(_whole(text, column) for text in wanted)
+        case "ends":
+            return either(_ending(text, column) for text in wanted)
     if modifier == "contains":
         return either(Condition(f"{column} LIKE ? ESCAPE '\\'", (f"%{_literal(text)}%",)) for text in wanted)
     return either(Condition(f"{column} >= ? AND {column} < ?", (p, p + _LAST_CHARACTER)) for p in wanted)
+
+
+def _whole(text: str, column: str) -> Condition:
+    """The folded text is this, whatever stands behind it."""
+    behind = text + BEFORE_EXACT
+    return Condition(f"{column} = ? OR ({column} >= ? AND {column} < ?)", (text, behind, behind + _LAST_CHARACTER))
+
+
+def _ending(text: str, column: str) -> Condition:
+    """The folded text ends so; what may stand behind it is the text itself, or a hash that ends in anything."""
+    plain, mark = _literal(text), BEFORE_EXACT
+    sql = f"{column} LIKE ? ESCAPE '\\' OR ({column} LIKE ? ESCAPE '\\' AND {column} NOT LIKE ?)"
+    return Condition(sql, (f"%{plain}{mark}%", f"%{plain}", f"%{mark}%"))
 
 
 def _literal(text: str) -> str:
@@ -346,7 +367,9 @@ def index_condition(type: str, clause: Clause) -> IndexCondition:
     values: Sequence[Any] = clause.values
     if source.system is not None and clause.kind == "token":  # a contact's value has no system that one could name
         values = [TokenValue(value.system or None, value.code) for value in values]
-    choice = _CHOICES[clause.kind](values, clause.modifier)
+    unequal = clause.modifier == "unequal"
+    choice = _CHOICES[clause.kind](values, "equal" if unequal else clause.modifier)
+    choice = negated(choice) if unequal else choice
     if source.system is not None:
         choice = every((choice, Condition("x.system = ?", (source.system,))))
     return IndexCondition(TABLES[clause.kind], type, source.params, choice)

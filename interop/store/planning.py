@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,9 @@ from interop.store.session import Session
 
 FEW = 500  # a condition that fewer rows meet is where a search begins; above, resources are walked in their order
 _CERTAINLY_FEW = frozenset(("identifier", "instance", "series", "accession"))
+_NESTED = 12  # parentheses within one another in a beginning: SQLite's parser overflows at 15 (its stack is 100)
 _MERGES = 10  # of one patient into the next, followed
+_PARENTHESES = re.compile(r"[()]")
 _MISSING: dict[str, tuple[tuple[str, str], ...]] = {  # table and ending of what shows that there is something
     "token": (("token_index", ""), ("string_index", ":text"), ("token_index", ":present")),
     "uri": (("token_index", ""), ("token_index", ":present")),
@@ -115,7 +118,7 @@ class Planner:
                 return self._updated(type, clause)
             case "missing":
                 return self._missing(type, clause)
-            case "either":
+            case "either" | "neither":
                 return self._either(type, clause, depth)
             case "chain":
                 return self._chained(type, clause, depth)
@@ -128,7 +131,8 @@ class Planner:
         indexed = index_condition(type, clause)
         if clause.modifier == "not":
             return Part(lambda alias: negated(indexed.holds(alias)), by_pk=True)
-        return Part(indexed.holds, indexed.pks(), clause.param in _CERTAINLY_FEW, by_pk=True)
+        few = clause.param in _CERTAINLY_FEW and clause.modifier != "unequal"
+        return Part(indexed.holds, indexed.pks(), few, by_pk=True)
 
     def _updated(self, type: str, clause: Clause) -> Part:
         """What was changed then: a beginning where it is little, as for who asks for what is new."""
@@ -181,13 +185,16 @@ class Planner:
         )
 
     def _either(self, type: str, clause: Clause, depth: int) -> Part:
-        parts = [self._part(type, each, depth) for query in clause.within for each in query.clauses]
+        parts = [_together([self._part(type, each, depth) for each in query.clauses]) for query in clause.within]
         known = [part.pks for part in parts if part.pks is not None]
         pks = None
         if parts and len(known) == len(parts):
             united = " UNION ".join(f"SELECT * FROM ({each.sql}) u" for each in known)  # noqa: S608
-            pks = Condition(f"SELECT pk FROM ({united}) e", tuple(v for each in known for v in each.values))  # noqa: S608
-        return Part(lambda alias: either(part.holds(alias) for part in parts), pks)
+            pks = _flat(Condition(f"SELECT pk FROM ({united}) e", tuple(v for each in known for v in each.values)))  # noqa: S608
+        by_pk = all(part.by_pk for part in parts)
+        if clause.kind == "neither":
+            return Part(lambda alias: negated(either(part.holds(alias) for part in parts)), by_pk=by_pk)
+        return Part(lambda alias: either(part.holds(alias) for part in parts), pks, by_pk=by_pk)
 
     # chains
 
@@ -274,6 +281,33 @@ class Planner:
                 break
             found.append(id)
         return found
+
+
+def _together(parts: list[Part]) -> Part:
+    """The part of all of these together; it may begin with one that is for certain few, or the first that may begin."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = sorted((part for part in parts if part.pks is not None), key=lambda part: not part.few)
+    pks = None
+    if starts:
+        start = starts[0]
+        assert start.pks is not None
+        others = every([part.holds("r") for part in parts if part is not start])
+        begun = f"SELECT r.pk FROM ({start.pks.sql}) d CROSS JOIN resource r WHERE r.pk = d.pk AND ({others.sql})"  # noqa: S608
+        pks = _flat(Condition(begun, (*start.pks.values, *others.values)))
+    few = pks is not None and any(part.few for part in parts)
+    return Part(
+        lambda alias: every([part.holds(alias) for part in parts]), pks, few, by_pk=all(part.by_pk for part in parts)
+    )
+
+
+def _flat(pks: Condition) -> Condition | None:
+    """The beginning, unless it is nested too deeply to be one: then the search goes without it."""
+    depth = deepest = 0
+    for mark in _PARENTHESES.findall(pks.sql):
+        depth += 1 if mark == "(" else -1
+        deepest = max(deepest, depth)
+    return pks if deepest <= _NESTED else None
 
 
 def _living(type: str) -> tuple[Condition, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from interop.access import Agent, decide
 from interop.access.endpoints import EndpointRefusedError, endpoint_prefix
 from interop.errors import InvalidContentError, NotFoundError, RefusedError, UnsupportedError
-from interop.fhir.query import Query
+from interop.fhir.query import Query, leads_away
 from interop.fhir.references import patient_of
 from interop.fhir.search import parse_query
 from interop.fhir.subscriptions import Asked, asked_of
@@ -146,7 +146,7 @@ def watched_types(tx: Tx) -> Iterable[str]:
 def query_of(asked: Asked, site: Site, now: datetime) -> Query:
     """The criteria as a search; UnsupportedError for any that this server does not know."""
     query = parse_query(asked.type, asked.search, site.zone, base_url=f"{site.public_url}/fhir", now=now)
-    if query.includes or any(clause.kind in ("chain", "has") for clause in query.clauses):
+    if query.includes or leads_away(query):
         raise UnsupportedError("criteria are about the resource itself: no chains, no _has, no _include")
     return query
 

@@ -70,6 +70,7 @@ EXAMPLES = {
     "composite": "x$2026",
     "special": "35|33|5|km",
     "deceased": "true",
+    "_filter": "_id eq x or not (_lastUpdated ge 2026)",
 }
 
 
@@ -87,6 +88,8 @@ async def test_every_parameter_it_lists_is_searched_and_no_other(store: Store) -
             assert refused.status_code == 400
             text = refused.json()["issue"][0]["details"]["text"]
             assert all(f" {name}" in text for name in listed)
+            offers = await http.get(type, params={"_filter": EXAMPLES["_filter"]})
+            assert (offers.status_code == 200) is ("_filter" in listed), type
 
 
 async def test_the_operations_it_lists_are_answered_and_others_are_not(store: Store) -> None:

@@ -156,6 +156,16 @@ RESOURCES: list[dict[str, Any]] = [
 ]
 
 VECTORS: list[tuple[str, set[str]]] = [
+    # filters (R4 search_filter.html)
+    ("Patient?_filter=family co dijk", {"ann", "bob"}),
+    ("Patient?_filter=given eq ann and birthdate ge 1980-01-01", {"ann"}),
+    ('Patient?_filter=family eq "VAN DIJK" or given sw zzz', {"ann"}),
+    ("Patient?_filter=not (family co dijk) and gender pr true", set()),
+    ('Patient?_filter=organization.name sw north or organization.name eq "ward 5"', {"ann", "bob"}),
+    ("Patient?_filter=deceased eq true", {"ann"}),
+    ("Patient?_filter=identifier eq urn:mrn|77", {"ann"}),
+    ("Observation?_filter=value-quantity gt 70 and code eq 29463-7", {"w70.4"}),
+    ("Observation?_filter=subject re Patient/nobody", set()),
     # strings
     ("Patient?family=van", {"ann"}),
     ("Patient?name=dijk", {"bob"}),
@@ -324,7 +334,10 @@ REFUSED = [
     ("ServiceRequest?code:in=http://example.org/vs", "urn:interop:ValueSet:order-step"),
     ("Patient?_text=x", "narrative"),
     ("Patient?_content=x", "full text"),
-    ("Patient?_filter=x", "filter"),
+    ("Patient?_filter=x", "at character 2: a space and an operator"),
+    ("Patient?_filter=gender eq x and family above x", "at character 24: one of the operators"),
+    ("Observation?_filter=code ss x", "hierarchies of codes are not known here"),
+    ("AuditEvent?_filter=_id eq x", "a search of their own"),
     ("Patient?_list=x", "List"),
     ("Patient?phonetic=x", "use name"),
     ("Patient?_source:above=urn:oid:1", "urn"),
@@ -469,6 +482,10 @@ async def test_a_patients_token_looks_at_nobody_else_by_chains_or_includes(
         assert ids(await own.get("ServiceRequest?patient.family=van")) == ["ct"]
         assert ids(await own.get("Patient?_has:Observation:patient:code=85354-9")) == []
         assert ids(await own.get("Organization?_has:Patient:organization:family=dijk")) == []
+        assert ids(await own.get("ServiceRequest?_filter=patient.family co dijk or patient.family co x")) == ["ct"]
+        assert ids(await own.get("ServiceRequest?_filter=not (patient.family eq nobody)")) == ["ct"]
+        assert ids(await own.get("Patient?_filter=_id ne ann or gender pr true")) == ["ann"]
+        assert ids(await own.get("Patient?_filter=link.family pr true or link.family pr false")) == []
         answer = await own.get("Organization?_revinclude=Patient:organization")
         assert ids(answer, "include") == ["ann"]
         assert "1 more" in answer.text

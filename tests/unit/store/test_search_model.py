@@ -186,6 +186,18 @@ async def found(store: Store, type: str, params: list[tuple[str, str]], sort: st
         cursor = [("_cursor", page.next)]
 
 
+def fill(tx: Tx, number: int, people: list[Resource], seen: list[Resource]) -> dict[str, Resource]:
+    """Everybody, by id; what other runs left goes."""
+    persons = {f"p{number}-{n}": patient(told, f"p{number}-{n}") for n, told in enumerate(people)}
+    values = {f"o{number}-{n}": observation(told, f"o{number}-{n}", list(persons)) for n, told in enumerate(seen)}
+    for type in ("Patient", "Observation"):
+        for each in tx.search(parse_query(type, [("_count", "1000")], UTC)).rows:
+            tx.delete(type, each.id)
+    for resource in (persons | values).values():
+        tx.create(resource, id=resource["id"])
+    return persons | values
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     people=st.lists(patients, min_size=1, max_size=4),
@@ -198,18 +210,7 @@ async def test_searches_find_what_a_naive_reading_finds(
     store: Store, people: list[Resource], seen: list[Resource], asked: list[Any], count: int, stretch: int
 ) -> None:
     number = await store.unit(AGENT, lambda tx: tx.next_number("run"))
-    persons = {f"p{number}-{n}": patient(told, f"p{number}-{n}") for n, told in enumerate(people)}
-    values = {f"o{number}-{n}": observation(told, f"o{number}-{n}", list(persons)) for n, told in enumerate(seen)}
-    everybody = persons | values
-
-    def fill(tx: Tx) -> None:
-        for type in ("Patient", "Observation"):  # what other runs left is not part of this one
-            for each in tx.search(parse_query(type, [("_count", "1000")], UTC)).rows:
-                tx.delete(type, each.id)
-        for resource in everybody.values():
-            tx.create(resource, id=resource["id"])
-
-    await store.unit(AGENT, fill)
+    everybody = await store.unit(AGENT, lambda tx: fill(tx, number, people, seen))
     for type, params, sort in asked:
         expected = {
             id
