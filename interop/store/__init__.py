@@ -6,6 +6,7 @@ from interop.store.reading import Reader, engine_version, open_reader
 from interop.store.reindexing import Progress
 from interop.store.rows import (
     EVERY_KEY,
+    EVERY_KIND,
     Decision,
     DuplicateIdentityError,
     Job,
@@ -35,6 +36,7 @@ from interop.store.tx import Tx
 
 __all__ = [
     "EVERY_KEY",
+    "EVERY_KIND",
     "SCHEMA",
     "Decision",
     "DuplicateIdentityError",

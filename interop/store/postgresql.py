@@ -222,8 +222,7 @@ class PostgresqlStore(Store):
 
     async def unit(self, agent: Agent, work: Callable[[Tx], T], *, refused: Refused[T] | None = None) -> T:
         value, enqueued = await self._in_thread(lambda: self._repeat(lambda c: self._attempt(c, agent, work, refused)))
-        if enqueued:
-            self.jobs_ready.set()
+        self._tell_ready(enqueued)
         return value
 
     async def view(self, work: Callable[[Tx], T]) -> T:
@@ -267,7 +266,7 @@ class PostgresqlStore(Store):
 
     def _attempt(
         self, transaction: _Transaction, agent: Agent, work: Callable[[Tx], T], refused: Refused[T] | None
-    ) -> tuple[T, bool]:
+    ) -> tuple[T, set[str]]:
         tx = self._begin(transaction, agent)
         try:
             value = work(tx)

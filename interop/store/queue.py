@@ -15,7 +15,7 @@ from interop.fhir.json import dumps
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.messages import plain
-from interop.store.rows import EVERY_KEY, Job, KeyRange
+from interop.store.rows import EVERY_KEY, EVERY_KIND, Job, KeyRange
 from interop.store.unit import Unit
 
 _SECOND = 1_000_000
@@ -34,7 +34,7 @@ class Queue(Unit):
         """
         due = self._now if run_at is None else instants.micros(run_at)
         written, key = dumps(payload).decode(), plain(key)
-        self.enqueued = True
+        self.enqueued.add(kind)
         if replace:
             waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
             if waiting is not None:
@@ -66,7 +66,7 @@ class Queue(Unit):
     def retry_job(self, job: Job, error: str, delay: float) -> bool:
         """Put it back, due in ``delay`` seconds; False where the claim was lost meanwhile."""
         due = self._now + int(delay * _SECOND)
-        self.enqueued = True
+        self.enqueued.add(job.kind)
         held = self.session.run(sql.JOB_RETRY, (due, plain(error), job.id, job.attempt)) > 0
         if held:  # those behind it wait as long; else every claim would walk past all of them
             self.session.put(sql.JOB_HOLD, (due, job.kind, job.key, job.id, due))
@@ -74,7 +74,7 @@ class Queue(Unit):
 
     def bury_job(self, job: Job, error: str) -> bool:
         """Give up: a dead letter that only replay wakes; those behind it go on. False where the claim was lost."""
-        self.enqueued = True
+        self.enqueued.add(job.kind)
         return self.session.run(sql.JOB_BURY, (plain(error), job.id, job.attempt)) > 0
 
     def extend_job(self, job: Job, lease: float) -> bool:
@@ -83,12 +83,12 @@ class Queue(Unit):
 
     def replay_job(self, id: int) -> bool:
         """Owe a dead letter again; False where there is none of this number."""
-        self.enqueued = True
+        self.enqueued.add(EVERY_KIND)
         return self.session.run(sql.JOB_REPLAY, (self._now, id)) > 0
 
     def replay_jobs(self, kind: str, prefix: str) -> int:
         """Owe again every dead letter of a kind whose key begins so; how many."""
-        self.enqueued = True
+        self.enqueued.add(kind)
         return self.session.run(sql.JOBS_REPLAY, (self._now, kind, *_edges(prefix)))
 
     def find_job(self, kind: str, key: str, payload: dict[str, Any]) -> tuple[int, str] | None:
@@ -98,17 +98,17 @@ class Queue(Unit):
 
     def hasten_job(self, id: int) -> None:
         """Let it run now instead of when its pause is over."""
-        self.enqueued = True
+        self.enqueued.add(EVERY_KIND)
         self.session.put(sql.JOB_HASTEN, (self._now, id, self._now))
 
     def hasten_jobs(self, kind: str, prefix: str) -> None:
         """Let all of a kind whose key begins so run now."""
-        self.enqueued = True
+        self.enqueued.add(kind)
         self.session.put(sql.JOBS_HASTEN, (self._now, kind, *_edges(prefix), self._now))
 
     def drop_job(self, id: int) -> bool:
         """Owe it no more; False while somebody is at it."""
-        self.enqueued = True  # those behind it go on
+        self.enqueued.add(EVERY_KIND)  # those behind it go on
         return self.session.run(sql.JOB_DROP, (id, self._now)) > 0
 
     def dead_jobs(self, *, limit: int = 100) -> list[Job]:

@@ -151,6 +151,7 @@ class KeyRange:
 
 
 EVERY_KEY = KeyRange()
+EVERY_KIND = ""  # stands for the kinds of jobs where a commit does not know them
 
 
 @dataclass(frozen=True, slots=True)

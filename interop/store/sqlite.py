@@ -74,7 +74,7 @@ class _Waiting:
         self.future = future
         self.value: Any = None
         self.error: BaseException | None = None
-        self.enqueued = False
+        self.enqueued: set[str] = set()
         self.watched = True  # its questions may be stopped,
         self.aside = False  # and one was: it is to begin anew beside the loop
 
@@ -244,8 +244,8 @@ class SqliteStore(Store):
                 task.add_done_callback(self._aside.discard)
             else:
                 _resolve(unit)
-        if any(unit.enqueued for unit in done):
-            self.jobs_ready.set()
+        for unit in done:
+            self._tell_ready(unit.enqueued)
 
     def _run_waiting(self, connection: sqlite3.Connection, done: list[_Waiting]) -> bool:
         """Run those who wait; False where one was refused and there are no savepoints to undo it by itself."""
@@ -272,7 +272,7 @@ class SqliteStore(Store):
         session = SqliteSession(connection)
         for unit in done:
             if not unit.aside:
-                unit.enqueued = False
+                unit.enqueued = set()
                 self._run_careful(session, unit)
         session.keep_numbers()
 

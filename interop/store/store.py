@@ -32,7 +32,8 @@ class Store(ABC):
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.zone: tzinfo = surroundings.zone
-        self.jobs_ready = asyncio.Event()  # set after a commit that enqueued; whoever claims clears it
+        self.jobs_ready = asyncio.Event()  # set after a commit that enqueued
+        self._ready: set[str] = set()
         self._surroundings = surroundings
         self._stats: tuple[float, Stats] | None = None  # until when they are good
         self._counting = asyncio.Lock()
@@ -58,6 +59,17 @@ class Store(ABC):
     ) -> list[Job]:
         """Take up to this many due jobs for ``lease`` seconds, oldest first, never two of one kind and key."""
         return await self.unit(_JOBS, lambda tx: tx.claim_jobs(kinds, limit, lease, keys))
+
+    def take_ready(self) -> set[str]:
+        """The kinds of which jobs have come since this was asked last, perhaps EVERY_KIND; clears ``jobs_ready``."""
+        self.jobs_ready.clear()
+        ready, self._ready = self._ready, set()
+        return ready
+
+    def _tell_ready(self, kinds: set[str]) -> None:
+        if kinds:
+            self._ready |= kinds
+            self.jobs_ready.set()
 
     async def finish(self, job: Job) -> bool:
         """The effect has happened; False where the claim was lost meanwhile."""

@@ -35,7 +35,7 @@ class Unit:
         self.agent = agent
         self.now = now
         self.zone = surroundings.zone
-        self.enqueued = False
+        self.enqueued: set[str] = set()  # the kinds of which jobs are due now, or EVERY_KIND
         self._surroundings = surroundings
         self._now = instants.micros(now)
 

@@ -12,7 +12,7 @@ import pytest
 
 from interop.access.agent import system_agent
 from interop.errors import RefusedError
-from interop.store import Job, KeyRange, Store, Tx
+from interop.store import EVERY_KIND, Job, KeyRange, Store, Tx
 
 AGENT = system_agent("test")
 
@@ -161,6 +161,18 @@ async def test_the_event_is_set_by_a_commit_that_enqueued_only(store: Store) -> 
     assert not store.jobs_ready.is_set()
     await enqueue(store, "a")
     assert store.jobs_ready.is_set()
+
+
+async def test_the_kinds_that_have_come_are_told_once(store: Store) -> None:
+    await enqueue(store, "a")
+    (job,) = await store.claim(None, 1, 60)
+    assert store.take_ready() == {job.kind}
+    assert not store.jobs_ready.is_set()
+    assert store.take_ready() == set()
+    await store.bury(job, "refused")
+    assert store.take_ready() == {job.kind}
+    await store.replay(job.id)
+    assert store.take_ready() == {EVERY_KIND}
 
 
 async def test_eight_workers_keep_the_order_of_every_key(store: Store) -> None:
