@@ -22,7 +22,6 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp
 
-from interop.access.agent import system_agent
 from interop.archives import OpenArchives
 from interop.audit.resource import Observer, to_resource
 from interop.auth import Bindings, Keys, Tokens
@@ -269,7 +268,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     writer = WorklistProcess(rooms.settings)
     await writer.start()
     handlers: dict[str, Handler | Lane | BatchLane] = {
-        "worklist": BatchLane(WorklistJobs(rooms.store, rooms.site, writer), system_agent("worklist")),
+        "worklist": WorklistJobs(rooms.store, rooms.site, writer).lane(),
         "tags": tags_lane(rooms.store, rooms.archives.rewritable()),
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
         **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),

@@ -16,7 +16,7 @@ from logging import getLogger
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import RefusedError, UnavailableError
-from interop.store import EVERY_KEY, Job, KeyRange, Store, Tx
+from interop.store import EVERY_KEY, EVERY_KIND, Job, KeyRange, Store, Tx
 
 logger = getLogger(__name__)
 
@@ -93,11 +93,14 @@ class BatchLane:
     """How one kind is run whose jobs share their work: a claim is one call of the handler and ends in one commit.
 
     The handler says of each job what became of it; a failed one is tried again or buried and takes no other along.
+    Jobs that come close together gather: the first is claimed at once, the next ones ``gather`` seconds after it, so
+    that a claim and its end, a commit each, are shared by many.
     """
 
     handler: BatchHandler
     agent: Agent  # in whose name the outcomes are kept
-    at_once: int = 64
+    at_once: int = 256
+    gather: float = 0.0
     lease: float = 60.0
     backoff: Backoff = Backoff()
 
@@ -126,12 +129,17 @@ class JobRunner:
                     group.create_task(self._run_lane(kind, lane))
 
     async def _listen(self) -> None:
-        """The store's one event wakes all lanes."""
+        """The store's one event wakes the lanes whose kinds have come: a claim walks past every job that waits."""
         while True:
             await self._store.jobs_ready.wait()
-            self._store.jobs_ready.clear()
-            for event in self._wake.values():
-                event.set()
+            ready = self._store.take_ready()
+            for name, event in self._wake.items():
+                if EVERY_KIND in ready or self._kind_of(name) in ready:
+                    event.set()
+
+    def _kind_of(self, name: str) -> str:
+        lane = self._lanes[name]
+        return lane.kind or name if isinstance(lane, Lane) else name
 
     async def _run_lane(self, kind: str, lane: Lane) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -143,7 +151,7 @@ class JobRunner:
                 claimed: list[Job] = []
                 if free * 2 >= lane.at_once:  # several at once share a claim
                     await self._step_back()
-                    claimed = await self._claim(lane.kind or kind, free, lane.lease, lane.keys)
+                    claimed = await self._claim(self._kind_of(kind), free, lane.lease, lane.keys)
                 for job in claimed:
                     task = asyncio.create_task(self._run_job(job, lane))
                     running.add(task)
@@ -158,14 +166,17 @@ class JobRunner:
 
     async def _run_batches(self, kind: str, lane: BatchLane) -> None:
         """What has gathered while one batch was under way is the next: the fuller, the more there is to do."""
-        wake = self._wake[kind]
+        wake, loop = self._wake[kind], asyncio.get_running_loop()
         while True:
             wake.clear()
+            begun = loop.time()
             claimed = await self._claim(kind, lane.at_once, lane.lease)
             if claimed:
                 await self._run_batch(claimed, lane)
             else:
                 await self._pause(wake)
+            if 0 < len(claimed) < lane.at_once:  # one that was full has left some behind
+                await asyncio.sleep(lane.gather - (loop.time() - begun))
 
     async def _run_batch(self, jobs: Sequence[Job], lane: BatchLane) -> None:
         outcomes: Sequence[Outcome | Exception | None]

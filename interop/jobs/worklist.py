@@ -14,7 +14,7 @@ from typing import Protocol
 from interop.access.agent import system_agent
 from interop.audit.event import Event
 from interop.errors import UnavailableError
-from interop.jobs.runner import Outcome, UndeliverableError
+from interop.jobs.runner import BatchLane, Outcome, UndeliverableError
 from interop.jobs.worklist_items import Made, Wanted
 from interop.store import Job, Store, Tx
 from interop.workflow import orders
@@ -25,6 +25,7 @@ logger = getLogger(__name__)
 _AGENT = system_agent("worklist")
 _ALL = 1_000_000
 _AGAIN, _COMPARING = 5.0, 600.0  # seconds
+GATHER = 0.1  # seconds between two claims while orders keep coming; a modality that asks finds them soon enough
 
 
 class Writer(Protocol):
@@ -50,6 +51,10 @@ class WorklistJobs:
         self._store = store
         self._site = site
         self._writer = writer
+
+    def lane(self) -> BatchLane:
+        """How they are run."""
+        return BatchLane(self, _AGENT, gather=GATHER)
 
     async def __call__(self, jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
         """Write the orders of these jobs; for each what is to be kept of it, or why it failed."""

@@ -264,3 +264,48 @@ async def test_what_cannot_be_kept_of_one_undoes_nothing_of_the_others(store: St
         await until(lambda: runner.counts["failed"] >= 1)
         await enqueue(store, "d")  # and the lane goes on
         await until(lambda: runner.counts["done"] == 3)
+
+
+async def test_jobs_of_other_kinds_make_a_lane_claim_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    claimed: list[str] = []
+    claim = store.claim
+
+    async def counted(kinds: Sequence[str], *given: object) -> list[Job]:
+        claimed.extend(kinds)
+        return await claim(kinds, *given)  # type: ignore[arg-type]
+
+    async def handler(job: Job) -> None:
+        done.append(job.key)
+
+    monkeypatch.setattr(store, "claim", counted)
+    runner = JobRunner(store, {"work": Lane(handler), "named": Lane(handler, kind="told"), "other": handler}, poll=30)
+    task = asyncio.create_task(runner.run())
+    await until(lambda: len(claimed) == 3)
+    await enqueue(store, "a")
+    await until(lambda: done == ["a"])
+    await enqueue(store, "b", kind="told")
+    await until(lambda: done == ["a", "b"])
+    assert {"work", "told"} <= set(claimed[3:])
+    assert "other" not in claimed[3:]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_jobs_that_come_one_after_another_gather(store: Store) -> None:
+    """The first is run at once, what comes meanwhile later and together; a claim that was full by the next at once."""
+    seen: list[tuple[float, list[str]]] = []
+    loop = asyncio.get_running_loop()
+
+    async def handler(jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
+        seen.append((loop.time(), [job.key for job in jobs]))
+        return [None for _ in jobs]
+
+    asked = loop.time()
+    async with running(store, work=BatchLane(handler, AGENT, at_once=3, gather=0.5)) as runner:
+        await enqueue(store, "a")
+        await until(lambda: runner.counts["done"] == 1)
+        await enqueue(store, *"bcdef")
+        await until(lambda: runner.counts["done"] == 6)
+    assert [keys for _, keys in seen] == [["a"], ["b", "c", "d"], ["e", "f"]]
+    assert seen[1][0] - asked >= 0.5
