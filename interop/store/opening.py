@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 import psycopg
 
 from interop.errors import UnavailableError
-from interop.store import file_lock, migrating, postgresql, sqlite, sqlite_session
+from interop.store import file_lock, migrating, postgresql, postgresql_session, sqlite, sqlite_session
 from interop.store.search_index import IndexRows
 from interop.store.store import Store
 from interop.store.unit import AuditResource, Surroundings
@@ -57,7 +57,7 @@ async def _open_sqlite(options: sqlite_session.Options, surroundings: Surroundin
         raise
 
 
-async def _open_postgresql(options: postgresql.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
+async def _open_postgresql(options: postgresql_session.Options, surroundings: Surroundings, *, migrate: bool) -> Store:
     def prepare() -> None:
         migrating.prepare_postgresql(lambda: psycopg.connect(options.conninfo, connect_timeout=5), migrate=migrate)
 
@@ -81,13 +81,13 @@ def sqlite_options(url: str, synchronous: str = "FULL") -> sqlite_session.Option
     return sqlite_session.Options(Path(path[1:]), synchronous, None if limit is None else int(limit[0]))
 
 
-def postgresql_options(url: str, synchronous: str = "FULL") -> postgresql.Options:
+def postgresql_options(url: str, synchronous: str = "FULL") -> postgresql_session.Options:
     """The database that a ``postgresql:`` URL names; ``?pool_size=`` is ours, the other options are libpq's."""
     parts = urlsplit(url)
     query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     pool_size = int(query.pop("pool_size", ["8"])[0])
     text = urlencode(query, doseq=True, quote_via=quote)
-    return postgresql.Options(parts._replace(scheme="postgresql", query=text).geturl(), synchronous, pool_size)
+    return postgresql_session.Options(parts._replace(scheme="postgresql", query=text).geturl(), synchronous, pool_size)
 
 
 def _index_rows() -> IndexRows:

@@ -13,21 +13,18 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import psycopg
-from psycopg.types.numeric import Int8Dumper
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import ConflictError, InteropError, UnavailableError
 from interop.store import instants
 from interop.store import statements as sql
-from interop.store.session import ReadOnlySession, Session, Values, unstorable
-from interop.store.statements import AS_ARRAYS
+from interop.store.postgresql_session import Options, PostgresqlSession, connect
+from interop.store.postgresql_wire import Wire
+from interop.store.session import ReadOnlySession
 from interop.store.store import Refused, Store, T
 from interop.store.tx import Tx
 from interop.store.unit import Surroundings
@@ -44,137 +41,12 @@ _OUTAGES = ("08", "53", "57", "58")  # connection, resources, operator, system (
 _OUTAGE_CODES = frozenset(("25006", "55P03"))  # a standby answered; a lock was not to be had in time
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a database is reached."""
-
-    conninfo: str  # as libpq reads it
-    synchronous: str = "FULL"
-    pool_size: int = 8
-
-
-def connect(options: Options) -> psycopg.Connection[tuple[Any, ...]]:
-    """An open connection with the settings that durability and liveness rest on."""
-    connection = psycopg.connect(
-        options.conninfo,
-        autocommit=True,  # BEGIN and COMMIT are ours
-        connect_timeout=5,
-        application_name="interop",
-        cursor_factory=psycopg.RawCursor,
-    )
-    connection.adapters.register_dumper(int, Int8Dumper)  # one prepared statement, whatever the size of a number
-    connection.prepared_max = 400
-    connection.execute("SET lock_timeout = '10s'")
-    connection.execute("SET statement_timeout = '60s'")
-    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
-    durable = connection.execute("SHOW synchronous_commit").fetchone()
-    if options.synchronous == "NORMAL":
-        connection.execute("SET synchronous_commit = off")
-    elif durable == ("off",):  # a stricter setting of the administrator's stays
-        connection.execute("SET synchronous_commit = on")
-    return connection
-
-
-@lru_cache(maxsize=1024)
-def numbered(text: str) -> str:
-    """The statement with PostgreSQL's own marks: $1, $2, …"""
-    first, *rest = text.split("?")
-    return first + "".join(f"${n}{part}" for n, part in enumerate(rest, 1))
-
-
-class PostgresqlSession(Session):
-    """One transaction on one connection.
-
-    Statements that need no answer, BEGIN among them, wait and go out in one pipeline with the next that does, or with
-    COMMIT: a round trip costs more than most statements.
-    """
-
-    dialect = "postgresql"
-
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], numbers: Callable[[str], int]) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self._numbers = numbers
-        self._owed: list[tuple[str, Values]] = []
-
-    def begin(self, statement: str = "BEGIN") -> None:
-        """Start the transaction with the first statement."""
-        self._owed = [(statement, ())]
-
-    def commit(self) -> str | None:
-        """Send what is owed, and COMMIT; the server's answer."""
-        return self._execute("COMMIT", ()).statusmessage
-
-    def _execute(self, sql: str, values: Values) -> psycopg.Cursor[tuple[Any, ...]]:
-        try:
-            if not self._owed:
-                return self._cursor.execute(numbered(sql), values)
-            owed, self._owed = self._owed, []
-            with self._connection.pipeline():
-                for statement, given in owed:
-                    self._cursor.execute(numbered(statement), given)
-                return self._connection.cursor().execute(numbered(sql), values)
-        except (UnicodeEncodeError, psycopg.DataError) as error:
-            raise _unreadable(error) from error
-
-    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
-
-    def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        return self._execute(sql, values).fetchone()
-
-    def insert(self, sql: str, values: Values = ()) -> int:
-        made = self.row(sql, values)
-        assert made is not None
-        return int(made[0])
-
-    def run(self, sql: str, values: Values = ()) -> int:
-        return self._execute(sql, values).rowcount
-
-    def put(self, sql: str, values: Values = ()) -> None:
-        _refuse_unstorable(values)  # here, where the work can still be refused for it
-        self._owed.append((sql, values))
-
-    def put_many(self, sql: str, many: Iterable[Values]) -> None:
-        arrays = AS_ARRAYS.get(sql)
-        if arrays is None:
-            for values in many:
-                self.put(sql, values)
-            return
-        columns = [list(column) for column in zip(*many, strict=True)]
-        if columns:
-            for column in columns:
-                _refuse_unstorable(column)
-            self._owed.append((arrays, columns))
-
-    def lock(self, keys: Iterable[str]) -> None:
-        for key in sorted(set(keys)):  # in one order, so that two units with the same keys cannot block each other
-            self.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (key,))
-
-    def next_number(self, name: str) -> int:
-        return self._numbers(name)
-
-
-def _refuse_unstorable(values: Iterable[Any]) -> None:
-    for value in values:
-        if isinstance(value, str) and ("\0" in value or not (value.isascii() or _is_unicode(value))):
-            raise unstorable()
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class _Numbers:
     """Counters, handed out from blocks that a connection of their own takes."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection: Wire | None = None
         self._guard = threading.Lock()
         self._blocks: dict[str, range] = {}
 
@@ -190,7 +62,7 @@ class _Numbers:
             try:
                 if self._connection is None or self._connection.closed:
                     self._connection = connect(self._options)
-                taken = self._connection.execute(numbered(sql.COUNTER_TAKE), (name, NUMBERS_AT_ONCE)).fetchone()
+                taken = self._connection.ask(sql.COUNTER_TAKE, (name, NUMBERS_AT_ONCE)).row()
                 break
             except psycopg.OperationalError:
                 self.close()
@@ -216,7 +88,7 @@ class PostgresqlStore(Store):
         super().__init__(surroundings)
         self._options = options
         self._threads = ThreadPoolExecutor(options.pool_size, thread_name_prefix="store")
-        self._idle: deque[psycopg.Connection[tuple[Any, ...]]] = deque()
+        self._idle: deque[Wire] = deque()
         self._numbers = _Numbers(options)
         self._closed = False
 
@@ -291,7 +163,7 @@ class PostgresqlStore(Store):
         session.begin()
         return Tx(session, agent, instants.now(), self._surroundings)
 
-    def _take(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _take(self) -> Wire:
         try:
             return self._idle.pop()
         except IndexError:
@@ -331,31 +203,27 @@ class _Transaction:
     __slots__ = ("committing", "connection", "session")
 
     def __init__(self) -> None:
-        self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self.connection: Wire | None = None
         self.session: PostgresqlSession | None = None
         self.committing = False
 
     @property
-    def open(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def open(self) -> Wire:
         assert self.connection is not None
         return self.connection
 
     def commit(self) -> None:
         """COMMIT; a transaction that an error has already ended answers ROLLBACK, which must not pass for one."""
         assert self.session is not None
+        self.open.check()
         self.committing = True
         if self.session.commit() != "COMMIT":
             raise RuntimeError("the unit went on after a failed statement; nothing was kept")
 
     def undo(self) -> None:
         """ROLLBACK, unless nothing was sent yet."""
-        if self.open.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            self.open.execute("ROLLBACK")
-
-
-def _unreadable(error: UnicodeEncodeError | psycopg.DataError) -> Exception:
-    """A text that is none (U+0000, half a surrogate pair) never left for the server; other data errors are ours."""
-    return error if isinstance(error, psycopg.Error) and error.sqlstate is not None else unstorable()
+        if not self.open.idle:
+            self.open.ask("ROLLBACK")
 
 
 def _answer(error: psycopg.Error) -> Exception:

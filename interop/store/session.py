@@ -32,6 +32,13 @@ class Session(ABC):
     def insert(self, sql: str, values: Values = ()) -> int:
         """Execute an INSERT that ends in RETURNING its surrogate key; the key."""
 
+    def make(self, sql: str, values: Values = ()) -> int | None:
+        """The same where the key need not be known now: None where the engine gives it later.
+
+        In rows of the search index that follow, None as key stands for that of the newest resource of the unit.
+        """
+        return self.insert(sql, values)
+
     @abstractmethod
     def run(self, sql: str, values: Values = ()) -> int:
         """Execute; how many rows it touched."""
