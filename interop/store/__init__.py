@@ -1,5 +1,6 @@
 """The one storage room: schema, migrations, units of work; resources, search index, orders, messages, jobs, audit."""
 
+from interop.store.messages import NewMessage
 from interop.store.migrating import HEAD as SCHEMA
 from interop.store.opening import open_store
 from interop.store.reading import Reader, engine_version, open_reader
@@ -46,6 +47,7 @@ __all__ = [
     "MessageLink",
     "MessageQuery",
     "MessageRow",
+    "NewMessage",
     "OrderRow",
     "Page",
     "PeerCounts",

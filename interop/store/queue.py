@@ -26,8 +26,8 @@ class Queue(Unit):
 
     def enqueue(
         self, kind: str, key: str, payload: dict[str, Any], *, run_at: datetime | None = None, replace: bool = False
-    ) -> int:
-        """Owe an effect; the job's number.
+    ) -> None:
+        """Owe an effect.
 
         ``replace``, for effects that are rendered when they run: a job of the same kind and key that nobody has
         claimed is kept, with this payload and no later than this, and not doubled.
@@ -35,12 +35,15 @@ class Queue(Unit):
         due = self._now if run_at is None else instants.micros(run_at)
         written, key = dumps(payload).decode(), plain(key)
         self.enqueued.add(kind)
-        if replace:
-            waiting = self.session.row(sql.JOB_WAITING[self.session.dialect], (kind, key))
-            if waiting is not None:
-                self.session.put(sql.JOB_RENEW, (written, due, due, waiting[0]))
-                return int(waiting[0])
-        return self.session.insert(sql.JOB_INSERT, (kind, key, written, due, self._now))
+        fresh = (kind, key, written, due, self._now)
+        if replace and self.session.dialect == "postgresql":  # without waiting for an answer
+            self.session.put(sql.JOB_RENEW_OR_INSERT, (kind, key, written, due, due, *fresh))
+            return
+        waiting = self.session.row(sql.JOB_WAITING, (kind, key)) if replace else None
+        if waiting is None:
+            self.session.put(sql.JOB_INSERT, fresh)
+        else:
+            self.session.put(sql.JOB_RENEW, (written, due, due, waiting[0]))
 
     def claim_jobs(
         self, kinds: Sequence[str] | None, limit: int, lease: float, keys: KeyRange = EVERY_KEY

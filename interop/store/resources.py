@@ -190,7 +190,7 @@ class Resources(Queue):
     def _insert(self, resource: dict[str, Any], id: str) -> Stored:
         type = resource["resourceType"]
         body = make_body(resource, id, 1, self._now)
-        pk = self.session.insert(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
+        pk = self.session.make(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
         search_index.write(self.session, search_index.entries(rows, type, pk))
         if type in self._surroundings.watched:

@@ -36,8 +36,8 @@ def prefix_text(value: str) -> str:
     return value.replace("\0", "")[:LONGEST_TEXT]
 
 
-def entries(rows: Iterable[IndexRow], type: str, pk: int) -> Entries:
-    """The rows as their tables have them."""
+def entries(rows: Iterable[IndexRow], type: str, pk: int | None) -> Entries:
+    """The rows as their tables have them; ``pk`` as ``Session.make`` gave it."""
     found: Entries = {}
     for param, kind, system, value, low, high, other_system, other, unit in rows:
         entry: Entry

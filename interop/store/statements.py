@@ -67,10 +67,14 @@ INDEX_INSERT = {kind: _index_insert(table, columns) for kind, (table, columns) i
 def _index_insert_arrays(table: str, columns: str) -> str:
     number = "float8" if table == "tuple_index" else "bigint"
     kinds = ", ".join(f"?::{number}[]" if column in ("low", "high") else "?::text[]" for column in columns.split(", "))
-    return f"INSERT INTO {table} (pk, {columns}) SELECT * FROM unnest(?::bigint[], {kinds}) ON CONFLICT DO NOTHING"
+    return (
+        f"INSERT INTO {table} (pk, {columns}) SELECT coalesce(pk, currval('resource_pk_seq')), {columns} "
+        f"FROM unnest(?::bigint[], {kinds}) AS given (pk, {columns}) ON CONFLICT DO NOTHING"
+    )
 
 
-AS_ARRAYS = {  # PostgreSQL: a column of values each, one statement for all rows
+# PostgreSQL: a column of values each, one statement for all rows; a key that is null is that of the newest resource.
+AS_ARRAYS = {
     INDEX_INSERT[kind]: _index_insert_arrays(table, columns) for kind, (table, columns) in INDEX_TABLES.items()
 }
 INDEX_OF = {kind: f"SELECT pk, {columns} FROM {table} WHERE pk = ?" for kind, (table, columns) in INDEX_TABLES.items()}
@@ -208,10 +212,17 @@ MESSAGE_COUNTS = "SELECT direction, state, count(*) FROM message GROUP BY direct
 _JOB_FIELDS = "id, kind, key, payload, attempt, created, last_error"
 JOB_INSERT = """
     INSERT INTO job (kind, key, payload, state, run_at, lease_until, attempt, created)
-    VALUES (?, ?, ?, 'ready', ?, 0, 0, ?) RETURNING id"""
-_WAITING = "SELECT id FROM job WHERE kind = ? AND key = ? AND state = 'ready' AND lease_until = 0 ORDER BY id LIMIT 1"
-JOB_WAITING = {"sqlite": _WAITING, "postgresql": _WAITING + " FOR UPDATE"}  # nobody claims it before our commit
+    VALUES (?, ?, ?, 'ready', ?, 0, 0, ?)"""
+JOB_WAITING = """
+    SELECT id FROM job WHERE kind = ? AND key = ? AND state = 'ready' AND lease_until = 0 ORDER BY id LIMIT 1"""
 JOB_RENEW = "UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END WHERE id = ?"
+# One statement of both, without an answer to wait for; FOR UPDATE, so that nobody claims the job before our commit.
+JOB_RENEW_OR_INSERT = f"""
+    WITH waiting AS ({JOB_WAITING} FOR UPDATE),
+    renewed AS (UPDATE job SET payload = ?, run_at = CASE WHEN run_at < ? THEN run_at ELSE ? END
+        WHERE id IN (SELECT id FROM waiting))
+    INSERT INTO job (kind, key, payload, state, run_at, lease_until, attempt, created)
+    SELECT ?, ?, ?, 'ready', ?, 0, 0, ? WHERE NOT EXISTS (SELECT 1 FROM waiting)"""
 _DUE = """
     SELECT j.id FROM job j WHERE j.state = 'ready' AND j.run_at <= ? AND j.lease_until <= ?{kinds}{keys}
     AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.key = j.key AND o.state = 'ready' AND o.id < j.id)

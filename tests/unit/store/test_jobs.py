@@ -19,7 +19,14 @@ AGENT = system_agent("test")
 
 async def enqueue(store: Store, key: str, kind: str = "send", **options: Any) -> int:
     payload = options.pop("payload", {})
-    return await store.unit(AGENT, lambda tx: tx.enqueue(kind, key, payload, **options))
+
+    def work(tx: Tx) -> int:
+        tx.enqueue(kind, key, payload, **options)
+        found = tx.find_job(kind, key, payload)
+        assert found is not None
+        return found[0]
+
+    return await store.unit(AGENT, work)
 
 
 async def test_jobs_are_claimed_once_and_finished_once(store: Store) -> None:
