@@ -14,7 +14,7 @@ from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
 from interop.hl7.message import Message, header_of
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
-from interop.store import MessageRow, OrderRow, Stored, Tx
+from interop.store import MessageRow, NewMessage, OrderRow, Stored, Tx
 from interop.workflow import admissions, answers, appointments, numbers, orders, patients, replacing, reports, studies
 from interop.workflow.answers import Answer
 from interop.workflow.lifecycle import HL7
@@ -126,7 +126,7 @@ def _take(
     answer = answers.answer(tx, site, message, issues, done.outcomes)
     id = _keep(tx, kept, "received", answer, issues, done, earlier)
     tx.audit(Event("hl7", kept.type, "C", patient=done.patient, entity=done.entity))
-    if not answer.application:
+    if not answer.application or id is None:
         return Reply(answer.code, answer.ack, issues, done.orders)
     owed = answers.owe(tx, site, message, id, answer, connected=connected)
     return Reply(answer.code, answer.ack, issues, done.orders, further=answer.application if owed else b"", owed=owed)
@@ -143,7 +143,7 @@ def refuse(tx: Tx, site: Site, message: Message, peer: str, error: InteropError,
     tx.audit(Event("hl7", kept.type, "C", outcome="4", detail=detail))
     if earlier is not None and isinstance(error, DuplicateError) and error.issues[0].location == "MSH-10":
         tx.audit(Event("alert", "control-id-reused", "E", outcome="4", detail=f"MSH-10 of message {earlier.id}"))
-    owed = answers.owe(tx, site, message, id, answer)
+    owed = None if id is None else answers.owe(tx, site, message, id, answer)
     return Reply(answer.code, answer.ack, issues, further=answer.application if owed else b"", owed=owed)
 
 
@@ -312,8 +312,11 @@ def _keep(
     issues: tuple[Issue, ...],
     done: _Work,
     earlier: MessageRow | None,
-) -> int:
-    """The message with its answer; its number. A message that is tried again keeps its place."""
+) -> int | None:
+    """The message with its answer; its number, where an application acknowledgement is to name it.
+
+    A message that is tried again keeps its place.
+    """
     found = [issue.row() for issue in issues]
     order_id = done.orders[0] if done.orders else None
     if earlier is not None and earlier.body_hash == kept.body_hash:
@@ -328,7 +331,7 @@ def _keep(
             attempts=1,
         )
         return earlier.id
-    return tx.add_message(
+    fresh = NewMessage(
         direction="in",
         peer=kept.peer,
         application=kept.application,
@@ -345,3 +348,7 @@ def _keep(
         arrived=kept.arrived,
         touched=done.touched,
     )
+    if answer.application:
+        return tx.add_message(**fresh)
+    tx.keep_message(**fresh)
+    return None
