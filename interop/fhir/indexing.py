@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
 from functools import cache
@@ -45,8 +44,8 @@ def index_rows(resource: dict[str, Any], zone: tzinfo) -> list[IndexRow]:
                     found.append(IndexRow(f"{parameter.code}:present", "token"))
     if type_ == "ImagingStudy":
         found += _instances(resource)
-    for composite in _composites(type_):
-        _read_composite(composite, resource, zone, found)
+    for composite, whole in _composites(type_):
+        _read_composite(composite, whole, resource, zone, found)
     return found
 
 
@@ -76,8 +75,10 @@ def _readings(type: str) -> dict[str, tuple[_Reading, ...]]:
 
 
 @cache
-def _composites(type: str) -> tuple[Parameter, ...]:
-    return tuple(each for each in parameters(type).values() if each.type == "composite" and each.readers)
+def _composites(type: str) -> tuple[tuple[Parameter, Parameter], ...]:
+    """The composites, each also as its components read it: of every kind of target."""
+    known = parameters(type).values()
+    return tuple((each, replace(each, only=None)) for each in known if each.type == "composite" and each.readers)
 
 
 def _instances(study: dict[str, Any]) -> list[IndexRow]:
@@ -89,25 +90,27 @@ def _instances(study: dict[str, Any]) -> list[IndexRow]:
     return rows
 
 
-def _read_composite(parameter: Parameter, resource: dict[str, Any], zone: tzinfo, found: list[IndexRow]) -> None:
+def _read_composite(
+    parameter: Parameter, whole: Parameter, resource: dict[str, Any], zone: tzinfo, found: list[IndexRow]
+) -> None:
     """A row for every pair of what the two components say at the same node."""
     for steps, _ in parameter.readers:
         for node in _values([resource], steps) if steps else [resource]:
-            firsts, seconds = (list(_component(parameter, part, node, zone)) for part in (0, 1))
+            firsts = _component(parameter, whole, 0, node, zone)
+            seconds = _component(parameter, whole, 1, node, zone) if firsts else []
             for first in firsts:
                 for second in seconds:
                     found.append(_pair(parameter.code, first, second))
 
 
-def _component(parameter: Parameter, part: int, node: Any, zone: tzinfo) -> Iterable[IndexRow]:
+def _component(parameter: Parameter, whole: Parameter, part: int, node: Any, zone: tzinfo) -> list[IndexRow]:
     """The rows of one component at a node; they stand under the composite's own name."""
-    plain = replace(parameter, only=None)
     rows: list[IndexRow] = []
     for steps, read in parameter.components[part].readers:
         for value in _values([node], steps):
             if value is not None:
-                read(plain, value, zone, rows)
-    return (row for row in rows if row.param == parameter.code)
+                read(whole, value, zone, rows)
+    return [row for row in rows if row.param == parameter.code]
 
 
 def _pair(code: str, first: IndexRow, second: IndexRow) -> IndexRow:
