@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from interop.fhir.json import DecimalText, dumps
+from interop.fhir.json import dumps, dumps_sorted
 from interop.store import instants
 
 _HEAD = frozenset(("resourceType", "id", "meta"))
@@ -27,24 +26,11 @@ def make_body(resource: dict[str, Any], id: str, version: int, last_updated: int
 
 def same_content(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two resources say the same, but for id, version and instant; 1.1 and 1.10 do not."""
-    return _same(_content(one), _content(other))
+    return _content(one) == _content(other)
 
 
-def _content(resource: dict[str, Any]) -> dict[str, Any]:
+def _content(resource: dict[str, Any]) -> bytes:
+    """What it says, written in one way: members by name, numbers as they were read."""
     content = {name: value for name, value in resource.items() if name not in ("id", "meta")}
     meta = {name: value for name, value in (resource.get("meta") or {}).items() if name not in _OURS}
-    return content | {"meta": meta} if meta else content
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, Decimal) or isinstance(other, Decimal):
-        return _decimal_text(one) == _decimal_text(other)
-    return type(one) is type(other) and bool(one == other)
-
-
-def _decimal_text(value: Any) -> str:
-    return value.text if isinstance(value, DecimalText) else str(value)
+    return dumps_sorted(content | {"meta": meta} if meta else content)
