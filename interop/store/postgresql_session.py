@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,11 +68,18 @@ class PostgresqlSession(Session):
         return self._execute("COMMIT", ()).status
 
     def _execute(self, sql: str, values: Values) -> Answer:
-        owed, self._owed = [*self._owed, encoded(sql, values)], []
-        return self._wire.exchange(owed)
+        return self._exchange([encoded(sql, values)])[0]
+
+    def _exchange(self, asked: Sequence[Encoded]) -> list[Answer]:
+        owed, self._owed = [*self._owed, *asked], []
+        return self._wire.exchange(owed)[-len(asked) :]
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         return self._execute(sql, values).rows()
+
+    def rows_of_all(self, questions: Sequence[tuple[str, Values]]) -> list[list[tuple[Any, ...]]]:
+        asked = [encoded(sql, values) for sql, values in questions]
+        return [answer.rows() for answer in self._exchange(asked)] if asked else []
 
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         return self._execute(sql, values).row()

@@ -185,10 +185,10 @@ class Wire:
 
     def ask(self, text: str, values: Values = ()) -> Answer:
         """One statement; psycopg.Error where the server refuses it or is lost."""
-        return self.exchange([encoded(text, values)])
+        return self.exchange([encoded(text, values)])[0]
 
-    def exchange(self, statements: Sequence[Encoded]) -> Answer:
-        """The answer to the last of these; psycopg.Error of the first that failed, and those behind it were skipped."""
+    def exchange(self, statements: Sequence[Encoded]) -> list[Answer]:
+        """The answers to these; psycopg.Error of the first that failed, and those behind it were skipped."""
         if self._broken:
             raise psycopg.OperationalError("the connection is lost")
         self._broken = True  # should any of this not come to its end, nobody knows what is under way
@@ -200,7 +200,7 @@ class Wire:
         for result in results:
             if result.status == _FAILED:
                 raise psycopg.errors.error_from_result(result)
-        return Answer(results[-1], self._read)
+        return [Answer(result, self._read) for result in results]
 
     def _exchanged(self, statements: Sequence[Encoded]) -> list[pq.abc.PGresult]:
         fresh: list[tuple[int, _Known]] = []
@@ -226,7 +226,8 @@ class Wire:
         for place, known in fresh:
             if results[place].status in (_FAILED, _SKIPPED):
                 known.name = None
-        return results
+        prepared = {place for place, _ in fresh}
+        return [each for place, each in enumerate(results) if place not in prepared or each.status == _FAILED]
 
     def _known_as(self, statement: Encoded) -> _Known:
         key = statement.text, statement.types

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from interop.errors import DuplicateError, GoneError, NotFoundError
-from interop.store import instants, paging, search_index
+from interop.store import ids, instants, paging, search_index
 from interop.store import statements as sql
 from interop.store.bodies import make_body, same_content
 from interop.store.queue import Queue
@@ -52,7 +52,10 @@ class Resources(Queue):
     def create(self, resource: dict[str, Any], *, id: str | None = None) -> Stored:
         """Store a new resource under a new id, or the given one; DuplicateError where that is taken."""
         if id is None:
-            return self._insert(resource, self.new_id())
+            return self._insert(resource, ids.new_id())
+        if id in self._made:  # nothing can be there
+            self._made.remove(id)
+            return self._insert(resource, id)
         current = self._current(resource["resourceType"], id)
         if current is None:
             return self._insert(resource, id)
@@ -85,7 +88,7 @@ class Resources(Queue):
 
     def read(self, type: str, id: str, version: int | None = None) -> Stored | None:
         """The current version, or the given one; None where there is none. A deletion is a version too."""
-        current = self.session.row(sql.RESOURCE, (type, id))
+        current = self._read_current(type, id)
         if current is None:
             return None
         if version is None or version == current[3]:
@@ -184,11 +187,23 @@ class Resources(Queue):
 
     # what is written
 
+    def _read_current(self, type: str, id: str) -> Row | None:
+        """The row, read once: again after a lock that was waited for, and after a write of this unit."""
+        try:
+            return self._seen[type, id]
+        except KeyError:
+            current = self._seen[type, id] = self.session.row(sql.RESOURCE, (type, id))
+            return current
+
     def _current(self, type: str, id: str) -> Row | None:
-        return self.session.row(sql.RESOURCE_FOR_CHANGE[self.session.dialect], (type, id))
+        if self.session.alone:
+            return self._read_current(type, id)
+        current = self._seen[type, id] = self.session.row(sql.RESOURCE_FOR_CHANGE, (type, id))
+        return current
 
     def _insert(self, resource: dict[str, Any], id: str) -> Stored:
         type = resource["resourceType"]
+        self._seen.pop((type, id), None)
         body = make_body(resource, id, 1, self._now)
         pk = self.session.make(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
@@ -207,6 +222,7 @@ class Resources(Queue):
     def _next_version(self, current: Row, body: bytes, *, deleted: bool = False) -> Stored:
         pk, type, id, version = current[:4]
         moment = self._moment_after(current)
+        self._seen.pop((type, id), None)
         self.session.put(sql.HISTORY_INSERT, (pk,))
         self.session.put(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
         if not deleted and type in self._surroundings.watched:  # a deletion is not notified (R4 subscription.html)

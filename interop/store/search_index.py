@@ -73,8 +73,9 @@ def kinds_of(type: str) -> tuple[str, ...]:
 
 def rewrite(session: Session, type: str, pk: int, wanted: Entries) -> None:
     """Make the rows of this resource exactly these."""
-    for kind in {**dict.fromkeys(kinds_of(type)), **wanted}:
-        have = set(session.rows(sql.INDEX_OF[kind], (pk,)))
+    kinds = list({**dict.fromkeys(kinds_of(type)), **wanted})
+    for kind, rows in zip(kinds, session.rows_of_all([(sql.INDEX_OF[kind], (pk,)) for kind in kinds]), strict=True):
+        have = set(rows)
         want = wanted.get(kind, {})
         gone = have.difference(want)
         fresh = [entry for entry in want if entry not in have]

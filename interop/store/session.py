@@ -19,10 +19,15 @@ class Session(ABC):
     """One transaction of one engine."""
 
     dialect: str  # sqlite | postgresql
+    alone = False  # whether nobody else writes while it is open
 
     @abstractmethod
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """All rows of a question."""
+
+    def rows_of_all(self, questions: Sequence[tuple[str, Values]]) -> list[list[tuple[Any, ...]]]:
+        """All rows of several questions: one round trip, where the engine is at a distance."""
+        return [self.rows(*question) for question in questions]
 
     @abstractmethod
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:

@@ -63,6 +63,7 @@ class SqliteSession(Session):
     """The one connection, spoken to as a session."""
 
     dialect = "sqlite"
+    alone = True
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

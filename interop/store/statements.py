@@ -9,7 +9,7 @@ from functools import cache
 # resources
 _COLUMNS = "type, id, version, last_updated, deleted, body"
 RESOURCE = f"SELECT pk, {_COLUMNS} FROM resource WHERE type = ? AND id = ?"
-RESOURCE_FOR_CHANGE = {"sqlite": RESOURCE, "postgresql": RESOURCE + " FOR UPDATE"}
+RESOURCE_FOR_CHANGE = RESOURCE + " FOR UPDATE"  # PostgreSQL
 RESOURCE_INSERT = """
     INSERT INTO resource (type, id, version, last_updated, deleted, body) VALUES (?, ?, ?, ?, 0, ?) RETURNING pk"""
 RESOURCE_UPDATE = "UPDATE resource SET version = ?, last_updated = ?, deleted = ?, body = ? WHERE pk = ?"

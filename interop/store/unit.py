@@ -38,17 +38,27 @@ class Unit:
         self.enqueued: set[str] = set()  # the kinds of which jobs are due now, or EVERY_KIND
         self._surroundings = surroundings
         self._now = instants.micros(now)
+        self._held: set[str] = set()
+        self._made: set[str] = set()  # ids that nobody but this unit knows
+        self._seen: dict[tuple[str, str], tuple[Any, ...] | None] = {}  # current versions, as this unit has read them
 
     def new_id(self) -> str:
         """A new id; ids sort by the time they were made."""
-        return ids.new_id()
+        id = ids.new_id()
+        self._made.add(id)
+        return id
 
     def lock(self, *keys: str) -> None:
         """Let no other unit that locks one of these keys run beside this one.
 
         What is read afterwards is what the holder before has committed. On SQLite units run one after another anyway.
         """
-        self.session.lock(keys)
+        fresh = [key for key in keys if key not in self._held]
+        if fresh:
+            self._held.update(fresh)
+            self.session.lock(fresh)
+            if not self.session.alone:
+                self._seen.clear()
 
     def next_number(self, name: str) -> int:
         """The next number of the named counter: given once, with gaps where a unit was undone."""

@@ -23,7 +23,7 @@ def wire(postgres_cluster: Cluster) -> Iterator[Wire]:
 
 
 def exchange(wire: Wire, *statements: tuple[str, Any]) -> list[tuple[Any, ...]]:
-    return wire.exchange([encoded(text, values) for text, values in statements]).rows()
+    return wire.exchange([encoded(text, values) for text, values in statements])[-1].rows()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,19 @@ def test_the_first_failure_is_raised_and_those_behind_it_are_skipped(wire: Wire)
         wire.ask("ROLLBACK")
         assert wire.idle
     assert exchange(wire, ("SELECT n + 0 FROM t", ())) == []
+
+
+def test_a_statement_that_cannot_be_prepared_says_why(wire: Wire) -> None:
+    for _ in range(postgresql_wire.PREPARED_AT + 2):
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            exchange(wire, ("SELECT 1", ()), ("SELECT n FROM nowhere", ()), ("SELECT 2", ()))
+        assert exchange(wire, ("SELECT 1::bigint", ())) == [(1,)]
+
+
+def test_several_questions_are_answered_in_their_order(wire: Wire) -> None:
+    for _ in range(postgresql_wire.PREPARED_AT + 2):
+        answers = wire.exchange([encoded(f"SELECT {n}::bigint + ?", (n,)) for n in range(4)])
+        assert [answer.row() for answer in answers] == [(0,), (2,), (4,), (6,)]
 
 
 def test_more_than_a_socket_takes_at_once_goes_through(wire: Wire) -> None:

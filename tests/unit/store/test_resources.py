@@ -193,3 +193,57 @@ async def test_history_is_newest_first_and_paged(store: Store) -> None:
 async def test_history_refuses_a_token_it_did_not_write(store: Store) -> None:
     with pytest.raises(UnsupportedError):
         await store.view(lambda tx: tx.history("Patient", None, after="rubbish"))
+
+
+async def test_a_unit_reads_what_it_has_written_itself(store: Store) -> None:
+    def work(tx: Tx) -> list[Any]:
+        id = tx.new_id()
+        seen: list[Any] = [tx.read("Patient", id)]
+        seen.append(tx.create(patient(gender="male"), id=id).version)
+        seen.append(tx.get("Patient", id).resource()["gender"])
+        tx.update(patient(gender="female", id=id))
+        seen.append(tx.get("Patient", id).resource()["gender"])
+        tx.delete("Patient", id)
+        seen.append(tx.read("Patient", id).deleted)  # type: ignore[union-attr]
+        return seen
+
+    assert await store.unit(AGENT, work) == [None, 1, "male", "female", True]
+
+
+async def test_what_is_read_behind_a_lock_is_what_its_holder_before_has_left(store: Store) -> None:
+    made = await store.unit(AGENT, lambda tx: tx.create(patient(multipleBirthInteger=0)))
+
+    def increment(tx: Tx) -> int:
+        tx.get("Patient", made.id)  # before the lock: it may be older
+        tx.lock(made.reference)
+        current = tx.get("Patient", made.id).resource()
+        current["multipleBirthInteger"] += 1
+        return tx.update(current).version
+
+    await asyncio.gather(*(store.unit(AGENT, increment) for _ in range(16)))
+    last = await store.view(lambda tx: tx.get("Patient", made.id))
+    assert (last.version, last.resource()["multipleBirthInteger"]) == (17, 16)
+
+
+async def test_an_id_that_a_unit_made_is_good_for_one_resource(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        id = tx.new_id()
+        tx.create(patient(), id=id)
+        tx.create(patient(), id=id)
+
+    with pytest.raises(DuplicateError):
+        await store.unit(AGENT, work)
+
+
+async def test_several_resources_of_one_unit_are_each_found_by_their_own(store: Store) -> None:
+    def work(tx: Tx) -> list[str]:
+        first = tx.create(patient(("urn:a", "1")))
+        second = tx.create(patient(("urn:a", "2")))
+        tx.update(patient(("urn:a", "3"), id=first.id))
+        tx.enqueue("send", "k", {})
+        third = tx.create(patient(("urn:a", "4")))
+        return [first.id, second.id, third.id]
+
+    ids = await store.unit(AGENT, work)
+    found = await store.view(lambda tx: [[s.id for s in tx.by_identifier("Patient", "urn:a", v)] for v in "1234"])
+    assert found == [[], [ids[1]], [ids[0]], [ids[2]]]
