@@ -40,7 +40,7 @@ from interop.health.checks import Check
 from interop.http_description import described_routes, refusing_others
 from interop.imaging_api import Launcher, Sharing, imaging_routes, share_routes
 from interop.store import Store
-from interop.viewer import Assets, shared_link_routes, viewer_routes
+from interop.viewer import Assets, ViewerPages, shared_link_routes, viewer_routes
 
 
 class Wired(Protocol):
@@ -146,15 +146,19 @@ def http_app(
     spare: frozenset[str] = frozenset(),
     pacs: Sequence[BaseRoute] = (),
     share_minutes: int = 30 * 24 * 60,
+    frame_ancestors: Sequence[str] = (),
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
 
     ``bindings``: whose tokens open websockets, where there are any. ``share_minutes``: the longest that a link lasts.
+    ``frame_ancestors``: origins whose pages may show the viewer in a frame.
     Of several archives the first is the default one; of the checks named in ``spare`` one that holds is enough.
     """
     tokens, refusals, ended = Tokens(keys), Refusals(store), EndedSessions(store)
-    sessions = Sessions(tokens, secure=urls.base_url.startswith("https:"), ended=ended)
-    answers = Answers(error_page)
+    secure = urls.base_url.startswith("https:")
+    sessions = Sessions(tokens, secure=secure, ended=ended, framed=bool(frame_ancestors))
+    pages = ViewerPages(frame_ancestors)
+    answers = Answers(error_page, pages)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=share_minutes)
     login = Login(store, sessions, refusals, ended, public_url=urls.base_url)
@@ -174,7 +178,7 @@ def http_app(
         *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
         *given,
         *socket_routes(store, bindings, urls.base_url),
-        *viewer_routes(links, launcher, assets),
+        *viewer_routes(links, launcher, assets, pages),
     ]
     routes = described_routes(routes, urls.base_url)
     app = AuthMiddleware(

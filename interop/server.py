@@ -349,6 +349,7 @@ def application(rooms: Rooms) -> ASGIApp:
         bindings=bindings,
         spare=frozenset(rooms.archives.checks()),
         pacs=pacs_routes(store, rooms.archives.described()),
+        frame_ancestors=settings.frame_ancestors,
         **routes,
     ).app
 

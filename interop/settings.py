@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from interop.access.endpoints import parse_prefix
+from interop.access.origins import frames_need_https, parse_origin
 from interop.errors import InteropError
 
 PREFIX = "INTEROP_"
@@ -71,6 +72,11 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
     http_port: int = Field(8000, ge=0, le=65535, description="Port of FHIR, DICOMweb, viewer and start page.")
     public_url: str = Field("", description="How clients reach the HTTP server; http://host:port unless set.")
+    frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins (`https://emr.example.org`), comma-separated, whose pages may show the viewer in a frame; "
+        "empty: none. Clients then have to reach this server by https, or on their own machine.",
+    )
     allow_remote: bool = Field(
         False,
         description="Says that binding beyond loopback is meant: bearer tokens guard HTTP, `mllp_peers` guards "
@@ -185,7 +191,7 @@ class Settings(BaseSettings):
     )
     facility: str = Field("IMG", pattern=r"^[A-Z0-9]{1,4}$", description="Short name in accession numbers and MSH.")
 
-    @field_validator("mllp_peers", "subscription_endpoints", mode="before")
+    @field_validator("mllp_peers", "subscription_endpoints", "frame_ancestors", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -202,12 +208,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r}: {error}") from error
         return value
 
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = []
+        for text in value:
+            try:
+                found.append(parse_origin(text))
+            except ValueError as error:
+                raise ValueError(f"{text!r}: {error}") from error
+        return tuple(dict.fromkeys(found))
+
     @model_validator(mode="after")
     def _listens(self) -> Self:
         if self.mllp_tls_cert is None and (self.mllp_tls_key or self.mllp_tls_client_ca):
             raise ValueError("mllp_tls_key and mllp_tls_client_ca are of no use without mllp_tls_cert")
         if self.mllp_tls_cert is None and not self.mllp_plain:
             raise ValueError("mllp_plain=false leaves no MLLP listener without mllp_tls_cert")
+        if self.frame_ancestors and frames_need_https(self.base_url):
+            raise ValueError(
+                f"frame_ancestors needs a public_url with https: in frames browsers keep no session at {self.base_url}"
+            )
         return self
 
     @field_validator("orthanc_url", "public_url")
@@ -325,6 +346,8 @@ def faults(error: ValidationError) -> list[str]:
 
 
 def _fault(kind: str, place: list[str], text: str) -> str:
+    if not place:  # settings that do not go together, which the text names
+        return text.removeprefix("Value error, ")
     name = ".".join(place)
     variable = PREFIX + name.upper()
     from_environment = any(each.upper() == variable for each in os.environ)

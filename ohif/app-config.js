@@ -3,6 +3,28 @@
  * Left out on purpose: every source that follows an address in the page's URL (dicomjson, dicomwebproxy: CVE-2026-12473),
  * dangerouslyUseDynamicConfig, customizationUrlPrefixes, local files, and upload.
  */
+
+// In a frame of another site a browser may refuse storage altogether, and OHIF does not start without any. What would
+// be stored then lasts as long as the page.
+for (const name of ['localStorage', 'sessionStorage']) {
+  try {
+    void window[name];
+  } catch {
+    const kept = new Map();
+    const storage = {
+      get length() {
+        return kept.size;
+      },
+      key: index => [...kept.keys()][index] ?? null,
+      getItem: key => kept.get(String(key)) ?? null,
+      setItem: (key, value) => void kept.set(String(key), String(value)),
+      removeItem: key => void kept.delete(String(key)),
+      clear: () => kept.clear(),
+    };
+    Object.defineProperty(window, name, { value: storage });
+  }
+}
+
 window.config = {
   name: 'interop',
   routerBasename: null,

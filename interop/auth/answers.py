@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from interop.errors import InteropError, MethodNotOfferedError
 from interop.fhir.json import dumps
 from interop.fhir.outcome import outcome
 
-_PAGES = re.compile(r"/|/(viewer|login|console)(/.*)?")
+_PAGES = re.compile(r"/|/(login|console)(/.*)?")
 _DATA = re.compile(r"/(dicom-web|api)(/.*)?")
 _TITLES = {
     400: "Not understood",
@@ -26,14 +26,31 @@ _TITLES = {
     503: "Not available just now",
 }
 
-Page = Callable[[int, str, str], Response]  # status, title, text
+
+class Page(Protocol):
+    """Makes a page of a refusal; ``ancestors`` is the directive about who may frame it."""
+
+    def __call__(
+        self, status: int, title: str, text: str, *, hint: str = "", ancestors: str = "frame-ancestors 'none'"
+    ) -> Response: ...
+
+
+class Pages(Protocol):
+    """The viewer's pages, which have words of their own and may stand in frames."""
+
+    def covers(self, path: str) -> bool: ...
+    def title(self, status: int) -> str | None: ...
+    def hint(self, status: int) -> str: ...
+    def ancestors(self, otherwise: str) -> str: ...
+    def headers(self, scope: Scope) -> dict[str, str]: ...
 
 
 class Answers:
     """Makes the answer to an error in the tongue of the path it happened on; the page's looks are given."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, viewer: Pages) -> None:
         self._page = page
+        self._viewer = viewer
 
     def __call__(self, error: InteropError, scope: Scope) -> Response:
         """The answer, with Retry-After where another try makes sense."""
@@ -41,6 +58,8 @@ class Answers:
         title = _TITLES.get(error.status, "Not possible")
         if path == "/fhir" or path.startswith("/fhir/"):
             response = _outcome(error)
+        elif self._viewer.covers(path):
+            response = self._of_viewer(error, title, scope)
         elif _PAGES.fullmatch(path) or (not _DATA.fullmatch(path) and _wants_page(scope)):
             response = self._page(error.status, title, error.text)
         else:
@@ -51,6 +70,13 @@ class Answers:
             response.headers["allow"] = ", ".join(error.allow)
         if error.status == 503:
             response.headers["retry-after"] = str(error.retry_after or 10)
+        return response
+
+    def _of_viewer(self, error: InteropError, title: str, scope: Scope) -> Response:
+        viewer, status = self._viewer, error.status
+        hint, ancestors = viewer.hint(status), viewer.ancestors("'none'")
+        response = self._page(status, viewer.title(status) or title, error.text, hint=hint, ancestors=ancestors)
+        response.headers.update(viewer.headers(scope))
         return response
 
     async def on_error(self, request: Request, error: Exception) -> Response:

@@ -30,6 +30,7 @@ _REDEEM = re.compile(rf"/(viewer/open|login)/{CODE.pattern}")  # a single-use co
 _CONSOLE = re.compile(r"/|/console/.*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OTHERS = frozenset({b"cross-site", b"same-site"})  # a page that frames the viewer shares that frame's cookies
 # A path is what it looks like, or it is refused: no dot segments, empty segments, matrix parameters or escaped slashes.
 _ODD_PATH = re.compile(r"(^|/)\.\.?(/|$)|//|[\\;\x00-\x1f\x7f]")
 _ODD_RAW = re.compile(rb"%(2f|5c|2e|00|3b)", re.IGNORECASE)
@@ -149,6 +150,8 @@ class AuthMiddleware:
             if agent is not None:
                 if scope["method"] not in _SAFE:
                     self._same_origin(headers)
+                elif headers.get(b"sec-fetch-site") in _OTHERS and headers.get(b"sec-fetch-mode") != b"navigate":
+                    raise ForbiddenError("the request comes from another site's page")
                 return agent
         raise UnauthenticatedError("a bearer token or a viewer session is needed")
 

@@ -32,10 +32,15 @@ class Ended(Protocol):
 class Sessions:
     """Makes and reads the cookies."""
 
-    def __init__(self, tokens: Tokens, *, secure: bool, ended: Ended | None = None) -> None:
+    def __init__(
+        self, tokens: Tokens, *, secure: bool, ended: Ended | None = None, framed: bool = False, path: str = "/"
+    ) -> None:
+        """``framed`` where pages of other sites may show the viewer; ``path`` below which the server is found."""
         self._tokens = tokens
         self._ended = ended
         self._secure = secure
+        self._framed = framed
+        self._path = path
 
     # viewer
 
@@ -44,10 +49,11 @@ class Sessions:
         if not 1 <= len(set(studies)) <= MAX_STUDIES:
             raise InvalidContentError(f"a viewer session holds 1 to {MAX_STUDIES} studies", status=400)
 
-    def viewer_cookies(self, opens: Mapping[str, Any], cookie_header: str) -> list[str]:
+    def viewer_cookies(self, opens: Mapping[str, Any], cookie_header: str, *, in_frame: bool = False) -> list[str]:
         """The Set-Cookie values that open a viewer session: the new one, and the end of those it replaces.
 
         ``since`` is when it was asked for (a launch may wait a minute), ``seconds`` how long it lasts if not as usual.
+        ``in_frame``: it is opened in a frame, whose cookies are kept apart for each site that has such frames.
         """
         self.check_studies(opens["studies"])
         name = f"interop_viewer_{secrets.token_hex(4)}"
@@ -62,7 +68,11 @@ class Sessions:
             else:
                 ended.append(other)  # somebody else's, or dead: one browser, one person
         ended += [other for _, other in sorted(mine, reverse=True)[_KEPT - 1 :]]
-        return [self._cookie(name, value, seconds), *(self._cookie(other, "", 0) for other in ended)]
+        kinds = (False, True) if self._framed else (False,)  # a browser does not say of which kind a cookie is
+        return [
+            self._cookie(name, value, seconds, in_frame=in_frame and self._framed),
+            *(self._cookie(other, "", 0, in_frame=kind) for other in ended for kind in kinds),
+        ]
 
     def viewer(self, cookie_header: str) -> Agent | None:
         """The viewer whose cookies these are; None if there is no valid one."""
@@ -123,10 +133,12 @@ class Sessions:
             return None
         return None if self._ended is not None and self._ended.covers(claims) else claims
 
-    def _cookie(self, name: str, value: str, seconds: int) -> str:
+    def _cookie(self, name: str, value: str, seconds: int, *, in_frame: bool = False) -> str:
         # Lax, not Strict: a launch begins on another site (the EMR), whose redirect must already carry the cookie.
-        secure = "; Secure" if self._secure else ""
-        return f"{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}"
+        # A frame in another site's page gets no Lax cookie at all, and no unpartitioned one where browsers block those.
+        lax = "SameSite=Lax; Secure" if self._secure else "SameSite=Lax"
+        kind = "SameSite=None; Secure; Partitioned" if in_frame else lax
+        return f"{name}={value}; Max-Age={seconds}; Path={self._path}; HttpOnly; {kind}"
 
 
 def _begun(opens: Mapping[str, Any]) -> dict[str, float]:

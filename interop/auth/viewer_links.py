@@ -12,7 +12,7 @@ from interop.audit import Event
 from interop.auth import codes
 from interop.auth.refusals import Refusals
 from interop.auth.sessions import MAX_STUDIES, Sessions
-from interop.errors import UnauthenticatedError
+from interop.errors import GoneError, UnauthenticatedError
 from interop.store import Store, Tx
 
 _PURPOSE = "viewer"
@@ -49,9 +49,10 @@ class ViewerLinks:
         opens = {"sub": tx.agent.who, "studies": sorted(set(studies)), "annotate": annotate, "since": since}
         return f"{self._public_url}/viewer/open/{codes.make(tx, _PURPOSE, opens, now=self._clock())}"
 
-    async def redeem(self, code: str, caller: Agent, cookies: str) -> tuple[list[str], list[str]]:
-        """The studies that the code opens and the Set-Cookie values that open them; UnauthenticatedError if it is
-        spent."""
+    async def redeem(
+        self, code: str, caller: Agent, cookies: str, *, in_frame: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """The studies that the code opens and the Set-Cookie values that open them; GoneError if it is spent."""
 
         def work(tx: Tx) -> dict[str, Any]:
             tx.audit(Event("login", "login", "E", entity=f"urn:oid:{opens['studies'][0]}"))
@@ -63,5 +64,5 @@ class ViewerLinks:
             opens = await self._store.unit(viewer, work)
         except UnauthenticatedError as error:
             await self._refusals.record(caller, f"viewer link: {error.text}")
-            raise
-        return opens["studies"], self._sessions.viewer_cookies(opens, cookies)
+            raise GoneError(error.text, issue_code="expired") from error
+        return opens["studies"], self._sessions.viewer_cookies(opens, cookies, in_frame=in_frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ ICON = (_HERE / "static" / "icon.svg").read_bytes()
 # A refusal goes to people who may load nothing else from here, so its few rules come with it.
 _ERROR_STYLE = (_HERE / "static" / "error.css").read_text("utf-8")
 _ERROR_HASH = base64.b64encode(hashlib.sha256(_ERROR_STYLE.encode()).digest()).decode()
-_ERROR_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_ERROR_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_ERROR_POLICY = f"default-src 'none'; style-src 'sha256-{_ERROR_HASH}'; base-uri 'none'; form-action 'none'"
+_SIGN_IN = "The start page opens with a sign-in link of its own, which is good once, for a minute."
 
 
 def policy(form_target: str) -> str:
@@ -45,7 +45,13 @@ def start_page(content: dict[str, Any], *, form_target: str) -> Response:
     return HTMLResponse(html, headers=headers)
 
 
-def error_page(status: int, title: str, text: str) -> Response:
-    """A refusal for people to read."""
-    html = _TEMPLATES.get_template("error.html").render(status=status, title=title, text=text, style=_ERROR_STYLE)
-    return HTMLResponse(html, status, headers={"content-security-policy": _ERROR_POLICY})
+def error_page(
+    status: int, title: str, text: str, *, hint: str = "", ancestors: str = "frame-ancestors 'none'"
+) -> Response:
+    """A refusal for people to read, with what they can do about it, and who may frame it."""
+    hint = hint or (_SIGN_IN if status == HTTPStatus.UNAUTHORIZED else "")
+    again = status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY) and bool(hint)
+    html = _TEMPLATES.get_template("error.html").render(
+        status=status, title=title, text=text, hint=hint, again=again, style=_ERROR_STYLE
+    )
+    return HTMLResponse(html, status, headers={"content-security-policy": f"{_ERROR_POLICY}; {ancestors}"})

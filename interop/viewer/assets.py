@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,10 @@ ISOLATION = {
 # A worker obeys the policy that its own script came with, not the page's. Those that decode compressed images load
 # further scripts and WebAssembly from here, and the decoders' glue (Emscripten's embind) makes functions of strings.
 _WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self'; worker-src 'self' blob:"
+
+
+# Full screen too is granted to a frame by the page that has it (allow="fullscreen"), and by nothing here.
+_PERMISSIONS = "fullscreen=(self), camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), midi=()"
 
 
 class MissingViewerError(InteropError):
@@ -77,12 +82,19 @@ class Assets:
         # A manifest is fetched without cookies unless told otherwise, and nothing is served without them.
         html = html.replace(_MANIFEST, _MANIFEST.replace(">", ' crossorigin="use-credentials">'))
         self._page = html.encode()
-        self._page_headers = {**ISOLATION, "content-security-policy": _policy(html), "cache-control": "no-store"}
+        self._policy = _policy(html)
         self._config = config
 
-    def page(self) -> Response:
-        """The page on which OHIF runs, whatever study its address names."""
-        return Response(self._page, media_type="text/html", headers=self._page_headers)
+    def page(self, ancestors: str, in_frame: Mapping[str, str]) -> Response:
+        """The page on which OHIF runs, whatever study its address names; the pages that may frame it, and how."""
+        headers = {
+            **ISOLATION,
+            "content-security-policy": f"{self._policy}; {ancestors}",
+            "permissions-policy": _PERMISSIONS,
+            "cache-control": "no-store",
+            **in_frame,
+        }
+        return Response(self._page, media_type="text/html", headers=headers)
 
     def config(self, *, read_only: bool) -> Response:
         """OHIF's configuration for one session, kept by no cache: the next session in this browser may have another."""
@@ -159,6 +171,5 @@ def _policy(html: str) -> str:
             "object-src 'self' blob:",
             "base-uri 'self'",
             "form-action 'self'",
-            "frame-ancestors 'self'",
         )
     )

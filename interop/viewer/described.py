@@ -24,7 +24,7 @@ def described() -> Description:
             "GET",
             "/viewer/open/{code}",
             "Redeem a launch",
-            {"303": to_images} | pages(404),
+            {"303": to_images} | pages(410),
             [code],
             open=True,
         ),
@@ -60,7 +60,7 @@ def described() -> Description:
             "/{path}",
             "The viewer, and OHIF's files",
             {"200": gives("A page or a file of OHIF", "*/*"), "303": to_images, "304": gives("The browser has it")}
-            | pages(404),
+            | pages(404, 502),
             [in_path("path")],
             route="/{path:path}",
             session="viewer",

@@ -15,21 +15,8 @@ from starlette.routing import BaseRoute, Route
 from interop.access import Agent
 from interop.errors import NotFoundError, UnsupportedError
 from interop.viewer.assets import Assets
+from interop.viewer.pages import MODES, ViewerPages
 
-# OHIF's modes and its own error pages: paths that its router answers in the browser.
-_PAGES = frozenset(
-    {
-        "viewer",
-        "basic",
-        "segmentation",
-        "tmtv",
-        "microscopy",
-        "dynamic-volume",
-        "usAnnotation",
-        "notfoundstudy",
-        "notfoundserver",
-    }
-)
 _ELSEWHERE = re.compile(r"(fhir|dicom-web|api|console|login|\.well-known)(/.*)?")
 
 _MOST_NUMBERS = 30  # accession numbers in one IID address
@@ -38,7 +25,9 @@ _MOST_NUMBERS = 30  # accession numbers in one IID address
 class Links(Protocol):
     """Redeems one-time URLs."""
 
-    async def redeem(self, code: str, caller: Agent, cookies: str) -> tuple[list[str], list[str]]: ...
+    async def redeem(
+        self, code: str, caller: Agent, cookies: str, *, in_frame: bool = False
+    ) -> tuple[list[str], list[str]]: ...
 
 
 class Launch(Protocol):
@@ -49,25 +38,27 @@ class Launch(Protocol):
     async def studies_of_patient(
         self, agent: Agent, patient_id: str, *, newest: str, lower: str, upper: str, modalities: str
     ) -> list[str]: ...
-    async def allow(self, agent: Agent, studies: Sequence[str]) -> object: ...
     async def require(self, agent: Agent, studies: Sequence[str]) -> object: ...
 
 
 class Viewer:
     """The endpoints."""
 
-    def __init__(self, links: Links, launch: Launch, assets: Assets | None) -> None:
+    def __init__(self, links: Links, launch: Launch, assets: Assets | None, pages: ViewerPages) -> None:
         self._links = links
         self._launch = launch
         self._assets = assets
+        self._pages = pages
 
     async def open(self, request: Request) -> Response:
         """GET /viewer/open/{code}: sets the cookie and leads to the study. A HEAD request uses nothing up."""
         if request.method != "GET":
             return Response(status_code=405, headers={"allow": "GET"})
         cookies = "; ".join(request.headers.getlist("cookie"))
-        studies, set_cookies = await self._links.redeem(request.path_params["code"], request.state.agent, cookies)
-        response = _to_viewer(studies)
+        studies, set_cookies = await self._links.redeem(
+            request.path_params["code"], request.state.agent, cookies, in_frame=self._pages.framed(request.headers)
+        )
+        response = self._to_viewer(request, studies)
         for value in set_cookies:
             response.headers.append("set-cookie", value)
         return response
@@ -78,7 +69,7 @@ class Viewer:
         studies = await self._asked_for(agent, request.query_params)
         if agent.kind == "viewer":
             await self._launch.require(agent, studies)
-            return _to_viewer(studies)
+            return self._to_viewer(request, studies)
         return RedirectResponse(await self._launch.launch(agent, studies), 303)
 
     async def _asked_for(self, agent: Agent, params: QueryParams) -> list[str]:
@@ -114,8 +105,8 @@ class Viewer:
         path = request.path_params["path"]
         if self._assets is None:
             raise NotFoundError("the viewer is not installed on this server (make setup, or INTEROP_OHIF_DIR)")
-        if path.split("/", 1)[0] in _PAGES:
-            return await self._show(request, request.state.agent) or self._assets.page()
+        if path.split("/", 1)[0] in MODES:
+            return await self._show(request, request.state.agent) or self._page(request, self._assets)
         if path == "app-config.js":
             return self._assets.config(read_only=_is_read_only(request.state.agent))
         response = None if _ELSEWHERE.fullmatch(path) else self._assets.file(path, request.headers)
@@ -127,12 +118,20 @@ class Viewer:
         """A redirect where the address leaves the study open; None where the page may be shown."""
         values = request.query_params.getlist("StudyInstanceUIDs")
         studies = [uid for value in values for uid in re.split(r"[,\\]", value) if uid]
-        await self._launch.allow(agent, studies)
+        if studies:
+            await self._launch.require(agent, studies)
         if not studies and request.path_params["path"] == "viewer":
             if not agent.studies:
                 raise NotFoundError("no study is named; open one from where it is listed")
-            return _to_viewer(sorted(agent.studies))
+            return self._to_viewer(request, sorted(agent.studies))
         return None
+
+    def _page(self, request: Request, assets: Assets) -> Response:
+        return assets.page(self._pages.ancestors("'self'"), self._pages.headers(request.scope))
+
+    def _to_viewer(self, request: Request, studies: Sequence[str]) -> RedirectResponse:
+        named = quote(",".join(studies), safe=",")
+        return RedirectResponse(f"/viewer?StudyInstanceUIDs={named}", 303, self._pages.headers(request.scope))
 
 
 def _is_read_only(agent: Agent) -> bool:
@@ -144,13 +143,11 @@ def _listed(params: QueryParams, name: str) -> list[str]:
     return [part.strip() for value in params.getlist(name) for part in value.split(",") if part.strip()]
 
 
-def _to_viewer(studies: Sequence[str]) -> RedirectResponse:
-    return RedirectResponse(f"/viewer?StudyInstanceUIDs={quote(','.join(studies), safe=',')}", 303)
-
-
-def viewer_routes(links: Links, launch: Launch, assets: Assets | None) -> list[BaseRoute]:
+def viewer_routes(
+    links: Links, launch: Launch, assets: Assets | None, pages: ViewerPages | None = None
+) -> list[BaseRoute]:
     """The routes of this door. The last one takes what no other door has: put them after all others."""
-    viewer = Viewer(links, launch, assets)
+    viewer = Viewer(links, launch, assets, pages or ViewerPages())
     return [
         Route("/viewer/open/{code}", viewer.open, methods=["GET"]),
         Route("/viewer/iid", viewer.iid, methods=["GET"]),

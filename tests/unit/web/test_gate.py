@@ -90,6 +90,17 @@ async def test_another_site_cannot_use_a_cookie_to_write(web: Any) -> None:
             assert (await client.post("/console/launch", data=form, headers=headers)).status_code == 303
 
 
+async def test_another_sites_page_cannot_read_with_a_viewers_cookie(web: Any) -> None:
+    address = f"/dicom-web/studies/{A}/series"
+    async with web.viewer(A) as client:
+        for site in ("cross-site", "same-site"):
+            headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+            assert (await client.get(address, headers=headers)).status_code == 403, site
+        assert (await client.get(address, headers={"Sec-Fetch-Site": "same-origin"})).status_code == 200
+        led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}  # a link in an EMR
+        assert (await client.get(f"/viewer?StudyInstanceUIDs={A}", headers=led)).status_code == 200
+
+
 async def test_the_start_pages_cookie_opens_nothing_else(web: Any) -> None:
     async with web.client() as client:
         await client.get((await client.post("/api/v1/login", headers=web.bearer())).json()["url"])

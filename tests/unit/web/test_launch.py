@@ -35,9 +35,9 @@ async def test_a_launch_opens_exactly_its_studies_once(web: Any) -> None:
         assert (await client.get(opened.headers["location"])).status_code == 200
     async with web.client() as thief:
         again = await thief.get(url)
-        assert again.status_code == 401
+        assert again.status_code == 410
         assert "set-cookie" not in again.headers
-        assert "<h1>Not signed in</h1>" in again.text
+        assert "<h1>This link opens nothing more</h1>" in again.text
     [event] = await web.events(kind="launch")
     assert (event.event.patient, event.event.entity, event.event.outcome) == (web.patients[A], f"urn:oid:{A}", "0")
 
@@ -46,7 +46,7 @@ async def test_of_many_at_once_one_gets_in(web: Any) -> None:
     url = (await launch(web, {"studies": [A]})).json()["url"]
     async with web.client() as client:
         answers = await asyncio.gather(*(client.get(url) for _ in range(16)))
-    assert sorted(answer.status_code for answer in answers) == [303] + [401] * 15
+    assert sorted(answer.status_code for answer in answers) == [303] + [410] * 15
 
 
 async def test_a_link_dies_after_a_minute_and_leaves_nothing_behind(web: Any) -> None:
@@ -168,7 +168,7 @@ async def test_iid_of_what_is_not_here_is_our_own_404(web: Any) -> None:
         for query in ("studyUID=9.9.9", "accessionNumber=NONE"):
             answer = await client.get(f"/viewer/iid?requestType=STUDY&{query}")
             assert answer.status_code == 404
-            assert "<h1>Not here</h1>" in answer.text
+            assert "<h1>No images here</h1>" in answer.text
     async with web.viewer(A) as client:
         web.archive.studies.remove(A)
         assert (await client.get(f"/viewer/iid?requestType=STUDY&studyUID={A}")).status_code == 404
