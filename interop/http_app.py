@@ -64,6 +64,7 @@ class HttpApp:
 
 
 _RESOURCES = "/fhir/"
+_OURS_ALONE = ViewerPages()  # framed by no other site
 
 
 class _Shortcut:
@@ -129,6 +130,10 @@ def _routed(routes: Sequence[BaseRoute], answers: Answers) -> Starlette:
     return inner
 
 
+def _sessions(tokens: Tokens, ended: EndedSessions, urls: Wired, pages: ViewerPages) -> Sessions:
+    return Sessions(tokens, secure=urls.base_url.startswith("https:"), ended=ended, framed=pages.framed_by_others)
+
+
 def http_app(
     store: Store,
     archive: Archive | Sequence[NamedArchive],
@@ -146,18 +151,15 @@ def http_app(
     spare: frozenset[str] = frozenset(),
     pacs: Sequence[BaseRoute] = (),
     share_minutes: int = 30 * 24 * 60,
-    frame_ancestors: Sequence[str] = (),
+    pages: ViewerPages = _OURS_ALONE,
 ) -> HttpApp:
     """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
 
     ``bindings``: whose tokens open websockets, where there are any. ``share_minutes``: the longest that a link lasts.
-    ``frame_ancestors``: origins whose pages may show the viewer in a frame.
     Of several archives the first is the default one; of the checks named in ``spare`` one that holds is enough.
     """
     tokens, refusals, ended = Tokens(keys), Refusals(store), EndedSessions(store)
-    secure = urls.base_url.startswith("https:")
-    sessions = Sessions(tokens, secure=secure, ended=ended, framed=bool(frame_ancestors))
-    pages = ViewerPages(frame_ancestors)
+    sessions = _sessions(tokens, ended, urls, pages)
     answers = Answers(error_page, pages)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=share_minutes)

@@ -65,7 +65,7 @@ from interop.settings import Settings
 from interop.shipped import shipped
 from interop.store import SCHEMA, Progress, Store, open_store
 from interop.tls import TlsContext, TlsFiles
-from interop.viewer import Assets
+from interop.viewer import Assets, ViewerPages
 from interop.workflow import resources
 from interop.workflow.site import Site
 from interop.worklist_process import WorklistProcess
@@ -349,7 +349,7 @@ def application(rooms: Rooms) -> ASGIApp:
         bindings=bindings,
         spare=frozenset(rooms.archives.checks()),
         pacs=pacs_routes(store, rooms.archives.described()),
-        frame_ancestors=settings.frame_ancestors,
+        pages=ViewerPages(settings.frame_ancestors),
         **routes,
     ).app
 

@@ -23,7 +23,7 @@ MODES = frozenset(
         "notfoundserver",
     }
 )
-_TITLES = {404: "No images here", 409: "Which images?", 410: "This link opens nothing more", 502: "The archive failed"}
+_TITLES = {404: "No images here", 409: "Which images?", 502: "The archive failed"}
 _AGAIN = "Open the images again from the system that lists them: each of its links is good once, for a minute."
 _HINTS = {
     401: f"{_AGAIN} The session that it opens lasts eight hours.",
@@ -41,6 +41,7 @@ class ViewerPages:
 
     def __init__(self, origins: Sequence[str] = ()) -> None:
         self._origins = tuple(origins)
+        self.framed_by_others = bool(origins)
 
     def covers(self, path: str) -> bool:
         """Whether the address is one of the viewer's pages."""
@@ -56,7 +57,7 @@ class ViewerPages:
 
     def framed(self, headers: Headers) -> bool:
         """Whether the browser asks for a frame, and pages of others may have frames."""
-        return bool(self._origins) and in_frame(headers.get("sec-fetch-dest"))
+        return self.framed_by_others and in_frame(headers.get("sec-fetch-dest"))
 
     def ancestors(self, otherwise: str) -> str:
         """The directive about who may frame a page; ``otherwise`` where no other origin is named."""

@@ -154,7 +154,7 @@ def test_a_refusal_can_be_read_in_the_frame(hospital: Hospital, page: Page) -> N
     assert httpx.get(spent, trust_env=False).status_code == 303
     for path in ("/plain", "/isolated"):
         frame = hospital.framed(page, spent, path=path)
-        assert frame.text_content("h1") == "This link opens nothing more"
+        assert frame.text_content("h1") == "No longer here"
 
 
 def test_on_its_own_the_session_is_as_it_was(hospital: Hospital, page: Page) -> None:

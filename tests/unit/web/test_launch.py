@@ -37,7 +37,7 @@ async def test_a_launch_opens_exactly_its_studies_once(web: Any) -> None:
         again = await thief.get(url)
         assert again.status_code == 410
         assert "set-cookie" not in again.headers
-        assert "<h1>This link opens nothing more</h1>" in again.text
+        assert "<h1>No longer here</h1>" in again.text
     [event] = await web.events(kind="launch")
     assert (event.event.patient, event.event.entity, event.event.outcome) == (web.patients[A], f"urn:oid:{A}", "0")
 

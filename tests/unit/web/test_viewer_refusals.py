@@ -38,7 +38,7 @@ async def test_a_link_that_was_used_is_gone(web: Any) -> None:
     async with web.client(headers=web.bearer()) as client:
         url = (await client.post("/api/v1/launch", json={"studies": [A]})).json()["url"]
         assert (await client.get(url)).status_code == 303
-        assert_page(await client.get(url), 410, "This link opens nothing more", "from the system that lists them")
+        assert_page(await client.get(url), 410, "No longer here", "from the system that lists them")
 
 
 async def test_an_archive_that_is_down_is_a_page_with_retry_after(web: Any) -> None:
