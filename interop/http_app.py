@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -130,8 +131,25 @@ def _routed(routes: Sequence[BaseRoute], answers: Answers) -> Starlette:
     return inner
 
 
+class _Below:
+    """The application as it is found below a path. A proxy may take the path off what it passes on, or leave it."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app, self._path, self._start = app, path, f"{path}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path.startswith(self._start) or path == self._path:
+            raw, length = scope.get("raw_path") or b"", len(self._path)
+            cut = raw[length:] or b"/" if raw.startswith(self._path.encode("ascii")) else raw
+            scope = {**scope, "path": path[length:] or "/", "raw_path": cut}
+        await self._app(scope, receive, send)
+
+
 def _sessions(tokens: Tokens, ended: EndedSessions, urls: Wired, pages: ViewerPages) -> Sessions:
-    return Sessions(tokens, secure=urls.base_url.startswith("https:"), ended=ended, framed=pages.framed_by_others)
+    at = urlsplit(urls.base_url)
+    framed = pages.framed_by_others
+    return Sessions(tokens, secure=at.scheme == "https", ended=ended, framed=framed, path=at.path or "/")
 
 
 def http_app(
@@ -193,4 +211,5 @@ def http_app(
         public_url=urls.public_url,
         upgrades=Upgrades(store, tokens, bindings, refusals, urls.public_url) if bindings is not None else None,
     )
-    return HttpApp(app, routes, tokens, login, launcher)
+    path = urlsplit(urls.base_url).path
+    return HttpApp(_Below(app, path) if path else app, routes, tokens, login, launcher)

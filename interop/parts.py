@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interop.access.endpoints import parse_prefix
 from interop.archive_entries import ArchiveEntry, read_archives
@@ -34,6 +34,9 @@ from interop.settings import Settings
 from interop.shipped import shipped
 from interop.workflow.site import Site
 from interop.worklist_folder import WorklistFolder
+
+if TYPE_CHECKING:
+    from interop.viewer import Assets
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +97,23 @@ def subscription_secret(settings: Settings) -> bytes:
 def ohif_folder(settings: Settings) -> Path:
     """OHIF's dist: the setting, else where ``make setup`` puts it beside the package."""
     return settings.ohif_dir or Path(__file__).resolve().parent.parent / "build" / "ohif" / "dist"
+
+
+def viewer_configuration(settings: Settings) -> bytes:
+    """OHIF's configuration: ours and the site's over it; ViewerConfigurationError where that cannot be."""
+    from interop.viewer import configuration  # here: most commands and processes show no images
+
+    site = settings.ohif_config
+    text = None if site is None else site.read_text(encoding="utf-8")
+    ours = (shipped("ohif") / "app-config.js").read_bytes()
+    return configuration(ours, settings.base_path, site=text, name=str(site))
+
+
+def viewer_assets(settings: Settings) -> Assets:
+    """OHIF's files as they are served; MissingViewerError or ViewerConfigurationError where they cannot be."""
+    from interop.viewer import Assets
+
+    return Assets(ohif_folder(settings), viewer_configuration(settings), settings.base_path)
 
 
 def archive_credentials(settings: Settings) -> tuple[str, str | None]:

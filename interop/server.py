@@ -54,18 +54,17 @@ from interop.mllp_sender import MllpSender
 from interop.notify import HttpNotifier
 from interop.orthanc.holders import holder_of
 from interop.parts import (
-    ohif_folder,
     open_worklist,
     private_archive,
     settle_collector,
     site,
     subscription_secret,
+    viewer_assets,
 )
 from interop.settings import Settings
-from interop.shipped import shipped
 from interop.store import SCHEMA, Progress, Store, open_store
 from interop.tls import TlsContext, TlsFiles
-from interop.viewer import Assets, ViewerPages
+from interop.viewer import ViewerPages
 from interop.workflow import resources
 from interop.workflow.site import Site
 from interop.worklist_process import WorklistProcess
@@ -320,7 +319,7 @@ async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
 def application(rooms: Rooms) -> ASGIApp:
     """All HTTP doors behind the one gate."""
     settings, store = rooms.settings, rooms.store
-    assets = Assets(ohif_folder(settings), (shipped("ohif") / "app-config.js").read_bytes())
+    assets = viewer_assets(settings)
     keys = Keys.load(settings.data_dir)
     bindings = Bindings(Tokens(keys), settings.base_url)
     fhir = fhir_routes(
@@ -349,7 +348,7 @@ def application(rooms: Rooms) -> ASGIApp:
         bindings=bindings,
         spare=frozenset(rooms.archives.checks()),
         pacs=pacs_routes(store, rooms.archives.described()),
-        pages=ViewerPages(settings.frame_ancestors),
+        pages=ViewerPages(settings.frame_ancestors, settings.base_path),
         **routes,
     ).app
 

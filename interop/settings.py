@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from interop.errors import InteropError
 
 PREFIX = "INTEROP_"
 CONFIG_VARIABLE = "INTEROP_CONFIG"
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")  # no dot segments, nothing escaped
+_OWN_PATHS = frozenset({"fhir", "dicom-web", "api", "console", "login", "viewer", "healthz", "readyz", "assets"})
 CORPUS_VARIABLE = "INTEROP_CORPUS"  # where tests find real-world messages; no setting of the server
 
 
@@ -71,7 +74,11 @@ class Settings(BaseSettings):
     database_password_file: Path | None = Field(None, description="File with the database password, laid into the URL.")
     http_host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
     http_port: int = Field(8000, ge=0, le=65535, description="Port of FHIR, DICOMweb, viewer and start page.")
-    public_url: str = Field("", description="How clients reach the HTTP server; http://host:port unless set.")
+    public_url: str = Field(
+        "",
+        description="How clients reach the HTTP server; http://host:port unless set. May have a path "
+        "(`https://host/imaging`), which a proxy takes off or leaves on what it passes here.",
+    )
     frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins (`https://emr.example.org`), comma-separated, whose pages may show the viewer in a frame; "
@@ -176,6 +183,10 @@ class Settings(BaseSettings):
         None, description="Folder of `.wl` files; `worklist` in the data directory unless set."
     )
     ohif_dir: Path | None = Field(None, description="OHIF's dist folder; `build/ohif/dist` of the checkout unless set.")
+    ohif_config: Path | None = Field(
+        None,
+        description="JavaScript or JSON laid over our configuration of OHIF (docs/how-to/viewer-configuration.md)",
+    )
     modalities_file: Path | None = Field(
         None, description="The list of modalities; the shipped orthanc/modalities.toml unless set."
     )
@@ -230,6 +241,17 @@ class Settings(BaseSettings):
                 f"frame_ancestors needs a public_url with https: in frames browsers keep no session at {self.base_url}"
             )
         return self
+
+    @field_validator("public_url")
+    @classmethod
+    def _placed(cls, value: str) -> str:
+        parts = urlsplit(value)
+        path = parts.path.rstrip("/")
+        if not _PATH.fullmatch(path) or parts.query or parts.fragment:
+            raise ValueError(f"{value!r} has more than a plain path, e.g. https://host.example.org/imaging")
+        if path.split("/")[1:2] and path.split("/")[1] in _OWN_PATHS:
+            raise ValueError(f"{value!r}: the path begins with one that the server itself has; choose another")
+        return value
 
     @field_validator("orthanc_url", "public_url")
     @classmethod
@@ -300,6 +322,11 @@ class Settings(BaseSettings):
         """The address that clients see, without a trailing slash."""
         host = f"[{self.http_host}]" if ":" in self.http_host else self.http_host
         return (self.public_url or f"http://{host}:{self.http_port}").rstrip("/")
+
+    @property
+    def base_path(self) -> str:
+        """The path of that address, empty for the root of its site."""
+        return urlsplit(self.base_url).path
 
     @property
     def orthanc_secret(self) -> str | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -78,7 +79,7 @@ class Login:
         except UnauthenticatedError as error:
             await self._refusals.record(anonymous, f"login: {error.text}")
             raise
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse(f"{urlsplit(self._public_url).path}/", 303)
         response.headers.append("set-cookie", self._sessions.console_cookie(opens))
         return response
 
@@ -92,7 +93,7 @@ class Login:
 
         await self._store.unit(agent, work)
         await self._ended.refresh()
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse(f"{urlsplit(self._public_url).path}/", 303)
         response.headers.append("set-cookie", self._sessions.console_end())
         return response
 

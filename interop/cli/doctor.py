@@ -84,9 +84,10 @@ async def _data_directory(settings: Settings) -> list[Finding]:
 
 
 async def _viewer(settings: Settings) -> list[Finding]:
-    from interop.parts import ohif_folder
+    from interop.parts import ohif_folder, viewer_configuration
 
     folder = ohif_folder(settings)
+    viewer_configuration(settings)  # of the site, which may reach too far
     if (folder / "index.html").is_file():
         return [Finding("ok", "OHIF", str(folder))]
     remedy = "make setup, or set INTEROP_OHIF_DIR; all but the viewer works without"

@@ -49,6 +49,7 @@ class Console:
         self._health = health
         parts = urlsplit(public_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._path = parts.path
 
     async def start(self, request: Request) -> Response:
         """GET /"""
@@ -69,7 +70,8 @@ class Console:
             "overview": overview,
             "health": await self._health(),
             "tiles": _tiles(stats.resources, stats.messages, stats.jobs, overview.scheduled),
-            "style": f"/console/style.css?v={_STYLE_TAG}",
+            "style": f"{self._path}/console/style.css?v={_STYLE_TAG}",
+            "path": self._path,
         }
         return start_page(content, form_target=self._origin)
 

@@ -189,18 +189,21 @@ class DicomWeb:
         response = Response(orjson.dumps(rows), media_type="application/dicom+json")
         response.headers["vary"] = "Authorization, Cookie"
         for text in found.warnings:
-            response.headers.append("warning", f'299 {self._address(scope)[1]} "{text}"')
+            response.headers.append("warning", f'299 {self._address(scope)[1].partition("/")[0]} "{text}"')
         await response(scope, receive, send)
 
     def _forwarded(self, scope: Scope) -> tuple[bytes, bytes]:
-        """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it."""
+        """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it.
+
+        It puts them together from the two as they are, so a path after the host comes to stand where it should.
+        """
         proto, host = self._address(scope)
         return b"Forwarded", f"host={host};proto={proto}".encode("ascii")
 
     def _address(self, scope: Scope) -> tuple[str, str]:
-        """Scheme and host of the URLs that lead here."""
+        """Scheme and host (with the path behind it, if there is one) of the URLs that lead here."""
         if self._public.netloc:
-            return self._public.scheme, self._public.netloc
+            return self._public.scheme, f"{self._public.netloc}{self._public.path}".rstrip("/")
         named = next((value for name, value in scope["headers"] if name == b"host"), b"")
         scheme = scope.get("scheme", "http")
         return scheme, _with_port(_host(named), scheme, scope.get("server"))

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 
 from interop.errors import InteropError
+from interop.viewer.placing import placed_file, placed_page
 
 _HASHED = re.compile(r"(^|[./-])[0-9a-f]{16,}\.[a-z0-9.]+$")  # the name changes with the content
 _TEXT = frozenset({".js", ".css", ".html", ".json", ".svg", ".wasm", ".xml", ".txt"})
@@ -62,25 +63,32 @@ class Asset:
     media_type: str
     cache: str
     compressible: bool
+    placed: bytes | None = None  # the content, where it is not the file's
+
+    def read(self) -> bytes:
+        """The content."""
+        return self.path.read_bytes() if self.placed is None else self.placed
 
 
 class Assets:
     """Serves the files of OHIF's dist folder, our configuration, and the page that starts it."""
 
-    def __init__(self, dist: Path, config: bytes) -> None:
+    def __init__(self, dist: Path, config: bytes, path: str = "") -> None:
+        """``path`` is the one below which browsers find the viewer, empty for the root of the site."""
         index = dist / "index.html"
         if not index.is_file():
             raise MissingViewerError(f"{dist} does not hold OHIF's dist: make setup, or set INTEROP_OHIF_DIR")
         self._assets = {
-            path.relative_to(dist).as_posix(): _asset(path)
-            for path in sorted(dist.rglob("*"))
-            if path.is_file() and not path.is_symlink() and path.name not in ("index.html", "app-config.js")
+            file.relative_to(dist).as_posix(): _asset(file, path)
+            for file in sorted(dist.rglob("*"))
+            if file.is_file() and not file.is_symlink() and file.name not in ("index.html", "app-config.js")
         }
         self._compressed: dict[str, bytes] = {}
         self._compressing: set[asyncio.Task[None]] = set()
         html = index.read_text("utf-8")
         # A manifest is fetched without cookies unless told otherwise, and nothing is served without them.
         html = html.replace(_MANIFEST, _MANIFEST.replace(">", ' crossorigin="use-credentials">'))
+        html = placed_page(html, path)
         self._page = html.encode()
         self._policy = _policy(html)
         self._config = config
@@ -119,6 +127,8 @@ class Assets:
         if compressed is not None:
             own["content-encoding"] = "gzip"
             return Response(compressed, media_type=asset.media_type, headers=own)
+        if asset.placed is not None:
+            return Response(asset.placed, media_type=asset.media_type, headers=own)
         return FileResponse(asset.path, media_type=asset.media_type, headers=own)
 
     def _gzipped(self, name: str, asset: Asset) -> bytes | None:
@@ -134,16 +144,17 @@ class Assets:
         return ready or None
 
     async def _compress(self, name: str, asset: Asset) -> None:
-        self._compressed[name] = await asyncio.to_thread(lambda: gzip.compress(asset.path.read_bytes(), 6, mtime=0))
+        self._compressed[name] = await asyncio.to_thread(lambda: gzip.compress(asset.read(), 6, mtime=0))
 
 
-def _asset(path: Path) -> Asset:
+def _asset(path: Path, below: str) -> Asset:
     stat = path.stat()
-    etag = hashlib.sha256(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:20]
+    etag = hashlib.sha256(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}:{below}".encode()).hexdigest()[:20]
     media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     # "private": whoever may load the viewer was signed in; a shared cache must not hand it on.
     cache = "private, max-age=31536000, immutable" if _HASHED.search(path.name) else "private, no-cache"
-    return Asset(path, stat.st_size, etag, media_type, cache, path.suffix in _TEXT and stat.st_size > 1024)
+    compressible = path.suffix in _TEXT and stat.st_size > 1024
+    return Asset(path, stat.st_size, etag, media_type, cache, compressible, placed_file(path, below))
 
 
 def _accepts_gzip(headers: Headers) -> bool:

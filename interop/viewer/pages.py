@@ -37,10 +37,11 @@ _HINTS = {
 
 
 class ViewerPages:
-    """The viewer's pages; ``origins`` are those whose pages may frame them."""
+    """The viewer's pages; ``origins`` are those whose pages may frame them, ``path`` is where browsers find them."""
 
-    def __init__(self, origins: Sequence[str] = ()) -> None:
+    def __init__(self, origins: Sequence[str] = (), path: str = "") -> None:
         self._origins = tuple(origins)
+        self.path = path
         self.framed_by_others = bool(origins)
 
     def covers(self, path: str) -> bool:

@@ -131,7 +131,8 @@ class Viewer:
 
     def _to_viewer(self, request: Request, studies: Sequence[str]) -> RedirectResponse:
         named = quote(",".join(studies), safe=",")
-        return RedirectResponse(f"/viewer?StudyInstanceUIDs={named}", 303, self._pages.headers(request.scope))
+        address = f"{self._pages.path}/viewer?StudyInstanceUIDs={named}"
+        return RedirectResponse(address, 303, self._pages.headers(request.scope))
 
 
 def _is_read_only(agent: Agent) -> bool:

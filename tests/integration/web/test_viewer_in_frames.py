@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,12 +20,12 @@ from playwright.sync_api import Browser, Frame, Page, sync_playwright
 from interop.demo.viewing import CHROMIUM, FLAGS, _until_seen
 from interop.demo.world import eventually
 from interop.parts import archive_credentials, archive_url
-from interop.testing.images import study_images
 from interop.testing.ports import free_ports
-from tests.integration.web.conftest import OHIF, item, stored
+from tests.integration.web.conftest import OHIF
 from tests.real_server import RealServer
+from tests.viewed_studies import STUDIES, Study
 
-CT = "1.2.826.0.1.9.71"
+STUDY = STUDIES["CR"]
 # What browsers are about to do, or do: no cookies in frames of other sites but those that are kept apart for each.
 STRICT = "--test-third-party-cookie-phaseout"
 
@@ -59,7 +59,9 @@ class Hospital:
     browser: Browser
 
     def launch(self) -> str:
-        return str(self.server.http.post("/api/v1/launch", json={"studies": [CT]}).raise_for_status().json()["url"])
+        return str(
+            self.server.http.post("/api/v1/launch", json={"studies": [STUDY.uid]}).raise_for_status().json()["url"]
+        )
 
     def framed(self, page: Page, source: str, *, origin: str = "", path: str = "/plain") -> Frame:
         page.goto(f"{origin or self.emr}{path}?{httpx.QueryParams({'src': source})}")
@@ -76,7 +78,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     server = RealServer(tmp_path_factory.mktemp("framed"), ohif_dir=OHIF, frame_ancestors=origin)
     try:
         server.start()
-        fill(server)
+        fill(server, STUDY, server.folder)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, STRICT], headless=True)
             yield Hospital(server, origin, f"http://localhost:{other}", browser)
@@ -88,12 +90,12 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
             each.server_close()
 
 
-def fill(server: RealServer) -> None:
-    """A CT in the archive, and known to the server."""
+def fill(server: RealServer, study: Study, folder: Path) -> None:
+    """A study in the archive, and known to the server."""
     with httpx.Client(auth=_credentials(server), base_url=archive_url(server.settings), trust_env=False) as archive:
-        for dataset in study_images(item("CT", CT), aet="CT1", images=3, now=datetime(2026, 8, 1, 10, tzinfo=UTC)):
-            archive.post("/instances", content=stored(dataset)).raise_for_status()
-    query = f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{CT}"
+        for file in study.files(folder):
+            archive.post("/instances", content=file).raise_for_status()
+    query = f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{study.uid}"
     eventually("the study is known", lambda: server.found(query), 60)
 
 
@@ -139,7 +141,10 @@ def test_the_naming_page_cannot_act_with_the_frames_session(hospital: Hospital, 
     base = hospital.server.settings.base_url
     cookies = "; ".join(f"{each['name']}={each['value']}" for each in page.context.cookies())
     sent = {"Origin": hospital.emr, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
-    for method, address in (("POST", f"{base}/dicom-web/studies"), ("GET", f"{base}/dicom-web/studies/{CT}/series")):
+    for method, address in (
+        ("POST", f"{base}/dicom-web/studies"),
+        ("GET", f"{base}/dicom-web/studies/{STUDY.uid}/series"),
+    ):
         with page.expect_event("requestfailed", lambda request, sent=address: request.url == sent):
             page.evaluate(
                 "([method, url]) => fetch(url, {method, mode: 'no-cors', credentials: 'include'}).catch(() => 0)",
