@@ -82,6 +82,63 @@ class Screen:
         self.dismiss()
         return self.seen(self.panes()[0]) if self.panes() else np.zeros((100, 100, 3), np.uint8)
 
+    def canvas(self, place: int = 0) -> Locator:
+        """Where a viewport draws its images."""
+        return self.page.locator(CANVAS).nth(place)
+
+    def canvases(self) -> int:
+        """How many viewports draw images."""
+        return self.page.locator(CANVAS).count()
+
+    def height(self) -> float:
+        """Of the first canvas, in the page's pixels."""
+        box = self.canvas().bounding_box()
+        assert box is not None
+        return box["height"]
+
+    def drag(self, *path: tuple[float, float]) -> None:
+        """With the left button over the first canvas; points are counted from its middle."""
+        box = self.canvas().bounding_box()
+        assert box is not None
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        mouse = self.page.mouse
+        for number, (right, down) in enumerate(path):
+            mouse.move(middle[0] + right, middle[1] + down, steps=5)
+            if number == 0:
+                mouse.down()
+        mouse.up()
+
+    def brightness(self) -> float:
+        """Of the bright cells of the first canvas, 0 to 255."""
+        return float(np.percentile(self.seen(self.canvas()).mean(axis=2), 95))
+
+    def contrast(self, place: int) -> float:
+        """How much the grey levels of a canvas differ."""
+        return float(self.seen(self.canvas(place)).mean(axis=2).std())
+
+    def overlay(self, corner: str) -> str:
+        """The words in a corner of the first viewport."""
+        return " ".join(self.page.locator(f'[data-cy="viewport-overlay-{corner}"]').first.inner_text().split())
+
+    def measured(self) -> str | None:
+        """What is written beside a measurement."""
+        written = self.page.locator("svg.svg-layer text, svg text").all_text_contents()
+        return next((text for text in written if text.endswith("mm")), None)
+
+    def button(self, name: str) -> Locator:
+        """A tool of the toolbar."""
+        return self.page.locator(f'[data-cy="{name}-btn"]')
+
+    def layout(self, name: str) -> None:
+        """Choose one of the named layouts."""
+        self.page.locator('[data-cy="layout-button"]').click()
+        self.page.locator(f'[data-cy="{name}"]').click()
+
+    def layout_of(self, *, columns: int) -> None:
+        """Choose a layout of one row."""
+        self.page.locator('[data-cy="layout-button"]').click()
+        self.page.locator(f'[data-cy="Layout-{columns - 1}-0"]').click()
+
     def dismiss(self) -> None:
         """OHIF's word on investigational use lies over everything until somebody has read it."""
         notice = self.page.query_selector(_NOTICE)
@@ -107,14 +164,17 @@ class Screen:
 def heartbeats(picture: Any) -> float:
     """The distance of two beats of a drawn electrocardiogram, as a share of the picture's width.
 
-    The traces are white, the paper red and the labels yellow: the traces alone are blue too.
+    0 where there are none. The traces are white, the paper red and the labels yellow: the traces alone are blue too.
     """
     trace = picture[:, :, 2] > 128
     height = trace.sum(axis=0).astype(np.float64)
+    if height.max() < 2:
+        return 0.0
     height -= height.mean()
     width = len(height)
-    shifts = range(width // 30, width // 4)
-    likeness = np.array([np.dot(height[:-shift], height[shift:]) / (width - shift) for shift in shifts])
-    first = int(np.argmax(likeness > 0.75 * likeness.max()))  # two beats on, it is as alike
-    last = first + int(np.argmax(likeness[first:] <= 0.75 * likeness.max()))
-    return shifts[first + int(np.argmax(likeness[first:last]))] / width
+    shifts = range(width // 30, width // 7)  # less than two beats, which would be as alike as one
+    likeness = [float(np.dot(height[:-shift], height[shift:])) / (width - shift) for shift in shifts]
+    return shifts[int(np.argmax(likeness))] / width
+
+
+Open = Callable[..., Screen]

@@ -23,6 +23,7 @@ from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
+from interop.dicomweb.own_window import with_own_window
 from interop.dicomweb.paths import DOCUMENT, ROOT, STORING, Target, parse
 from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
@@ -109,6 +110,8 @@ class DicomWeb:
             if kept is not None:
                 await retrieve.give_metadata(kept, target, client, (self._access_log, agent))
                 return
+        if upstream.metadata is not None and target.kind == "rendered":
+            query = await with_own_window(upstream.archive, target, query)
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
         answer = None
         if upstream.frames is not None and target.frames == 1 and wanted.syntax is not None and not passed_on:

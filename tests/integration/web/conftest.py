@@ -30,6 +30,9 @@ from interop.store import Store, open_store
 from interop.testing.images import study_images
 from interop.testing.ports import free_port
 from interop.viewer import Assets
+from tests.integration.conftest import make_orthanc
+from tests.viewed_studies import STUDIES
+from tests.viewer_screen import Open, Screen, browser
 
 OHIF = Path(__file__).resolve().parents[3] / "build" / "ohif" / "dist"
 CT, ECHO, PDF, BIG = "1.2.826.0.1.9.1", "1.2.826.0.1.9.2", "1.2.826.0.1.9.3", "1.2.826.0.1.9.4"
@@ -188,3 +191,42 @@ def site(orthanc: PrivateOrthanc, tmp_path: Path) -> Iterator[Site]:
     fill(orthanc, images())
     with served(orthanc, tmp_path, register) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server before one archive; a study is stored when it is first opened."""
+    folder: Path = tmp_path_factory.mktemp("hospital")
+    orthanc = make_orthanc(folder)
+    asyncio.run(orthanc.start())
+    try:
+        uids = [study.uid for study in STUDIES.values()]
+        with served(orthanc, folder, lambda tx: register(tx, uids)) as site:
+            yield site
+    finally:
+        asyncio.run(orthanc.stop(grace=0.0))
+
+
+@pytest.fixture(scope="module")
+def viewer(hospital: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    """Stores studies, launches them and opens them, in one browser."""
+    folder = tmp_path_factory.mktemp("coders")
+    with browser() as context:
+
+        def open_(*names: str) -> Screen:
+            for name in names:
+                keep(hospital, name, folder)
+            for page in context.pages:
+                page.close()
+            return Screen(context.new_page(), hospital.launch(*(STUDIES[name].uid for name in names)))
+
+        yield open_
+
+
+def keep(site: Site, name: str, folder: Path) -> None:
+    auth = (site.orthanc.credentials.username, site.orthanc.credentials.password)
+    with httpx.Client(base_url=site.orthanc.url, auth=auth, timeout=60, trust_env=False) as client:
+        known = client.get("/dicom-web/studies", params={"StudyInstanceUID": STUDIES[name].uid})
+        if not known.json():
+            for file in STUDIES[name].files(folder):
+                client.post("/instances", content=file).raise_for_status()

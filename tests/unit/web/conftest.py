@@ -82,7 +82,7 @@ class FakeArchive:
             return FakeAnswer(200, [(b"content-type", b"application/dicom+json")], [orjson.dumps(rows)])
         if self.answer is not None:
             return self.answer(path, named)
-        body = b"pixels"
+        body = b"[{}]" if path.endswith("/metadata") else b"pixels"
         return FakeAnswer(200, [(b"content-type", b"image/jpeg"), (b"content-length", b"%d" % len(body))], [body])
 
     async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> FakeAnswer:

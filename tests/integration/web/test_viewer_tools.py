@@ -1,0 +1,85 @@
+"""What a radiologist does in OHIF: grey levels, a measurement, a copy, other layouts, a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interop.testing.pattern import pattern_share
+from tests.viewer_screen import Open, Screen
+
+CT, MR = "CT of 60 images", "MR"
+MILLIMETRES = 512 * 0.7  # how wide the simulator's CT is
+
+
+def test_window_measurement_and_capture(viewer: Open, tmp_path: Path) -> None:
+    screen = viewer(CT)
+    screen.pattern(number=60)
+    _changes_the_level(screen)
+    _measures_a_length(screen)
+    _saves_a_picture(screen, tmp_path)
+    assert screen.complaints == []
+
+
+def _changes_the_level(screen: Screen) -> None:
+    """700 HU are white in the simulator's window of 40 ± 200, and grey in one of 640 ± 200."""
+    assert screen.overlay("bottom-left") == "W: 400 L: 40"
+    assert screen.brightness() > 250
+    screen.drag((0, -300), (0, 0), (0, 300))
+    screen.until(lambda: screen.brightness() < 220, "a darker picture")
+    words = screen.overlay("bottom-left").split()
+    assert (words[0], words[1], words[2]) == ("W:", "400", "L:")
+    assert int(words[3]) > 500
+
+
+def _measures_a_length(screen: Screen) -> None:
+    screen.button("Length").click()
+    screen.drag((-150, 0), (0, 5), (150, 0))
+    told = screen.until(screen.measured, "the length")
+    assert told.endswith(" mm")
+    expected = 300 * MILLIMETRES / screen.height()
+    assert abs(float(told.removesuffix(" mm")) - expected) < 0.02 * expected
+    screen.page.get_by_role("button", name="No", exact=True).click()  # "Track measurements for this series?"
+
+
+def _saves_a_picture(screen: Screen, folder: Path) -> None:
+    screen.button("Capture").click()
+    with screen.page.expect_download() as download:
+        screen.page.get_by_role("button", name="Save Image").click()
+    download.value.save_as(folder / "image.jpg")
+    with Image.open(folder / "image.jpg") as image:
+        assert image.size == (512, 512)
+        assert pattern_share(np.asarray(image.convert("L"))) >= 0.9
+
+
+def test_sections_in_three_planes_and_one_of_them_alone(viewer: Open) -> None:
+    """The planes across the slices show them as lines: neither is empty, neither is the picture."""
+    screen = viewer(CT)
+    screen.pattern(number=60)
+    screen.layout("MPR")
+    screen.until(lambda: screen.canvases() == 3, "three viewports")
+    assert screen.pattern(canvas=0) in (30, 31)
+    for plane in (1, 2):
+        screen.until(lambda number=plane: screen.contrast(number) > 40, "a section")  # type: ignore[misc]
+    screen.canvas(0).dblclick()
+    screen.until(lambda: screen.canvases() == 1, "the one viewport")
+    screen.pattern()
+    assert screen.complaints == []
+
+
+@pytest.mark.long
+def test_two_studies_side_by_side(viewer: Open) -> None:
+    screen = viewer(CT, MR)
+    screen.pattern()
+    screen.layout_of(columns=2)
+    screen.until(lambda: screen.canvases() == 2, "two viewports")
+    shown = {screen.pattern(canvas=place) for place in (0, 1)}
+    assert shown == {60, 20}
+    left, right = (screen.canvas(place).bounding_box() for place in (0, 1))
+    assert left is not None
+    assert right is not None
+    assert (left["y"], left["height"]) == (right["y"], right["height"])
+    assert screen.complaints == []
