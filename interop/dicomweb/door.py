@@ -112,6 +112,12 @@ class DicomWeb:
                 return
         if upstream.metadata is not None and target.kind == "rendered":
             query = await with_own_window(upstream.archive, target, query)
+        if target.kind == "search-in-study" and wanted.accept == "application/dicom+json":
+            headers = [(b"Accept", wanted.accept.encode("ascii")), self._forwarded(scope)]
+            rows = await search.rows_within(upstream, target, query, headers)
+            if rows is not None:
+                await retrieve.give_rows(rows, target, client, (self._access_log, agent))
+                return
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
         answer = None
         if upstream.frames is not None and target.frames == 1 and wanted.syntax is not None and not passed_on:

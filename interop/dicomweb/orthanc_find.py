@@ -33,12 +33,14 @@ async def found_uids(archive: Archive, target: Target, parameters: Parameters) -
     """The attribute that names the rows, and its values; UnsupportedError (400) for a key that there is not."""
     level, named = _LEVELS[target.path.rpartition("/")[2]]
     numbers = {name: int(value) for name, value in parameters if name in ("limit", "offset")}
+    within = (("StudyInstanceUID", target.study), ("SeriesInstanceUID", target.series))
+    keys = {name: _value(name, value) for name, value in parameters if name.lower() not in _NO_KEYS}
     question = {
         "Level": level,
         "Expand": True,
         "Limit": numbers.get("limit", 0),
         "Since": numbers.get("offset", 0),
-        "Query": {name: _value(name, value) for name, value in parameters if name.lower() not in _NO_KEYS},
+        "Query": keys | {name: uid for name, uid in within if uid},
     }
     body = orjson.dumps(question)
 

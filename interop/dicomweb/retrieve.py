@@ -7,8 +7,10 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from interop.access import Agent
@@ -122,6 +124,15 @@ async def give_metadata(
         headers.append((b"content-length", b"%d" % len(body)))
     await client.send({"type": "http.response.start", "status": status, "headers": headers})
     await client.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def give_rows(
+    rows: list[dict[str, Any]], target: Target, client: Client, log_access: tuple[AccessLog, Agent]
+) -> None:
+    """Answers with the rows of a search."""
+    await _write_down(target, log_access)
+    answer = Response(orjson.dumps(rows), media_type=JSON.decode("ascii"), headers={"Vary": _VARY[1].decode("ascii")})
+    await answer(client.scope, client.receive, client.send)
 
 
 async def _write_down(target: Target, log_access: tuple[AccessLog, Agent]) -> None:

@@ -107,6 +107,16 @@ async def rows(
     return Found(found[question.offset : question.offset + question.limit])
 
 
+async def rows_within(upstream: Upstream, target: Target, query: str, headers: Headers) -> list[Row] | None:
+    """The answer to a search within a study, where the archive does not read it; None where it may be relayed."""
+    if not upstream.orthanc or "%" not in query:
+        return None
+    question = parse_question(query)
+    paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
+    named = [("StudyInstanceUID", ",".join(sorted(question.studies)))] if question.studies else []
+    return await _ask(upstream, target, [*question.parameters, *named, *paging], headers)
+
+
 async def _of_studies(
     upstream: Upstream, target: Target, question: Question, studies: Collection[str], headers: Headers
 ) -> list[Row]:

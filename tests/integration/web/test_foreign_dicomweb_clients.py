@@ -137,6 +137,11 @@ def test_python_searches_below_studies_by_such_values(client: Client) -> None:
     assert series["0020000E"]["Value"] == [uids(CT)[1]]
     found = client.search_for_instances(search_filters={"PatientName": "Ξένου*", "SeriesInstanceUID": uids(CT)[1]})
     assert values(found, "00080018") == sorted(each.SOPInstanceUID for each in STUDIES[CT])
+    described = {"SeriesDescription": "Thorax 2.5 mm"}
+    assert len(client.search_for_series(CT, search_filters=described, fields=["StudyDescription"])) == 1
+    assert client.search_for_series(US, search_filters=described) == []
+    assert len(client.search_for_instances(*uids(CT)[:2], search_filters=described, limit=2)) == 2
+    assert client.search_for_instances(*uids(US)[:2], search_filters=described) == []
     with pytest.raises(HTTPError) as refused:
         client.search_for_studies(search_filters={"NoSuchThing": "Ξένου*"})
     assert refused.value.response.status_code == 400
