@@ -16,6 +16,11 @@ def uid_of(uuid: UUID) -> str:
     return f"2.25.{uuid.int}"
 
 
+def uid_of_text(uuid: str) -> str:
+    """The same of a UUID as it is written."""
+    return f"2.25.{int(uuid.replace('-', ''), 16)}"
+
+
 def digest_uid(content: bytes) -> str:
     """A UID that the same content always gets: a UUID of version 8 (RFC 9562 5.8) made of its SHA-256."""
     number = int.from_bytes(hashlib.sha256(content).digest()[:16], "big")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.fhir.names import DCM, EXT_STATION, EXT_STEP, IDENTIFIER_TYPES, SNOMED, STUDY_UID, V2_0203
 from interop.fhir.query import Identity
@@ -38,8 +37,7 @@ _TYPE_SYSTEMS = {
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_ ]{0,15}")  # VR CS; codes of concepts in DCM are numbers
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFacts:
+class OrderFacts(NamedTuple):
     """What the lifecycle, the worklist and the messages need of a ServiceRequest."""
 
     placer: Identity | None

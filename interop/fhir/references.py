@@ -76,6 +76,9 @@ _ABOUT = {"Task": ("for",), "Provenance": ("target",), "Schedule": ("actor",)}
 def patient_of(resource: Mapping[str, Any]) -> str | None:
     """``Patient/<id>`` of the patient that the resource is about: itself, its subject or patient, the audited one."""
     kind = resource.get("resourceType")
+    subject = resource.get("subject")
+    if kind == "ServiceRequest" and type(subject) is dict:  # asked for every order, over and over
+        return _patient(subject)
     if kind == "Patient":
         own = f"Patient/{resource.get('id')}"
         return own if split_reference(own) and isinstance(resource.get("id"), str) else None

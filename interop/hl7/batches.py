@@ -14,7 +14,6 @@ from interop.hl7.writing import Fields, FieldValue, segment, timestamp
 
 _ENVELOPE = re.compile(rb"(?:^|(?<=[\r\n]))(FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9]|$)([^\r\n]*)[\r\n]*")
 _NEXT = re.compile(rb"(?<=[\r\n])(?=MSH[^A-Za-z0-9\r\n])")
-_MARKS = (b"FHS", b"BHS", b"BTS", b"FTS")
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ def batches_in(data: bytes) -> BatchFile:
 
 def holds_several(data: bytes) -> bool:
     """Whether the frame may be more than one message: a second MSH, or a batch's envelope."""
-    return data.count(b"MSH") > 1 or any(mark in data for mark in _MARKS)
+    return data.count(b"MSH") > 1 or b"FHS" in data or b"BHS" in data or b"BTS" in data or b"FTS" in data
 
 
 def _pieces(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -158,13 +158,13 @@ def _position(position: str) -> tuple[str, int, int, int, int, int]:
 
 
 def _header_line(raw: bytes) -> bytes:
-    ends = [end for end in (raw.find(b"\r"), raw.find(b"\n")) if end >= 0]
-    return raw[: min(ends)] if ends else raw
+    end = raw.find(b"\r")
+    return (raw if end < 0 else raw[:end]).partition(b"\n")[0]
 
 
 def sender_of(raw: bytes) -> tuple[str, str]:
     """MSH-3 and MSH-4 without parsing: what the site file, and so the default character set, is chosen by."""
-    fields = _header_line(raw).split(raw[3:4] or b"|")
+    fields = _header_line(raw).split(raw[3:4] or b"|", 4)
     mark = raw[4:5] or b"^"
     both = [field.split(mark)[0].decode("latin_1").strip() for field in fields[2:4]]
     return (both[0], both[1]) if len(both) == 2 else ("", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from interop.errors import InvalidContentError
 from interop.hl7.charsets import UTF8, Charset, charset_named, stated_as
@@ -95,5 +96,9 @@ def _joined(mark: str, parts: list[str]) -> str:
 
 def timestamp(instant: datetime) -> str:
     """An aware instant as DTM with its offset, to the second (v2.5.1 2.A.22)."""
-    text = instant.isoformat(timespec="seconds")  # a fifth of what strftime takes
+    return _without_marks(instant.isoformat(timespec="seconds"))  # a fifth of what strftime takes
+
+
+@lru_cache(maxsize=64)  # a second is written many times
+def _without_marks(text: str) -> str:
     return text[:19].translate(_PLAIN) + text[19:].replace(":", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from interop.errors import InvalidContentError
@@ -14,6 +14,7 @@ from interop.tls import Certificate
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LOCAL: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _ANYWHERE: tuple[Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+_KNOWN = 256  # senders whose answer is remembered: asked for every message, and they are few
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,6 +48,7 @@ class AllowList:
 
     entries: tuple[Entry, ...] = ()
     doors: tuple[Entry, ...] | None = None  # whose addresses may connect, where more may than may be heard
+    _known: dict[tuple[str, str, str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, items: Iterable[str]) -> AllowList:
@@ -73,10 +75,16 @@ class AllowList:
 
     def allows(self, address: str, application: str, facility: str = "") -> bool:
         """Whether this address may send as this MSH-3 and MSH-4."""
-        return any(
-            entry.application in (None, application) and entry.facility in (None, facility)
-            for entry in _fitting(self._entries, address)
-        )
+        known, asked = self._known, (address, application, facility)
+        found = known.get(asked)
+        if found is None:
+            if len(known) >= _KNOWN:
+                known.clear()
+            found = known[asked] = any(
+                entry.application in (None, application) and entry.facility in (None, facility)
+                for entry in _fitting(self._entries, address)
+            )
+        return found
 
     @property
     def _entries(self) -> tuple[Entry, ...]:

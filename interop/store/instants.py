@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -18,6 +19,7 @@ def instant(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
+@lru_cache(maxsize=16)  # units of one group share their moment
 def text(value: int) -> str:
     """The FHIR instant (R4 datatypes.html#instant) of a stored form, in UTC with milliseconds."""
     return instant(value).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -250,6 +251,7 @@ class SqliteStore(Store):
     def _run_waiting(self, connection: sqlite3.Connection, done: list[_Waiting]) -> bool:
         """Run those who wait; False where one was refused and there are no savepoints to undo it by itself."""
         session = SqliteSession(connection)
+        now = instants.now()  # committed together, so of one moment
         until = time.monotonic() + GROUP_SECONDS
         careful = self._careful > 0
         self._careful -= careful
@@ -260,7 +262,7 @@ class SqliteStore(Store):
             done.append(unit)
             if careful:
                 self._run_careful(session, unit)
-            elif not self._run_bold(session, unit):
+            elif not self._run_bold(session, unit, now):
                 self._careful = CAREFUL_GROUPS
                 return False
             if time.monotonic() > until:
@@ -276,8 +278,8 @@ class SqliteStore(Store):
                 self._run_careful(session, unit)
         session.keep_numbers()
 
-    def _run_bold(self, session: SqliteSession, unit: _Waiting) -> bool:
-        tx = Tx(session, unit.agent, instants.now(), self._surroundings)
+    def _run_bold(self, session: SqliteSession, unit: _Waiting, now: datetime) -> bool:
+        tx = Tx(session, unit.agent, now, self._surroundings)
         self._watch.begin(session if unit.watched else None)
         try:
             unit.value = unit.work(tx)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
+from typing import NamedTuple
 
 from interop.audit.event import Event
 from interop.errors import ForbiddenError, InteropError, InvalidContentError, Issue, MalformedError, RefusedError
@@ -34,8 +34,7 @@ GRACE = timedelta(seconds=30)  # from which on an answer that was not written to
 _REPORTED = ("warning", "error", "fatal")  # severities that an acknowledgement tells; the rest is kept beside it
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """``ack`` goes back at once; empty, nothing does. ``application`` is the acknowledgement that is owed besides."""
 
     code: str  # of ``ack``, or what it would have been

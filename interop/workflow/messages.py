@@ -7,8 +7,8 @@ sendings. An AE is no final answer: the same message is tried again, since our t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
@@ -28,8 +28,7 @@ Resource = dict[str, Any]
 _LISTED = 199  # characters of what bytes that are no message call themselves (v2.8.2 2.14.9.10: MSH-10)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The answer to a message, as it was stored."""
 
     code: str  # AA AE AR, CA CE CR
@@ -41,8 +40,7 @@ class Reply:
     owed: int | None = None  # its number
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     """What a message is kept under: read once, asked for often."""
 
     application: str
@@ -59,8 +57,7 @@ class _Kept:
         return cls(*message.sender, message.control_id, message.type, message.raw, hash_of(message.raw), peer, arrived)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     """What a message did."""
 
     issues: tuple[Issue, ...] = ()
@@ -198,8 +195,10 @@ def keep_fault(tx: Tx, kind: str, peer: str, text: str, raw: bytes = b"") -> Non
 def hash_of(raw: bytes) -> str:
     """A hash of everything after the first segment."""
     raw = raw.strip(b"\r\n\x00 ")
-    end = min((at for at in (raw.find(b"\r"), raw.find(b"\n")) if at >= 0), default=-1)
-    return hashlib.sha256(raw[end + 1 :].lstrip(b"\r\n")).hexdigest()
+    end = raw.find(b"\r")
+    header = (raw if end < 0 else raw[:end]).partition(b"\n")[0]
+    rest = raw[len(header) :] or raw  # a segment alone is all there is
+    return hashlib.sha256(rest.lstrip(b"\r\n")).hexdigest()
 
 
 def _answered(tx: Tx, site: Site, message: Message, earlier: MessageRow, kept: _Kept) -> Reply | None:

@@ -8,11 +8,9 @@ StudyInstanceUID (system ``urn:dicom:uid``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from interop.dicom.uids import uid_of
+from interop.dicom.uids import uid_of_text
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
 from interop.fhir.query import Identity
@@ -43,8 +41,7 @@ SHORT = 16  # PS3.5 6.2: SH
 _ROOT_36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """An order's numbers; an accession number without an issuer has ours."""
 
     placer: Identity | None = None
@@ -200,7 +197,7 @@ def assign(tx: Tx, site: Site, resource: Resource, numbers: Numbers) -> Numbers:
         own = Identity(names.step_system(site.facility), step_id)
         identifiers.append(_identifier(names.IDENTIFIER_TYPES, STEP, own))
     if study_uid is None:
-        study_uid = uid_of(UUID(tx.new_id()))  # in the order of their making: indexed in a few pages, not all over
+        study_uid = uid_of_text(tx.new_id())  # in the order of their making: indexed in a few pages, not all over
         identifiers.append({"system": names.STUDY_UID, "value": f"urn:oid:{study_uid}"})
     resource["identifier"] = identifiers
     return Numbers(numbers.placer, numbers.filler, accession, procedure_id, step_id, study_uid)

@@ -7,8 +7,8 @@ touch, and what follows from it (worklist, messages).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
 from interop.fhir.orders import OrderFacts, order_facts
@@ -35,8 +35,7 @@ Resource = dict[str, Any]
 _ALL = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of an order; ``row`` is None for a ServiceRequest that is only stored."""
 
     stored: Stored
@@ -276,7 +275,7 @@ def _add_step(tx: Tx, site: Site, row: OrderRow, resource: Resource, step_id: st
         raise _duplicate(row, f"is another order by its step {step_id}: {error.text}", index) from error
     tx.set_state(told_key, digest)
     outcome = _write(tx, site, row, stored, after, State(row.status, row.step), "change")
-    return replace(outcome, issues=(*outcome.issues, *issues))
+    return outcome._replace(issues=(*outcome.issues, *issues))
 
 
 def _duplicate(row: OrderRow, words: str, index: int) -> DuplicateError:
@@ -294,7 +293,7 @@ def _link(tx: Tx, site: Site, row: OrderRow, stored: Stored, resource: Resource)
     _refuse_other_patient(before, resource)
     after, issues = linking.filled(before, resource)
     outcome = _write(tx, site, row, stored, after, State(row.status, row.step), None)
-    return replace(outcome, issues=(*outcome.issues, *issues))
+    return outcome._replace(issues=(*outcome.issues, *issues))
 
 
 def _write(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.errors import ConflictError, DuplicateError, InvalidContentError, Issue
 from interop.fhir.json import dumps, reloads
@@ -20,8 +19,7 @@ _TELLING = {"name": "PID-5", "birthDate": "PID-7", "gender": "PID-8"}
 _NOT_DEMOGRAPHIC = ("resourceType", "id", "meta", "identifier", "text", "contained")
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The patient that a message speaks of, and what it says differently."""
 
     stored: Stored

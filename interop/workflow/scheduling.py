@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.errors import Issue
 from interop.fhir import names
@@ -25,8 +24,7 @@ _NO_TIME = Issue(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Where and when an order can be carried out; ``missing`` says what is not known, "" if nothing."""
 
     modality: str | None
