@@ -22,6 +22,9 @@ from interop.store.session import Values, unstorable
 
 PREPARED = 400  # statements that a connection keeps prepared
 PREPARED_AT = 3  # uses
+# The server plans a prepared statement for good after a few uses; a plan for tables that were empty is none for full
+# ones, and until the next ANALYZE nothing tells it so. After so many uses a statement is prepared, and planned, anew.
+PREPARED_ANEW_AT = frozenset((50, 500, 5_000, 50_000))
 _BYTEA, _INT8, _TEXT, _FLOAT8 = 17, 20, 25, 701  # pg_type.oid; a text's type is left to the server
 _OPEN = int(pq.ConnStatus.OK)
 _FAILED, _SKIPPED = pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED
@@ -204,9 +207,13 @@ class Wire:
 
     def _exchanged(self, statements: Sequence[Encoded]) -> list[pq.abc.PGresult]:
         fresh: list[tuple[int, _Known]] = []
+        stale: list[bytes] = []
         count = 0
         for statement in statements:
             known = self._known_as(statement)
+            if known.name is not None and known.uses in PREPARED_ANEW_AT:
+                stale.append(known.name)
+                known.name = None
             if known.name is None and known.uses >= PREPARED_AT:
                 self._names += 1
                 known.name = b"s%d" % self._names
@@ -215,11 +222,13 @@ class Wire:
                 count += 1
             self._send(statement, known.name)
             count += 1
-        dropped = self._drop_oldest()
+        stale += self._oldest()
+        for name in stale:
+            self._pgconn.send_query_params(b"DEALLOCATE " + name, None)
         self._pgconn.pipeline_sync()
         self._flush()
         results = list(self._results(count))
-        for _ in self._results(dropped):
+        for _ in self._results(len(stale)):
             pass
         self._next()  # of the Sync
         self._broken = False
@@ -247,15 +256,14 @@ class Wire:
         else:
             self._pgconn.send_query_prepared(name, values, formats, pq.Format.BINARY)
 
-    def _drop_oldest(self) -> int:
-        """Forget the statements that are too many; how many of them the server is told to forget."""
-        dropped = 0
+    def _oldest(self) -> list[bytes]:
+        """Forget the statements that are too many; the names by which the server knows them."""
+        names = []
         while len(self._known) > PREPARED:
             _, known = self._known.popitem(last=False)
             if known.name is not None:
-                self._pgconn.send_query_params(b"DEALLOCATE " + known.name, None)
-                dropped += 1
-        return dropped
+                names.append(known.name)
+        return names
 
     def _results(self, count: int) -> Iterator[pq.abc.PGresult]:
         for _ in range(count):

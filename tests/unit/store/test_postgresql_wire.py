@@ -98,6 +98,17 @@ def test_no_more_statements_stay_prepared_than_are_allowed(wire: Wire, monkeypat
     assert exchange(wire, ("SELECT 0::bigint", ())) == [(0,)]
 
 
+def test_a_statement_that_is_used_often_is_planned_anew(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_wire, "PREPARED_ANEW_AT", frozenset((8,)))
+    names = "SELECT name FROM pg_prepared_statements WHERE statement LIKE ? ORDER BY name"
+    seen = []
+    for number in range(12):
+        assert exchange(wire, ("SELECT ?::bigint + 5", (number,))) == [(number + 5,)]
+        seen.append(tuple(row[0] for row in wire.ask(names, ("%+ 5",)).rows()))
+    assert len(set(seen)) == 3  # not prepared, prepared, and prepared under another name
+    assert all(len(each) <= 1 for each in seen)
+
+
 def test_a_connection_that_was_ended_says_so_and_is_closed(wire: Wire, postgres_cluster: Cluster) -> None:
     (own,) = wire.ask("SELECT pg_backend_pid()").rows()
     other = connect(Options(postgres_cluster.conninfo("postgres")))
