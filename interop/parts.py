@@ -85,6 +85,7 @@ def site(settings: Settings) -> Site:
         late=timedelta(hours=settings.match_hours_after),
         endpoints=tuple(map(parse_prefix, settings.subscription_endpoints)),
         archive=archives[0].name,
+        archive_reports=settings.archive_reports,
         rewritable=frozenset(one.name for one in archives if one.driver == "orthanc"),
     )
 

@@ -44,6 +44,7 @@ from interop.jobs import (
     keep_reconciled,
     notifying_lanes,
     reconcile,
+    report_pdf_lane,
     sending_lanes,
     tags_lane,
     watching,
@@ -269,6 +270,7 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     handlers: dict[str, Handler | Lane | BatchLane] = {
         "worklist": WorklistJobs(rooms.store, rooms.site, writer).lane(),
         "tags": tags_lane(rooms.store, rooms.archives.rewritable()),
+        "report-pdf": report_pdf_lane(rooms.store, rooms.site, rooms.archives.rewritable()),
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
         **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),
     }

@@ -193,6 +193,9 @@ class Settings(BaseSettings):
     peers_file: Path | None = Field(
         None, description="The receivers of messages; the shipped mappings/peers.toml unless set."
     )
+    archive_reports: bool = Field(
+        False, description="Whether the PDF of a final report is stored in its study in the archive, beside the images."
+    )
     time_zone: str = Field("UTC", description="Zone of DICOM and HL7 times that state none.")
     match_hours_before: int = Field(
         4, ge=0, le=168, description="Hours before its scheduled start that images may be an order's by time alone."

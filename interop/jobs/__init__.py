@@ -4,6 +4,7 @@ from interop.jobs.indexing import keep_indexed, reindex
 from interop.jobs.notice import NoticeJobs
 from interop.jobs.notify import Notifier, NotifyJobs, Posts
 from interop.jobs.pruning import keep_pruned, prune
+from interop.jobs.report_pdf import ReportPdfJobs, report_pdf_lane
 from interop.jobs.runner import Backoff, BatchLane, Handler, JobRunner, Lane, LaterError, Outcome, UndeliverableError
 from interop.jobs.send import Sender, SendJobs, sending_lanes
 from interop.jobs.subscribing import SubscriptionJobs, keep_watching, notifying_lanes, watching
@@ -25,6 +26,7 @@ __all__ = [
     "NotifyJobs",
     "Outcome",
     "Posts",
+    "ReportPdfJobs",
     "SendJobs",
     "Sender",
     "SubscriptionJobs",
@@ -42,6 +44,7 @@ __all__ = [
     "prune",
     "reconcile",
     "reindex",
+    "report_pdf_lane",
     "sending_lanes",
     "tags_lane",
     "watching",

@@ -101,8 +101,11 @@ class OrthancClient:
 
     async def find_studies(self, study_uid: str) -> list[str]:
         """Orthanc's ids of a StudyInstanceUID: several where its instances name several patients."""
-        found = _list(await self._send("POST", "/tools/lookup", content=study_uid.encode("ascii")))
-        return [str(entry["ID"]) for entry in found if entry.get("Type") == "Study"]
+        return await self._found(study_uid, "Study")
+
+    async def find_series(self, series_uid: str) -> list[str]:
+        """Orthanc's ids of a SeriesInstanceUID."""
+        return await self._found(series_uid, "Series")
 
     async def list_resources(self, level: str, since: int, limit: int) -> list[Resource]:
         """A page of all ``studies`` or ``series``, each with its children's ids."""
@@ -139,6 +142,10 @@ class OrthancClient:
     async def reconstruct(self, study: str) -> None:
         """Note the tags of a study anew from its files: what Orthanc answers searches from."""
         await self._request("POST", f"/studies/{_id(study)}/reconstruct", patience=_LONG)
+
+    async def _found(self, uid: str, level: str) -> list[str]:
+        found = _list(await self._send("POST", "/tools/lookup", content=uid.encode("ascii")))
+        return [str(entry["ID"]) for entry in found if entry.get("Type") == level]
 
     async def _get(self, path: str, **query: int) -> Any:
         return await self._send("GET", path, params=query or None)

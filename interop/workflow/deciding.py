@@ -71,7 +71,7 @@ def _carry_out(tx: Tx, site: Site, uid: str, before: Resource, row: OrderRow) ->
         evidence["warning"] = f"the study was one of {subject}, and is one of {patient} now"
     changed = before | {"basedOn": [{"reference": f"ServiceRequest/{row.id}"}], "subject": {"reference": patient}}
     stored = tx.put_study(changed, ())
-    undoing = studies.link(tx, stored, row, before)
+    undoing = studies.link(tx, site, stored, row, before)
     headers = tx.study_series(stored.id)
     series = tuple(SeriesFacts(uid, header["modality"]["code"]) for uid, header in headers.items())
     studies.move_on(tx, site, row, StudyFacts(uid, series=series, quiet=True))

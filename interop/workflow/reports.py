@@ -13,14 +13,14 @@ from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
-from interop.workflow import numbers, orders, outbox
+from interop.workflow import numbers, orders, outbox, report_documents
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.numbers import Numbers
+from interop.workflow.report_documents import FINAL
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
-FINAL = frozenset({"final", "amended", "corrected", "appended"})  # R4 diagnostic-report-status
 _EARLY = frozenset({"registered", "partial", "preliminary"})
 
 
@@ -75,6 +75,7 @@ def file(
     row = _complete(tx, site, row, str(report["status"]), door)
     if present is None or stored.version != present.version:
         outbox.tell_report(tx, site, stored.resource(), row)
+        report_documents.owe(tx, site, stored.resource())
     return Filed(stored, row, issues)
 
 
@@ -86,6 +87,7 @@ def create(tx: Tx, site: Site, resource: Resource, *, id: str | None = None) -> 
     stored = tx.create(resource, id=id)
     _complete(tx, site, row, str(resource["status"]), FHIR)
     outbox.tell_report(tx, site, stored.resource(), row)
+    report_documents.owe(tx, site, stored.resource())
     return stored
 
 
@@ -104,7 +106,14 @@ def update(tx: Tx, site: Site, present: Stored, resource: Resource) -> Stored:
     if stored.version != present.version:
         _complete(tx, site, row, str(resource["status"]), FHIR)
         outbox.tell_report(tx, site, stored.resource(), row)
+        report_documents.owe(tx, site, stored.resource())
     return stored
+
+
+def delete(tx: Tx, site: Site, id: str) -> Stored:
+    """A report deleted by FHIR."""
+    report_documents.withdraw(tx, site, id)
+    return tx.delete("DiagnosticReport", id)
 
 
 def _order_of(tx: Tx, site: Site, given: ReportNumbers, patient: str) -> tuple[OrderRow | None, tuple[Issue, ...]]:

@@ -70,6 +70,8 @@ def delete(tx: Tx, site: Site, type: str, id: str) -> Stored:
             return orders.delete(tx, site, id)
         case "Patient":
             return patients.delete(tx, id)
+        case "DiagnosticReport":
+            return reports.delete(tx, site, id)
         case "Appointment":
             return bookings.delete(tx, site, id)
         case "Subscription":

@@ -25,6 +25,7 @@ class Site:
     late: timedelta = timedelta(hours=24)  # and how long after
     archive: str = "orthanc"  # the default archive: new images go there
     rewritable: frozenset[str] = frozenset({"orthanc"})  # the archives whose files can be fetched and stored anew
+    archive_reports: bool = False  # whether the PDFs of final reports are kept in the archive too
     endpoints: tuple[EndpointPrefix, ...] = ()  # where notifications may go
 
     def stations_of(self, modality: str) -> tuple[str, ...]:

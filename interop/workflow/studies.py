@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from interop.audit.event import Event
@@ -11,7 +11,7 @@ from interop.dicom.study import StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
-from interop.workflow import orders, performed
+from interop.workflow import orders, performed, report_documents
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
 from interop.workflow.matching import Match, issuer_system, match, same_person
@@ -45,18 +45,19 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     if row is None:
         _note_unmatched(tx, facts, resource, found)
     elif not (before or {}).get("basedOn"):
-        undoing = link(tx, stored, row, before)
+        undoing = link(tx, site, stored, row, before)
         tx.decide(facts.study_uid, row.id, found.by, evidence=found.evidence, before=undoing)
         _record(tx, facts, resource, found)
-    if row is not None and growth.series:
-        row = move_on(tx, site, row, facts)
+    acquired = replace(facts, series=tuple(one for one in facts.series if not report_documents.is_ours(tx, one)))
+    if row is not None and growth.series and (acquired.series or not facts.series):
+        row = move_on(tx, site, row, acquired)
     return Registered(stored, row, found.by)
 
 
-def link(tx: Tx, stored: Stored, row: OrderRow, before: Resource | None) -> Resource:
+def link(tx: Tx, site: Site, stored: Stored, row: OrderRow, before: Resource | None) -> Resource:
     """Reports of the order show the study from now on; what undoing the match restores."""
     subject = (before or {}).get("subject", {}).get("reference")
-    reports = _link_reports(tx, stored, row)
+    reports = _link_reports(tx, site, stored, row)
     version = tx.get("ServiceRequest", row.id).version
     return {"subject": subject, "step": row.step, "version": version, "reports": reports}
 
@@ -80,7 +81,7 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     resource = before | {"basedOn": based_on, "subject": {"reference": patient}}
     stored = tx.put_study(resource, ())
     agreed = ["patient-id", "study-uid" if uid == row.study_uid else "accession"]
-    undoing = link(tx, stored, row, before)
+    undoing = link(tx, site, stored, row, before)
     tx.decide(uid, row.id, "order-after-images", evidence={"agreed": agreed, "differed": []}, before=undoing)
     tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
     orders.advance_order(tx, site, row, "images-available", ARCHIVE)
@@ -170,7 +171,7 @@ def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None
     )
 
 
-def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> list[str]:
+def _link_reports(tx: Tx, site: Site, stored: Stored, row: OrderRow) -> list[str]:
     """Reports that were here before the images show them now; the ids of those that did not before."""
     linked: list[str] = []
     shown = {"reference": f"ImagingStudy/{stored.id}"}
@@ -179,7 +180,8 @@ def _link_reports(tx: Tx, stored: Stored, row: OrderRow) -> list[str]:
             continue
         report = tx.get(type_, id).resource()
         if shown not in report.get("imagingStudy", ()):
-            tx.update(report | {"imagingStudy": [*report.get("imagingStudy", ()), shown]})
+            shows = tx.update(report | {"imagingStudy": [*report.get("imagingStudy", ()), shown]})
+            report_documents.owe(tx, site, shows.resource())
             linked.append(id)
     return linked
 

@@ -1,39 +1,28 @@
-"""A study matched by hand gets its order's tags in the real Orthanc, and its own again when that is undone."""
+"""What this server writes into the real Orthanc by itself: corrected tags, and the documents of reports."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
-import io
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from interop.access.agent import Agent
-from interop.archive_feed.orthanc_stock import OrthancStock
-from interop.archive_feed.reading import Reader
-from interop.dicom.uids import digest_uid
-from interop.dicom.values import dataset_of
 from interop.errors import ConflictError
-from interop.jobs import TagJobs, UndeliverableError
+from interop.jobs import ReportPdfJobs, TagJobs, UndeliverableError
 from interop.orthanc.child import PrivateOrthanc
-from interop.orthanc.client import OrthancClient
 from interop.store import OrderRow, Store
-from interop.testing.images import study_images
-from interop.workflow import deciding, tag_corrections
-from interop.workflow.tag_corrections import Correction
-from tests.compressed_images import CODERS, part10
-from tests.hl7_messages import orm
-from tests.hospital import Hospital
+from interop.testing.documents import pdf_page
+from tests.compressed_images import CODERS
+from tests.hospital import a_report, images
 from tests.integration.conftest import make_orthanc
-
-NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
-PERSON = Agent("mtra", "user", client="test")
+from tests.sites import a_site
+from tests.ward import PERSON, Ward
 
 
 @pytest.fixture
@@ -51,88 +40,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateOrthanc
     asyncio.run(orthanc.stop(grace=0.0))
 
 
-class Ward:
-    """A hospital, its archive, and a study in it that is not of any order yet."""
-
-    def __init__(self, store: Store, client: OrthancClient, name: str) -> None:
-        self.hospital = Hospital(store)
-        self.client = client
-        self.uid = digest_uid(name.encode())
-
-    def images(self, count: int = 2, **more: str) -> list[Dataset]:
-        """Objects with what a mistyped entry at the modality makes of them."""
-        item = dataset_of(
-            {
-                "PatientName": "Doe^Jane",
-                "PatientID": "666",
-                "AccessionNumber": "TYPO",
-                "StudyInstanceUID": self.uid,
-                "ScheduledProcedureStepSequence": [{"Modality": "CT"}],
-                **more,
-            }
-        )
-        item.SpecificCharacterSet = "ISO_IR 100"
-        made = list(study_images(item, aet="CT1", images=count, now=NOW))
-        for one in made:
-            one.SpecificCharacterSet = "ISO_IR 100"
-            one.InstitutionName = "Hôpital"
-        return made
-
-    async def arrive(self, *datasets: Dataset) -> None:
-        """Stored, and registered as the feed would."""
-        for one in datasets:
-            assert (await self.client.store(part10(one)))["Status"] == "Success"
-        facts = await OrthancStock(self.client, Reader(self.client, self.hospital.site.zone)).whole(self.uid)
-        assert facts is not None
-        await self.hospital.register(facts)
-
-    async def order(self, **more: str) -> OrderRow:
-        return await self.hospital.row((await self.hospital.send(orm(**more))).orders[0])
-
-    async def resolve(self, row: OrderRow) -> None:
-        site = self.hospital.site
-        await self.hospital.store.unit(PERSON, lambda tx: deciding.resolve(tx, site, self.uid, row.id, correct=True))
-
-    async def undo(self) -> None:
-        await self.hospital.store.unit(PERSON, lambda tx: deciding.undo(tx, self.hospital.site, self.uid))
-
-    async def run(self, *, seconds: float = 60.0, most: int = 100) -> int:
-        """Run what is owed, as the runner does; how many jobs that took."""
-        store = self.hospital.store
-        jobs = TagJobs(store, {"orthanc": self.client}, seconds=seconds)
-        for count in range(most):
-            claimed = await store.claim(["tags"], 1, 60.0)
-            if not claimed:
-                return count
-            outcome = await jobs(claimed[0])
-            assert outcome is not None
-            await store.unit(outcome.agent, lambda tx, outcome=outcome: outcome.keep(tx))  # type: ignore[misc]
-            await store.finish(claimed[0])
-        return most
-
-    async def state(self) -> Correction:
-        found = await self.hospital.store.view(lambda tx: tag_corrections.read(tx, self.uid))
-        assert found is not None
-        return found
-
-    async def study(self) -> dict[str, Any]:
-        stored = await self.hospital.store.view(lambda tx: tx.study(self.uid))
-        assert stored is not None
-        return stored.resource()
-
-    async def files(self) -> dict[str, Dataset]:
-        """What the archive has of the study, by SOPInstanceUID; each once."""
-        ids = await self.client.find_studies(self.uid)
-        found: dict[str, Dataset] = {}
-        for one in await self.client.resources(ids, "Instance") if ids else []:
-            buffer = io.BytesIO()
-            await self.client.fetch(one["ID"], buffer)
-            buffer.seek(0)
-            dataset = pydicom.dcmread(buffer)
-            assert found.setdefault(dataset.SOPInstanceUID, dataset) is dataset, "an instance is kept twice"
-        return found
-
-
 @pytest.fixture
 async def ward(store: Store, archive: PrivateOrthanc, request: pytest.FixtureRequest) -> AsyncIterator[Ward]:
     async with archive.client() as client:
@@ -146,6 +53,13 @@ def pixels(dataset: Dataset) -> str:
 def of_order(dataset: Dataset) -> tuple[str, str, str, str, str]:
     names = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber")
     return tuple(str(dataset.get(name, "")) for name in names)  # type: ignore[return-value]
+
+
+@pytest.fixture
+async def reporting(store: Store, archive: PrivateOrthanc, request: pytest.FixtureRequest) -> AsyncIterator[Ward]:
+    """A site that keeps the documents of reports in the archive."""
+    async with archive.client() as client:
+        yield Ward(store, client, request.node.name, replace(a_site(), archive_reports=True))
 
 
 async def test_every_file_gets_the_order_s_tags_and_keeps_its_pixels(ward: Ward, tmp_path: Path) -> None:
@@ -262,3 +176,110 @@ async def test_an_archive_that_is_not_there_fails_in_words(ward: Ward) -> None:
         await TagJobs(ward.hospital.store, {})(claimed)
     await ward.hospital.store.unit(PERSON, refused.value.outcome.keep)
     assert (await ward.state()).state == "failed"
+
+
+def with_pdf(row: OrderRow, status: str = "final", number: int = 1, **more: Any) -> dict[str, Any]:
+    """A report of the order with a page of that number."""
+    form = {
+        "contentType": "application/pdf",
+        "data": base64.b64encode(pdf_page(number)).decode(),
+        "title": "CT Θώρακος",
+    }
+    return a_report(
+        f"Patient/{row.patient_id}",
+        f"ServiceRequest/{row.id}",
+        status,
+        presentedForm=[form],
+        issued="2026-11-21T12:00:00+02:00",
+        **more,
+    )
+
+
+async def documents(ward: Ward) -> list[Dataset]:
+    return [one for one in (await ward.files()).values() if one.Modality == "DOC"]
+
+
+async def _of_order(ward: Ward) -> OrderRow:
+    row = await ward.order(accession="R1", study=ward.uid)
+    await ward.arrive(*ward.images(2, PatientID="100234", AccessionNumber="R1", PatientName="Papadopoulos^Nikos"))
+    return row
+
+
+async def test_a_final_report_s_pdf_stands_beside_the_images(reporting: Ward) -> None:
+    row = await _of_order(reporting)
+    report = await reporting.hospital.post(with_pdf(row))
+    assert await reporting.archive_reports() == 1
+    (pdf,) = await documents(reporting)
+    image = next(one for one in (await reporting.files()).values() if one.Modality == "CT")
+    assert pdf.SOPClassUID == "1.2.840.10008.5.1.4.1.1.104.1"
+    for name in ("PatientID", "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "TimezoneOffsetFromUTC"):
+        assert pdf.get(name) == image.get(name), name
+    assert (str(pdf.PatientName), pdf.DocumentTitle) == ("Papadopoulos^Nikos", "CT Θώρακος")
+    assert pdf.EncapsulatedDocument[: pdf.EncapsulatedDocumentLength] == pdf_page(1)
+    assert (pdf.ContentDate, pdf.ContentTime) == ("20261121", "100000")  # as the images count: UTC
+    concept = pdf.ConceptNameCodeSequence[0]
+    assert (concept.CodeValue, concept.CodingSchemeDesignator) == ("11528-7", "LN")
+    assert pdf.SeriesInstanceUID != image.SeriesInstanceUID
+    assert len(await reporting.client.find_studies(reporting.uid)) == 1
+    await reporting.arrive()  # the feed sees it
+    (series,) = [one for one in (await reporting.study_series()) if one["modality"]["code"] == "DOC"]
+    assert series["numberOfInstances"] == 1
+    (told,) = await reporting.audited("report-pdf")
+    assert (told.entity, told.action) == (f"urn:oid:{reporting.uid}", "C")
+    assert report.id in (told.detail or "")
+
+
+async def test_a_corrected_report_takes_the_place_of_what_stood_there(reporting: Ward) -> None:
+    row = await _of_order(reporting)
+    stored = await reporting.hospital.post(with_pdf(row))
+    await reporting.archive_reports()
+    (first,) = await documents(reporting)
+    await reporting.hospital.put(with_pdf(row, id=stored.id, conclusion="Other words, the same page."))
+    assert await reporting.archive_reports() == 1
+    assert [one.SOPInstanceUID for one in await documents(reporting)] == [first.SOPInstanceUID]  # not stored twice
+    await reporting.hospital.put(with_pdf(row, "corrected", 2, id=stored.id))
+    await reporting.archive_reports()
+    (second,) = await documents(reporting)
+    assert (second.DocumentTitle, second.SeriesInstanceUID) == ("CT Θώρακος (corrected)", first.SeriesInstanceUID)
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert second.EncapsulatedDocument[: second.EncapsulatedDocumentLength] == pdf_page(2)
+    await reporting.hospital.delete("DiagnosticReport", stored.id)
+    await reporting.archive_reports()
+    assert await documents(reporting) == []
+    assert len(await reporting.files()) == 2
+
+
+async def test_a_report_that_was_here_before_the_images_joins_them(reporting: Ward) -> None:
+    row = await reporting.order(accession="R1", study=reporting.uid)
+    await reporting.hospital.post(with_pdf(row, "preliminary"))
+    await reporting.hospital.post(with_pdf(row))
+    assert await reporting.archive_reports() == 0
+    await reporting.arrive(*reporting.images(1, PatientID="100234", AccessionNumber="R1"))
+    assert await reporting.archive_reports() == 1
+    assert len(await documents(reporting)) == 1
+
+
+async def test_a_document_is_nobody_s_images(reporting: Ward) -> None:
+    """Its series moves no order, unlike those of a modality."""
+    row = await reporting.order(accession="R1")
+    of_patient = {"quiet": True, "patient_id": "100234", "accession": "R1"}
+    own = replace(images(reporting.uid, 1, modality="DOC"), **of_patient)
+    series = own.series[0].uid
+    await reporting.hospital.store.unit(PERSON, lambda tx: tx.set_state(f"report-series:{series}", "r1"))
+    assert (await reporting.hospital.register(own)).row is not None
+    assert (await reporting.hospital.row(row.id)).step == "scheduled"
+    await reporting.hospital.register(replace(images(reporting.uid, 1, series=2), **of_patient))
+    assert (await reporting.hospital.row(row.id)).step == "images-available"
+
+
+async def test_what_is_no_pdf_fails_in_words_and_nothing_is_owed_unless_wanted(reporting: Ward, ward: Ward) -> None:
+    row = await _of_order(reporting)
+    report = with_pdf(row)
+    report["presentedForm"][0]["data"] = base64.b64encode(b"<html>").decode()
+    await reporting.hospital.post(report)
+    (claimed,) = await reporting.hospital.store.claim(["report-pdf"], 1, 60.0)
+    jobs = ReportPdfJobs(reporting.hospital.store, reporting.hospital.site, {"orthanc": reporting.client})
+    with pytest.raises(UndeliverableError, match="no PDF"):
+        await jobs(claimed)
+    await ward.hospital.post(with_pdf(row))
+    assert await ward.hospital.jobs("report-pdf") == []
