@@ -25,6 +25,7 @@ from interop.workflow.tag_corrections import CORRECT, Correction
 
 _AGENT = system_agent("tags")
 _LEASE = 300.0
+_STUCK = 2  # runs; one may only have met a file that came in that moment
 
 
 class Files(Protocol):
@@ -124,9 +125,10 @@ class _Run:
         if gone:
             await self._archive.delete_instances(gone)
         if correct and len(gone) < len(stale):
-            if self.reached.changed == self._began:
+            stuck = self.reached.stuck + 1 if self.reached.changed == self._began else 0
+            if stuck > _STUCK:
                 raise RefusedError("the archive keeps some files under another PatientID than theirs")
-            self._note(phase="moving")
+            self._note(phase="moving", stuck=stuck)
             return False
         if self.reached.changed:
             for study in await self._archive.find_studies(self._uid):

@@ -44,6 +44,7 @@ class Correction:
     state: str = "asked"  # asked | running | done | failed
     phase: str = "in-place"  # in-place | moving | leaving
     after: str = ""  # the instance that was looked at last in place
+    stuck: int = 0  # how often files were left under another PatientID though nothing could be changed
     done: int = 0
     changed: int = 0
     total: int | None = None
@@ -57,7 +58,7 @@ class Correction:
 
     def shown(self) -> Resource:
         """As the API answers: without the values themselves."""
-        hidden = ("wanted", "identifiers", "after", "system")
+        hidden = ("wanted", "identifiers", "after", "stuck", "system")
         return {name: value for name, value in asdict(self).items() if name not in hidden}
 
 
