@@ -14,7 +14,7 @@ from interop.errors import InteropError, MethodNotOfferedError
 from interop.fhir.json import dumps
 from interop.fhir.outcome import outcome
 
-_PAGES = re.compile(r"/|/(login|console)(/.*)?")
+_PAGES = re.compile(r"/|/viewer/share|/(login|console)(/.*)?")
 _DATA = re.compile(r"/(dicom-web|api)(/.*)?")
 _TITLES = {
     400: "Not understood",

@@ -45,8 +45,8 @@ class ViewerPages:
         self.framed_by_others = bool(origins)
 
     def covers(self, path: str) -> bool:
-        """Whether the address is one of the viewer's pages."""
-        return path[1:].split("/", 1)[0] in MODES
+        """Whether the address is one of the viewer's pages: a shared link's is not, and has other words."""
+        return path[1:].split("/", 1)[0] in MODES and path != "/viewer/share"
 
     def title(self, status: int) -> str | None:
         """What is written over a refusal, where the viewer has a word of its own for it."""

@@ -83,6 +83,8 @@ async def test_a_link_that_was_taken_back_opens_nothing_and_ends_what_it_opened(
         again = await opened(client, link["url"])
         assert again.status_code == 410
         assert "<h1>No longer here</h1>" in again.text
+        assert "ask whoever sent it for another" in again.text
+        assert "Try again" not in again.text, "that would open the page without its secret"
         assert "set-cookie" not in again.headers
     assert await revoked(web, link["id"]) == 204, "it is over, as was asked"
 
