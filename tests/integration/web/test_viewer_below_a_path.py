@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page
 
 from interop.testing.ports import free_ports
 from tests.integration.web.conftest import OHIF
@@ -21,22 +21,20 @@ from tests.viewer_screen import Screen, browser
 PDF = STUDIES["PDF"]
 STUDY = STUDIES["JPEG 2000"]  # decoders are loaded by workers: from below the path, too
 
-SITE = """
-window.config.investigationalUseDialog = { option: 'always' };
-window.config.whiteLabeling = {
-  createLogoComponentFn: React => React.createElement('b', { id: 'hospital' }, 'Nicosia General'),
-};
-window.config.customizationService['viewportOverlay.topLeft'] = {
-  $set: [{ id: 'house', inheritsFrom: 'ohif.overlayItem', label: 'House:', contentF: () => 'NGH' }],
-};
-throw new Error('a mistake at the end of the file');
-"""
+ROOT = Path(__file__).resolve().parents[3]
+MISTAKE = "\nthrow new Error('a mistake at the end of the file');\n"
+
+
+def example() -> str:
+    """The site's configuration that the documentation shows."""
+    page = (ROOT / "docs" / "how-to" / "viewer-configuration.md").read_text()
+    return page.partition("```js\n")[2].partition("\n```")[0] + MISTAKE
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     folder = tmp_path_factory.mktemp("placed")
-    (folder / "site.js").write_text(SITE)
+    (folder / "site.js").write_text(example())
     [port] = free_ports(1)
     made = RealServer(
         folder / "server",
@@ -59,39 +57,59 @@ def launch(server: RealServer) -> str:
     return str(answer.json()["url"])
 
 
+@dataclass
+class Opened:
+    """The viewer as it was launched, and what the browser asked for and did not get."""
+
+    screen: Screen
+    launched: str
+    asked: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
 @pytest.fixture(scope="module")
-def page(server: RealServer) -> Iterator[Page]:
-    with browser() as context:
-        yield context.new_page()
-
-
-def test_ohif_runs_and_shows_images_below_a_path(server: RealServer, page: Page) -> None:
-    failed: list[str] = []
+def opened(server: RealServer) -> Iterator[Opened]:
     asked: list[str] = []
-    page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
-    page.on("request", lambda request: asked.append(request.url))
-    url = launch(server)
-    assert urlsplit(url).path.startswith("/imaging/viewer/open/")
-    screen = Screen(page, url)
+    failed: list[str] = []
+    with browser() as context:
+        page = context.new_page()
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+        page.on("request", lambda request: asked.append(request.url))
+        url = launch(server)
+        screen = Screen(page, url)
+        screen.pattern(number=4)
+        yield Opened(screen, url, asked, failed)
+
+
+def test_ohif_runs_and_shows_images_below_a_path(opened: Opened) -> None:
+    page = opened.screen.page
+    assert urlsplit(opened.launched).path.startswith("/imaging/viewer/open/")
     assert urlsplit(page.url).path == "/imaging/viewer"
-    screen.pattern(number=4)
-    assert failed == []
-    assert all("a mistake at the end of the file" in each for each in screen.complaints)
-    outside = {each for each in asked if each.startswith("http") and not urlsplit(each).path.startswith("/imaging/")}
-    assert outside == set()
-    assert any(each.endswith(".woff2") for each in asked)
+    assert opened.failed == []
+    http = [urlsplit(each).path for each in opened.asked if each.startswith("http")]
+    assert [path for path in http if not path.startswith("/imaging/")] == []
+    assert any(path.endswith(".woff2") for path in http)
+    assert any(path.endswith(".wasm") for path in http)
+    assert all("a mistake at the end of the file" in each for each in opened.screen.complaints)
     [cookie] = [each for each in page.context.cookies() if each["name"].startswith("interop_")]
     assert cookie["path"] == "/imaging"
 
 
-def test_a_sites_configuration_is_laid_over_ours_and_no_further(server: RealServer, page: Page) -> None:
-    """Depends on the page that the test before has opened: OHIF takes long to load."""
-    assert page.text_content("#hospital") == "Nicosia General"
-    page.wait_for_selector("text=NGH")
+def test_a_sites_configuration_is_laid_over_ours_and_no_further(opened: Opened) -> None:
+    screen, page = opened.screen, opened.screen.page
+    screen.text("NGH")
+    assert page.locator("img[alt='Nicosia General']").count() == 1
+    assert len(screen.panes()) == 2  # the hanging protocol
+    page.keyboard.press("g")
+    screen.until(lambda: len(screen.panes()) == 4, "two rows of two viewports")
+    page.locator('[data-cy="MoreTools-split-button-secondary"]').click()
+    page.locator('[data-cy="FreeRotate"]').first.wait_for()
+    assert page.locator('[data-cy="CobbAngle"]').count() == 0
     config = page.evaluate("JSON.parse(JSON.stringify(window.config))")
     [source] = config["dataSources"]
     assert {source["configuration"][root] for root in ("wadoUriRoot", "qidoRoot", "wadoRoot")} == {"/imaging/dicom-web"}
     assert config["routerBasename"] == "/imaging"
+    assert config["maxNumRequests"] == {"interaction": 40, "thumbnail": 4, "prefetch": 4}
 
 
 def test_urls_in_metadata_lead_below_the_path(server: RealServer) -> None:
