@@ -146,6 +146,11 @@ class _Below:
         await self._app(scope, receive, send)
 
 
+def _placed(app: ASGIApp, urls: Wired) -> ASGIApp:
+    path = urlsplit(urls.base_url).path
+    return _Below(app, path) if path else app
+
+
 def _sessions(tokens: Tokens, ended: EndedSessions, urls: Wired, pages: ViewerPages) -> Sessions:
     at = urlsplit(urls.base_url)
     framed = pages.framed_by_others
@@ -211,5 +216,4 @@ def http_app(
         public_url=urls.public_url,
         upgrades=Upgrades(store, tokens, bindings, refusals, urls.public_url) if bindings is not None else None,
     )
-    path = urlsplit(urls.base_url).path
-    return HttpApp(_Below(app, path) if path else app, routes, tokens, login, launcher)
+    return HttpApp(_placed(app, urls), routes, tokens, login, launcher)

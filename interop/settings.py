@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +16,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from interop.access.endpoints import parse_prefix
-from interop.access.origins import frames_need_https, parse_origin
+from interop.access.origins import check_place, frames_need_https, parse_origin
 from interop.errors import InteropError
 
 PREFIX = "INTEROP_"
 CONFIG_VARIABLE = "INTEROP_CONFIG"
-_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")  # no dot segments, nothing escaped
-_OWN_PATHS = frozenset({"fhir", "dicom-web", "api", "console", "login", "viewer", "healthz", "readyz", "assets"})
 CORPUS_VARIABLE = "INTEROP_CORPUS"  # where tests find real-world messages; no setting of the server
 
 
@@ -248,12 +245,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _placed(cls, value: str) -> str:
-        parts = urlsplit(value)
-        path = parts.path.rstrip("/")
-        if not _PATH.fullmatch(path) or parts.query or parts.fragment:
-            raise ValueError(f"{value!r} has more than a plain path, e.g. https://host.example.org/imaging")
-        if path.split("/")[1:2] and path.split("/")[1] in _OWN_PATHS:
-            raise ValueError(f"{value!r}: the path begins with one that the server itself has; choose another")
+        check_place(value)
         return value
 
     @field_validator("orthanc_url", "public_url")

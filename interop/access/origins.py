@@ -1,4 +1,7 @@
-"""Whose pages may show the viewer in a frame of theirs: origins (RFC 6454), as a Content-Security-Policy names them."""
+"""Where browsers find this server, and whose pages may show its viewer in a frame of theirs.
+
+Those are origins (RFC 6454), as a Content-Security-Policy names them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from urllib.parse import urlsplit
 _ORIGIN = re.compile(r"https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?")
 _LOOPBACK = re.compile(r"(.+\.)?localhost|127(\.[0-9]{1,3}){3}|::1")
 _PORTS = range(1, 65536)
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")  # no dot segments, nothing escaped
+_OWN_PATHS = frozenset({"fhir", "dicom-web", "api", "console", "login", "viewer", "healthz", "readyz", "assets"})
 _FRAMES = frozenset({"iframe", "frame"})
 
 
@@ -45,3 +50,13 @@ def frames_need_https(url: str) -> bool:
     """Whether a browser would drop the cookie of a framed viewer at this address: it is one that needs https."""
     parts = urlsplit(url)
     return parts.scheme != "https" and not is_loopback_name(parts.hostname or "")
+
+
+def check_place(url: str) -> None:
+    """ValueError if the server cannot be found below this URL's path, which may be empty."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if not _PATH.fullmatch(path) or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} has more than a plain path, e.g. https://host.example.org/imaging")
+    if path and path.split("/")[1] in _OWN_PATHS:
+        raise ValueError(f"{url!r}: the path begins with one that the server itself has; choose another")

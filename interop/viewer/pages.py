@@ -24,6 +24,7 @@ MODES = frozenset(
     }
 )
 _TITLES = {404: "No images here", 409: "Which images?", 502: "The archive failed"}
+_WORDS = {401: "no images are open in this browser, or no longer"}
 _AGAIN = "Open the images again from the system that lists them: each of its links is good once, for a minute."
 _HINTS = {
     401: f"{_AGAIN} The session that it opens lasts eight hours.",
@@ -51,6 +52,10 @@ class ViewerPages:
     def title(self, status: int) -> str | None:
         """What is written over a refusal, where the viewer has a word of its own for it."""
         return _TITLES.get(status)
+
+    def text(self, status: int, text: str) -> str:
+        """The reason, in words for somebody who has a browser and no token."""
+        return _WORDS.get(status, text)
 
     def hint(self, status: int) -> str:
         """What somebody who wants to see images can do about it."""

@@ -98,7 +98,8 @@ def test_ohif_runs_and_shows_images_below_a_path(opened: Opened) -> None:
 def test_a_sites_configuration_is_laid_over_ours_and_no_further(opened: Opened) -> None:
     screen, page = opened.screen, opened.screen.page
     screen.text("NGH")
-    assert page.locator("img[alt='Nicosia General']").count() == 1
+    logo = page.locator("img[alt='Nicosia General']")
+    assert logo.evaluate("image => [image.width, image.height, image.naturalWidth]") == [60, 28, 60]
     assert len(screen.panes()) == 2  # the hanging protocol
     page.keyboard.press("g")
     screen.until(lambda: len(screen.panes()) == 4, "two rows of two viewports")

@@ -13,7 +13,7 @@ A, B, UNKNOWN = "1.2.3.1", "1.2.3.2", "9.9.9"
 async def test_without_a_session_the_page_says_where_images_open(web: Any, path: str) -> None:
     async with web.client() as client:
         answer = await client.get(f"{path}?StudyInstanceUIDs={A}")
-    assert_page(answer, 401, "Not signed in", "system that lists them")
+    assert_page(answer, 401, "Not signed in", "No images are open in this browser")
 
 
 async def test_another_study_is_refused_in_words(web: Any) -> None:
