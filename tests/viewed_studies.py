@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from pydicom.dataset import Dataset
 
 from interop.testing.attributes import dataset_of
 from interop.testing.images import study_images
-from interop.testing.kinds import TEXT_REPORT, Kind
+from interop.testing.kinds import KINDS, TEXT_REPORT, Kind
 from tests.compressed_images import CODERS, part10
 
+_CLASSES = "1.2.840.10008.5.1.4.1.1"
 _ROOT = "1.2.826.0.1.9.7"
 
 
@@ -71,5 +72,7 @@ STUDIES = {
     "JPEG lossless": Study(f"{_ROOT}.14", "MR", 4, "JPEG lossless"),
     "JPEG 2000": Study(f"{_ROOT}.15", "MR", 4, "JPEG 2000"),
     "RLE": Study(f"{_ROOT}.16", "MR", 4, "RLE"),
+    "SR of dose": Study(f"{_ROOT}.18", "SR", kind=replace(TEXT_REPORT, sop_class=f"{_CLASSES}.88.67")),
+    "CDA": Study(f"{_ROOT}.19", "DOC", kind=replace(KINDS["DOC"], sop_class=f"{_CLASSES}.104.2")),
     "photograph": Study(f"{_ROOT}.17", "OT", 1),
 }

@@ -20,7 +20,9 @@ _SHOWN = {
     "ECG": frozenset(f"1.2.840.10008.5.1.4.1.1.9.1.{number}" for number in (1, 2, 3)),
 }
 _DOCUMENTS = _NEVER | _SHOWN.keys()
-_MEASUREMENTS = "126000"  # DCM, Imaging Measurement Report: the title of TID 1500
+_TEXT = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR holds no measurements (PS3.3 A.35.1.3)
+# Whether it is one, its title says, which Orthanc's plugin 1.7 gives in no search.
+_NO_IMAGES = "a report of measurements (TID 1500) is shown on its images alone, and the study has none; words are shown"
 _MOST = 200  # objects of a modality that are looked at; a study has a handful
 
 
@@ -43,10 +45,7 @@ def questions(modalities: Mapping[str, frozenset[str]]) -> list[str]:
     for modality in _SHOWN:
         uids = [uid for uid, present in modalities.items() if modality in present]
         if uids:
-            fields = "includefield=0040A043"  # ConceptNameCodeSequence
-            asked.append(
-                f"/dicom-web/instances?StudyInstanceUID={','.join(uids)}&Modality={modality}&{fields}&limit={_MOST}"
-            )
+            asked.append(f"/dicom-web/instances?StudyInstanceUID={','.join(uids)}&Modality={modality}&limit={_MOST}")
     return asked
 
 
@@ -63,9 +62,8 @@ def unseen(modalities: Mapping[str, frozenset[str]], instances: Iterable[Row]) -
             continue
         if sop_class not in _SHOWN[modality]:
             found.append(Unseen(uid, modality, f"{modality} of SOP class {sop_class} is listed and not shown"))
-        elif _title(row) == _MEASUREMENTS and not modalities[uid] - _DOCUMENTS:
-            text = "measurements (TID 1500) are shown on the images they were made on, and the study has none"
-            found.append(Unseen(uid, modality, text))
+        elif modality == "SR" and sop_class != _TEXT and not modalities[uid] - _DOCUMENTS:
+            found.append(Unseen(uid, modality, _NO_IMAGES))
     return list(dict.fromkeys(found))
 
 
@@ -80,8 +78,3 @@ def modalities_of(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
 
 def _first(row: Row, tag: str) -> str:
     return str(next(iter(row.get(tag, {}).get("Value", ())), ""))
-
-
-def _title(row: Row) -> str:
-    items = row.get("0040A043", {}).get("Value", ())
-    return _first(items[0], "00080100") if items else ""

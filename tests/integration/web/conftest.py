@@ -72,10 +72,15 @@ class Site:
         return httpx.Client(base_url=self.base, timeout=30, trust_env=False, **options)
 
     def launch(self, *studies: str, who: str = "dr") -> str:
+        return str(self.launched(*studies, who=who)["url"])
+
+    def launched(self, *studies: str, who: str = "dr") -> dict[str, Any]:
+        """The whole answer."""
         with self.client(headers=self.bearer(who=who)) as client:
             answer = client.post("/api/v1/launch", json={"studies": studies})
             assert answer.status_code == 200, answer.text
-            return str(answer.json()["url"])
+            told: dict[str, Any] = answer.json()
+            return told
 
 
 def item(modality: str, study: str) -> Dataset:
@@ -214,8 +219,7 @@ def viewer(hospital: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with browser() as context:
 
         def open_(*names: str) -> Screen:
-            for name in names:
-                keep(hospital, name, folder)
+            keep(hospital, folder, *names)
             for page in context.pages:
                 page.close()
             return Screen(context.new_page(), hospital.launch(*(STUDIES[name].uid for name in names)))
@@ -223,10 +227,11 @@ def viewer(hospital: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield open_
 
 
-def keep(site: Site, name: str, folder: Path) -> None:
+def keep(site: Site, folder: Path, *names: str) -> None:
+    """Store those of the studies that the archive has not yet."""
     auth = (site.orthanc.credentials.username, site.orthanc.credentials.password)
     with httpx.Client(base_url=site.orthanc.url, auth=auth, timeout=60, trust_env=False) as client:
-        known = client.get("/dicom-web/studies", params={"StudyInstanceUID": STUDIES[name].uid})
-        if not known.json():
-            for file in STUDIES[name].files(folder):
-                client.post("/instances", content=file).raise_for_status()
+        for name in names:
+            if not client.get("/dicom-web/studies", params={"StudyInstanceUID": STUDIES[name].uid}).json():
+                for file in STUDIES[name].files(folder):
+                    client.post("/instances", content=file).raise_for_status()

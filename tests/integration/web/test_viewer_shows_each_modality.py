@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.integration.web.conftest import Site, keep
+from tests.viewed_studies import STUDIES
 from tests.viewer_screen import Open, heartbeats
 
 LONG = pytest.mark.long
@@ -37,6 +40,7 @@ def test_a_report_in_words_is_shown_as_text(viewer: Open) -> None:
     assert screen.complaints == []
 
 
+@LONG
 def test_an_electrocardiogram_is_drawn_with_its_beats(viewer: Open) -> None:
     """Ten seconds across the viewport, a beat each 0.8 s."""
     screen = viewer("ECG")
@@ -44,11 +48,25 @@ def test_an_electrocardiogram_is_drawn_with_its_beats(viewer: Open) -> None:
     assert screen.complaints == []
 
 
-@pytest.mark.long
-def test_a_series_of_a_thousand_images_is_opened_and_scrolled_to_its_end(viewer: Open) -> None:
+def test_a_launch_tells_what_will_be_listed_and_not_shown(hospital: Site, tmp_path: Path) -> None:
+    unseen = {
+        "SR of dose": "SR of SOP class 1.2.840.10008.5.1.4.1.1.88.67 is listed and not shown",
+        "CDA": "DOC of SOP class 1.2.840.10008.5.1.4.1.1.104.2 is listed and not shown",
+        "SR of measurements": "a report of measurements (TID 1500) is shown on its images alone, "
+        "and the study has none; words are shown",
+    }
+    names = (*unseen, "SR of text", "PDF", "ECG", "photograph")
+    keep(hospital, tmp_path, *names)
+    told = hospital.launched(*(STUDIES[name].uid for name in names))["warnings"]
+    assert {each["study"]: each["text"] for each in told} == {STUDIES[name].uid: text for name, text in unseen.items()}
+
+
+@LONG
+@pytest.mark.parametrize(("study", "first", "last"), [("CT of 1,000 images", 1000, 1), ("US cine", 0, 86)])
+def test_a_long_series_is_opened_and_scrolled_to_its_end(viewer: Open, study: str, first: int, last: int) -> None:
     """The picture's number has eight bits."""
-    screen = viewer("CT of 1,000 images")
-    screen.pattern(number=1000 % 256)
+    screen = viewer(study)
+    screen.pattern(number=first % 256)
     screen.canvas().hover()
     screen.page.keyboard.press("End")
-    screen.pattern(number=1)
+    screen.pattern(number=last)

@@ -55,6 +55,7 @@ def _saves_a_picture(screen: Screen, folder: Path) -> None:
         assert pattern_share(np.asarray(image.convert("L"))) >= 0.9
 
 
+@pytest.mark.long
 def test_sections_in_three_planes_and_one_of_them_alone(viewer: Open) -> None:
     """The planes across the slices show them as lines: neither is empty, neither is the picture."""
     screen = viewer(CT)

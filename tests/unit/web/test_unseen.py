@@ -9,7 +9,10 @@ import orjson
 import pytest
 
 A, B = "1.2.3.1", "1.2.3.2"
-TEXT_SR, DOSE_SR, PDF, CDA = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("88.11", "88.67", "104.1", "104.2"))
+TEXT_SR, MEASUREMENTS, DOSE_SR, PDF, CDA = (
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("88.11", "88.33", "88.67", "104.1", "104.2")
+)
+NO_IMAGES = "a report of measurements (TID 1500) is shown on its images alone, and the study has none; words are shown"
 
 
 def values(**tags: Any) -> dict[str, Any]:
@@ -32,8 +35,8 @@ def holding(web: Any, study: str, modalities: list[str], instances: list[dict[st
     web.archive.get = get
 
 
-def instance(modality: str, sop_class: str, title: str = "11528-7") -> dict[str, Any]:
-    return values(x0020000D=A, x00080060=modality, x00080016=sop_class, x0040A043=values(x00080100=title))
+def instance(modality: str, sop_class: str) -> dict[str, Any]:
+    return values(x0020000D=A, x00080060=modality, x00080016=sop_class)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,7 @@ def instance(modality: str, sop_class: str, title: str = "11528-7") -> dict[str,
     [
         (["CT"], [], []),
         (["CT", "PR"], [], [("PR", "PR objects are listed and not shown")]),
-        (["CT", "SR"], [instance("SR", TEXT_SR)], []),
+        (["SR"], [instance("SR", TEXT_SR)], []),
         (
             ["CT", "SR"],
             [instance("SR", DOSE_SR), instance("SR", DOSE_SR)],
@@ -52,16 +55,13 @@ def instance(modality: str, sop_class: str, title: str = "11528-7") -> dict[str,
             [instance("DOC", PDF), instance("DOC", CDA)],
             [("DOC", f"DOC of SOP class {CDA} is listed and not shown")],
         ),
-        (["CT", "SR"], [instance("SR", TEXT_SR, "126000")], []),
+        (["CT", "SR"], [instance("SR", MEASUREMENTS)], []),
         (
             ["SR", "KO"],
-            [instance("SR", TEXT_SR, "126000")],
+            [instance("SR", MEASUREMENTS)],
             [
                 ("KO", "KO objects are listed and not shown"),
-                (
-                    "SR",
-                    "measurements (TID 1500) are shown on the images they were made on, and the study has none",
-                ),
+                ("SR", NO_IMAGES),
             ],
         ),
     ],
