@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import archive, fhir, intake, mapping
+from bench import archive, fhir, intake, mapping, viewer
 from bench.figures import Figure, page, table
 from bench.parts import ROOT, MeasurementError, server
 
@@ -35,11 +35,17 @@ def _archive(folder: Path) -> Measured:
         return archive.TITLE, archive.EXPLANATION, archive.measure(ours, folder)
 
 
+def _viewer(folder: Path) -> Measured:
+    with server(folder / "viewer-server") as ours:
+        return viewer.TITLE, viewer.EXPLANATION, viewer.measure(ours, folder)
+
+
 SECTIONS: dict[str, Callable[[Path], Measured]] = {
     "intake": _intake,
     "mapping": _mapping,
     "fhir": _fhir,
     "archive": _archive,
+    "viewer": _viewer,
 }
 
 

@@ -57,7 +57,7 @@ def _placed(server: Server, patient: str, number: str) -> tuple[str, str]:
     return found["accession"], found["study"]
 
 
-def _eventually(what: str, probe: Callable[[], bool], seconds: float = 60.0) -> float:
+def eventually(what: str, probe: Callable[[], bool], seconds: float = 60.0) -> float:
     """Seconds until the probe holds."""
     started = time.perf_counter()
     while not probe():
@@ -71,7 +71,7 @@ def _worklist(server: Server, patient: str) -> list[Figure]:
     waits, queries = [], []
     for number in range(ORDERS):
         accession, _ = _placed(server, patient, f"WL{number:05d}")
-        waits.append(_eventually("the order in the worklist", lambda key=accession: _found(server, key)))  # type: ignore[misc]
+        waits.append(eventually("the order in the worklist", lambda key=accession: _found(server, key)))  # type: ignore[misc]
         started = time.perf_counter()
         _found(server, accession)
         queries.append(time.perf_counter() - started)
@@ -100,7 +100,7 @@ def _study(server: Server, patient: str, folder: Path) -> list[Figure]:
     started = time.perf_counter()
     images.store(folder / "study", server.dicom_port, dict(server.environment))
     stored = time.perf_counter() - started
-    lag = _eventually("the ImagingStudy complete", lambda: _instances(server, uid) == STUDY)
+    lag = eventually("the ImagingStudy complete", lambda: _instances(server, uid) == STUDY)
     return [
         Figure(f"C-STORE of {STUDY} images by storescu", f"{STUDY / stored:,.0f}/s", f"{stored:.2f} s together"),
         Figure("last image stored → ImagingStudy complete", "", f"{1000 * lag:.0f} ms", "", "≤ 1 s"),
@@ -117,11 +117,11 @@ def _instances(server: Server, uid: str) -> int:
 
 
 def _frames(server: Server, folder: Path) -> list[Figure]:
-    credentials = _orthanc_credentials(server)
+    credentials = orthanc_credentials(server)
     bearer = f"Bearer {server.token}"
     uid = images.make(folder / "frames", 20)
     images.store(folder / "frames", server.dicom_port, dict(server.environment))
-    _eventually("the ImagingStudy of the frames", lambda: _shown(server, uid) == 20)
+    eventually("the ImagingStudy of the frames", lambda: shown(server, uid) == 20)
     listed = json.loads(server.request("GET", f"/dicom-web/studies/{uid}/instances"))
     paths = [
         f"/dicom-web/studies/{uid}/series/{row['0020000E']['Value'][0]}/instances/{row['00080018']['Value'][0]}/frames/1"
@@ -155,7 +155,7 @@ def _rates(server: Server, paths: list[str], credentials: str, bearer: str, conn
     ]
 
 
-def _shown(server: Server, uid: str) -> int:
+def shown(server: Server, uid: str) -> int:
     found = json.loads(server.request("GET", f"/fhir/ImagingStudy?identifier=urn:dicom:uid%7Curn:oid:{uid}"))
     return sum(int(entry["resource"].get("numberOfInstances", 0)) for entry in found.get("entry", []))
 
@@ -170,7 +170,7 @@ def _get(port: int, path: str, authorization: str) -> str:
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
-def _orthanc_credentials(server: Server) -> str:
+def orthanc_credentials(server: Server) -> str:
     """Those that `up` generated: only the server's own user can read the file."""
     for path in Path(server.environment["INTEROP_DATA_DIR"]).rglob("*.json"):
         users = json.loads(path.read_text()).get("RegisteredUsers")
