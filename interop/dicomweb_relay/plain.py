@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 
@@ -108,13 +108,13 @@ class PlainArchive:
         kind = given.partition(b";")[0].strip().lower()
         xml = is_xml(answer)
         if answer.status != 200 or not (xml or kind in (_JSON, b"application/json")):
-            return await _with_own_locations(answer)
+            return await _with_own_locations(answer, root_of(address))
         try:
             body = await answer.body(_LARGEST)
         finally:
             answer.close()
         if xml:
-            return WholeAnswer(200, answer.headers, xml_led_here(body, given, OURS.encode("ascii")))
+            return WholeAnswer(200, answer.headers, xml_led_here(body, given, root_of(address)))
         kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
         return WholeAnswer(200, [*kept, (b"content-type", _JSON)], _led_here(body, address))
 
@@ -189,9 +189,14 @@ class PlainArchive:
         return urlencode(kept, safe=",*?:^-", quote_via=quote)
 
 
-async def _with_own_locations(answer: Answer) -> Answer | LocatedAnswer:
+def root_of(address: bytes) -> bytes:
+    """The path by which clients reach this door: an address may have one, where a proxy shows the server below it."""
+    return urlsplit(address).path.rstrip(b"/") + OURS.encode("ascii")
+
+
+async def _with_own_locations(answer: Answer, root: bytes) -> Answer | LocatedAnswer:
     try:
-        return await with_own_locations(answer, OURS.encode("ascii"))
+        return await with_own_locations(answer, root)
     except BaseException:
         answer.close()
         raise

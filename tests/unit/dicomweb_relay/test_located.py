@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interop.dicomweb_relay.located import Relocation, xml_led_here
+from interop.dicomweb_relay.plain import root_of
 
 FAR = b"https://pacs.example.org:8443/dcm4chee-arc/aets/DCM4CHEE/rs/studies/1.2/series/1.3/instances/1.4/frames/1"
 OWN = b"/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1"
@@ -53,6 +54,14 @@ def test_bulk_data_in_xml_lead_here_and_the_length_stays() -> None:
     assert b'<BulkData uri="/dicom-web/studies/1.2/bulkdata/17"' in body
     assert b'<BulkData uri=""  ' in body
     assert b"://" not in body
+
+
+@pytest.mark.parametrize(
+    ("address", "root"),
+    [(b"", b"/dicom-web"), (b"http://h:1", b"/dicom-web"), (b"https://h/imaging", b"/imaging/dicom-web")],
+)
+def test_it_leads_below_the_path_of_the_public_address(address: bytes, root: bytes) -> None:
+    assert root_of(address) == root
 
 
 def test_a_head_without_end_is_passed_on() -> None:
