@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,50 @@ class TlsContext:
             named = ", ".join(str(path) for path in (files.cert, files.key, files.ca) if path is not None)
             raise TlsFileError(f"{named}: {getattr(error, 'reason', None) or error}") from error
         return context
+
+
+_WORDS = {  # what OpenSSL calls it, and what it means to whoever has to mend it
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the other side sent no certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know the authority of our certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the other side refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the other side refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired, says the other side",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the other side asks for a certificate of ours",
+    "UNSUPPORTED_PROTOCOL": "the other side speaks no TLS 1.2 or later",
+    "WRONG_VERSION_NUMBER": "the other side does not speak TLS",
+}
+
+
+def reason_of(error: OSError) -> str:
+    """Why a handshake failed, with OpenSSL's own name for it; of an error that is none of TLS its class."""
+    reason = (error.reason if isinstance(error, ssl.SSLError) else "") or ""
+    if not reason:
+        return type(error).__name__
+    words = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else _WORDS.get(reason, "")
+    return f"{words} ({reason})" if words else reason
+
+
+def valid_until(files: TlsFiles) -> datetime:
+    """When the certificate of these files ends; TlsFileError where it cannot be used, or its time is not now.
+
+    Both sides of a handshake in memory: what another one would see.
+    """
+    assert files.cert is not None
+    server = TlsContext(TlsFiles(files.cert, files.key), server=True).current()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # this very certificate is trusted, whoever signed it
+    client.load_verify_locations(files.cert)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours, theirs = server.wrap_bio(there, back, server_side=True), client.wrap_bio(back, there)
+    try:
+        for side in (theirs, ours, theirs):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLError as error:
+        raise TlsFileError(f"{files.cert}: {reason_of(error)}") from error
+    found = theirs.getpeercert() or {}
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
 
 
 def certificate_of(peercert: Mapping[str, Any] | None, fingerprint: str) -> Certificate:

@@ -29,12 +29,12 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(self._certificate.public_bytes(_PEM))
 
-    def issue(self, name: str, file: str | None = None) -> Path:
-        """A certificate for this name, for localhost and 127.0.0.1, as server and client."""
+    def issue(self, name: str, file: str | None = None, *, days: int = 1) -> Path:
+        """A certificate for this name, for localhost and 127.0.0.1, as server and client; it ends in so many days."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName("localhost"), x509.DNSName(f"{name}.example"), x509.IPAddress(ip_address("127.0.0.1"))]
         certificate = (
-            _builder(_named(name), self._name, key.public_key(), ca=False)
+            _builder(_named(name), self._name, key.public_key(), ca=False, days=days)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -55,7 +55,7 @@ def _named(name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool, days: int = 1
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -64,7 +64,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(min(now, now + timedelta(days=days)) - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )

@@ -19,6 +19,7 @@ import httpx
 
 from interop.cli.findings import show
 from interop.cli.installed import Finding, packages, programs
+from interop.cli.secured import answering_receivers, certificates
 from interop.errors import InteropError, UnavailableError
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import Holder, holder_of
@@ -320,18 +321,6 @@ def _ours(holder: Holder) -> bool:
     return any("interop" in Path(word).name for word in holder.command[:4])
 
 
-async def _receivers(settings: Settings) -> list[Finding]:
-    from interop.parts import receivers
-
-    findings = []
-    for receiver in receivers(settings):
-        answers = await asyncio.to_thread(_connects, receiver.host, receiver.port)
-        seen = f"{receiver.host}:{receiver.port} {'answers' if answers else 'is silent'}"
-        remedy = "" if answers else "its messages wait and are retried; check the peer, or the peers file"
-        findings.append(Finding("ok" if answers else "warning", f"receiver {receiver.name}", seen, remedy))
-    return findings
-
-
 def _reached(host: str) -> str:
     """The address to try a listener at."""
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - where it listens, not who may come
@@ -368,5 +357,6 @@ CHECKS: dict[Check, str] = {  # and what a check that fails is about
     _database: "database",
     _orthanc: "Orthanc",
     _ports: "ports",
-    _receivers: "receivers",
+    certificates: "certificates",
+    answering_receivers: "receivers",
 }

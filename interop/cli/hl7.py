@@ -6,8 +6,10 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +21,7 @@ from interop.hl7.charsets import decode
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import parse
 from interop.settings import Settings
+from interop.tls import TlsContext, TlsFiles, reason_of
 
 if TYPE_CHECKING:
     from interop.store import MessageLink, MessageRow
@@ -37,13 +40,21 @@ def send(
     port: Annotated[int | None, typer.Option(help="Its port; INTEROP_MLLP_PORT unless given.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the acknowledgement.")] = 30.0,
     exact: Annotated[bool, typer.Option("--exact", help="Send the file's bytes as they are.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Over TLS; INTEROP_MLLP_TLS_PORT unless a port is given.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="PEM authorities of the listener; the system's unless given.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="PEM certificate of ours, if the listener wants one.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key, unless that is in the same file.")] = None,
 ) -> None:
     """Send a message over MLLP and print its acknowledgement; status 1 unless it is AA or CA.
 
     An editor's line ends become the CR that HL7 wants, and an MLLP frame around the file is taken off, unless --exact.
     """
     settings = Settings()
-    answer = exchange(read(file, exact=exact), host or settings.mllp_host, port or settings.mllp_port, timeout)
+    if (ca or cert or key) and not tls:
+        raise InteropError("--ca, --cert and --key are for --tls")
+    port = port or (settings.mllp_tls_port if tls or not settings.mllp_plain else settings.mllp_port)
+    files = TlsFiles(cert, key, ca) if tls else None
+    answer = exchange(read(file, exact=exact), host or settings.mllp_host, port, timeout, files)
     typer.echo(_readable(answer))
     code = parse(answer).get("MSA-1")
     sys.exit(0 if code in ("AA", "CA") else 1)
@@ -93,23 +104,30 @@ def read(file: str, *, exact: bool = False) -> bytes:
     return data.replace(b"\r\n", b"\r").replace(b"\n", b"\r") + b"\r"
 
 
-def exchange(message: bytes, host: str, port: int, timeout: float) -> bytes:
+def exchange(message: bytes, host: str, port: int, timeout: float, tls: TlsFiles | None = None) -> bytes:
     """Send one framed message and return the first framed answer. UnavailableError when none comes in time."""
     decoder = FrameDecoder(50_000_000)
     deadline = time.monotonic() + timeout
+    context = None if tls is None else TlsContext(tls, server=False).current()
     try:
-        with socket.create_connection((host, port), timeout=timeout) as connection:
+        with ExitStack() as opened:
+            connection = opened.enter_context(socket.create_connection((host, port), timeout=timeout))
+            if context is not None:
+                connection = opened.enter_context(context.wrap_socket(connection, server_hostname=host))
             connection.sendall(frame(message))
             while True:
                 connection.settimeout(max(0.01, deadline - time.monotonic()))
                 received = connection.recv(65536)
                 if not received:
-                    raise UnavailableError(f"{host}:{port} closed the connection without an acknowledgement")
+                    hint = "" if tls is None or tls.cert else ": it may want a certificate (--cert)"
+                    raise UnavailableError(f"{host}:{port} closed the connection without an acknowledgement{hint}")
                 for part in decoder.feed(received):
                     if isinstance(part, Frame):
                         return part.data
     except TimeoutError as error:
         raise UnavailableError(f"no acknowledgement from {host}:{port} within {timeout:g} s") from error
+    except ssl.SSLError as error:
+        raise UnavailableError(f"{host}:{port}: {reason_of(error)}") from error
     except OSError as error:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from logging import getLogger
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from interop.hl7.framing import HEAD
 from interop.mllp_listener.intake import Intake
 from interop.mllp_listener.strangers import Strangers
-from interop.tls import Certificate, TlsContext, certificate_of
+from interop.tls import Certificate, TlsContext, certificate_of, reason_of
 
 logger = getLogger(__name__)
 
@@ -108,8 +107,7 @@ class TlsServer:
         except TimeoutError:
             await self._failed("it did not come in time", address)
         except OSError as error:
-            reason = (error.reason if isinstance(error, ssl.SSLError) else "") or type(error).__name__
-            await self._failed(reason, address)
+            await self._failed(reason_of(error), address)
         finally:
             self._strange -= strange
             if accepted is not None:

@@ -19,7 +19,7 @@ from interop.errors import UnavailableError
 from interop.hl7.framing import frame
 from interop.hl7.line import Line, NotTriedError
 from interop.mllp_sender.wire import Answers, Unasked, Wire, Writing, anything
-from interop.tls import TlsContext, TlsFileError, TlsFiles
+from interop.tls import TlsContext, TlsFileError, TlsFiles, reason_of
 
 Place = tuple[str, int]
 Tell = Callable[[str, bytes, Writing], None]  # which receiver, what it said, and how to answer it
@@ -206,7 +206,7 @@ def _why(error: OSError) -> str:
     """What kept a connection from being made, in few words."""
     match error:
         case ssl.SSLError():
-            return getattr(error, "verify_message", "") or error.reason or "TLS failed"
+            return reason_of(error)
         case TimeoutError():
             return "no answer in time"
         case socket.gaierror():

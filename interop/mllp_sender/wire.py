@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from logging import getLogger
@@ -13,6 +14,7 @@ from interop.errors import UnavailableError
 from interop.hl7.acknowledgement import names_another
 from interop.hl7.framing import ACK, Frame, FrameDecoder, FramingFault, commit_block, frame
 from interop.hl7.line import Line
+from interop.tls import reason_of
 
 logger = getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Wire(asyncio.Protocol):
         self._inbox: asyncio.Queue[Frame | FramingFault | None] | None = None  # None in it: the connection ended
         self._earlier: deque[Answers] = deque(maxlen=REMEMBERED)
         self._quiet: asyncio.TimerHandle | None = None
+        self._ended = "the receiver closed the connection without an answer"
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -102,6 +105,8 @@ class Wire(asyncio.Protocol):
             self._take_loose()
         self._transport = None
         self._writable.set()
+        if isinstance(exc, ssl.SSLError):  # TLS 1.3: a certificate of ours is refused behind the handshake
+            self._ended = f"the receiver ended TLS: {reason_of(exc)}"
         if self._inbox is not None:
             self._inbox.put_nowait(None)
 
@@ -155,7 +160,7 @@ class Wire(asyncio.Protocol):
         assert self._inbox is not None
         item = await self._inbox.get()
         if item is None:
-            raise UnavailableError("the receiver closed the connection without an answer")
+            raise UnavailableError(self._ended)
         return item
 
     async def _committed(self) -> bytes | None:

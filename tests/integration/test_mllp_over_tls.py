@@ -118,7 +118,7 @@ async def test_no_certificate_no_message_and_a_trace_of_it(store: Store, authori
         with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
             await said_hello(listener, client_of(authority))
         assert await eventually_faulty(store) == [
-            "fault tls the TLS handshake failed: PEER_DID_NOT_RETURN_A_CERTIFICATE"
+            "fault tls the TLS handshake failed: the other side sent no certificate (PEER_DID_NOT_RETURN_A_CERTIFICATE)"
         ]
         stranger = Authority(authority.ca.parent / "stranger")
         context = client_of(authority, stranger.issue("ris"))
