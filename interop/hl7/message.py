@@ -19,6 +19,7 @@ from interop.hl7.charsets import Charset, decode, stated_in, wide
 from interop.hl7.encoding import Encoding, encoding_of
 from interop.hl7.segment import NULL, Segment, Value
 
+LONGEST = 199  # characters of what a message is kept and found under
 _SEGMENT_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 _POSITION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?")
 
@@ -96,13 +97,20 @@ class Message:
         return _first_word(self.header, 5), _first_word(self.header, 6)
 
     def check_header(self) -> None:
-        """InvalidContentError if what no answer can do without is missing (v2.5.1 2.15.9: MSH-9, MSH-10)."""
-        if self.type and self.control_id:
+        """InvalidContentError if what no answer can do without is missing (v2.5.1 2.15.9: MSH-9, MSH-10).
+
+        Or if what a message is kept and found under is longer than any version allows (v2.8.2 2.14.9: MSH-10 has 199).
+        """
+        named = {9: self.type, 10: self.control_id, 3: self.sender[0], 4: self.sender[1]}
+        if self.type and self.control_id and max(map(len, named.values())) <= LONGEST:
             return
-        for number, text in ((9, self.type), (10, self.control_id)):
-            if not text:
-                location = f"MSH-{number}"
+        for number, text in named.items():
+            location = f"MSH-{number}"
+            if not text and number in (9, 10):
                 raise InvalidContentError(f"{location} is empty", location=location, hl7_code="101")
+            if len(text) > LONGEST:
+                said = f"{location} has {len(text)} characters; at most {LONGEST} are taken"
+                raise InvalidContentError(said, location=location, hl7_code="102")
 
     def leading(self) -> dict[str, list[Segment]]:
         """The segments before the first order, by name: message and patient level."""

@@ -26,12 +26,16 @@ _CONTROL = re.compile("[\x80-\x9f]")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
+class UnwritableError(InvalidContentError):
+    """A character has no place in the set that a message is to be written in."""
+
+
 def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str = "\r") -> bytes:
     """The message: (name, fields by number) for each segment, MSH first; MSH-1, MSH-2, MSH-18 (and 20) are filled in.
 
     ``end`` ends each segment: CR (v2.5.1 2.5.2), unless the reader is known to want something else.
 
-    InvalidContentError if a character has no place in ``charset``.
+    UnwritableError if a character has no place in ``charset``.
     """
     known = charset_named(charset)
     if known is None:
@@ -52,9 +56,9 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str 
     return raw
 
 
-def _misplaced(text: str, at: int, charset: Charset) -> InvalidContentError:
+def _misplaced(text: str, at: int, charset: Charset) -> UnwritableError:
     name = text[max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1 :][:3]
-    return InvalidContentError(f"U+{ord(text[at]):04X} has no place in {charset.name}", location=name, hl7_code="207")
+    return UnwritableError(f"U+{ord(text[at]):04X} has no place in {charset.name}", location=name, hl7_code="207")
 
 
 def segment(name: str, fields: Fields) -> str:

@@ -38,6 +38,7 @@ _VIEWER = system_agent("view")
 _VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _RACES = frozenset(("40001", "40P01", "23505"))  # serialization failure, deadlock, unique violation
 _OUTAGES = ("08", "53", "57", "58")  # connection, resources, operator, system (PostgreSQL errcodes-appendix)
+_OUTAGE_PAUSE = 10.0  # seconds between two lines of the log about the same outage
 _OUTAGE_CODES = frozenset(("25006", "55P03"))  # a standby answered; a lock was not to be had in time
 
 
@@ -226,6 +227,26 @@ class _Transaction:
             self.open.ask("ROLLBACK")
 
 
+class _Outages:
+    """A line for an outage and then one now and then, not one for everybody who runs into it."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+        self._more = 0
+
+    def note(self, why: str) -> None:
+        """The code, or libpq's own words where there was no server to give one; they hold no data."""
+        now = time.monotonic()
+        if now - self._told < _OUTAGE_PAUSE:
+            self._more += 1
+            return
+        logger.error("the database refused a commit: %s%s", why, f" ({self._more} more before)" if self._more else "")
+        self._told, self._more = now, 0
+
+
+_outages = _Outages()
+
+
 def _answer(error: psycopg.Error) -> Exception:
     """What the caller is told; errors of ours stay what they are."""
     code = error.sqlstate
@@ -233,7 +254,7 @@ def _answer(error: psycopg.Error) -> Exception:
         return ConflictError("changed by another at the same moment; worth a retry")
     outage = code is None and isinstance(error, psycopg.OperationalError)
     if outage or (code is not None and (code[:2] in _OUTAGES or code in _RACES or code in _OUTAGE_CODES)):
-        logger.error("the database refused a commit: %s", code or type(error).__name__)
+        _outages.note(code or str(error).partition("\n")[0].strip() or type(error).__name__)
         text = "the database is full" if code == "53100" else "the database is not available"
         return UnavailableError(text, retry_after=60 if code == "53100" else RETRY_AFTER)
     return error

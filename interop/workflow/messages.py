@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from interop.audit.event import Event
 from interop.errors import DuplicateError, InteropError, InvalidContentError, Issue, NotFoundError
-from interop.hl7.message import Message, header_of
+from interop.hl7.message import LONGEST, Message, header_of
 from interop.mapping.messages import Mapped, MappedOrder, MappedReport, map_message, read_message
 from interop.store import MessageRow, NewMessage, OrderRow, Stored, Tx
 from interop.workflow import admissions, answers, appointments, numbers, orders, patients, replacing, reports, studies
@@ -24,8 +24,6 @@ from interop.workflow.patients import Resolved
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
-
-_LISTED = 199  # characters of what bytes that are no message call themselves (v2.8.2 2.14.9.10: MSH-10)
 
 
 class Reply(NamedTuple):
@@ -154,7 +152,7 @@ def refuse_bytes(tx: Tx, site: Site, raw: bytes, peer: str, error: InteropError,
     header = header_of(raw)
     answer = answers.refusal_of_bytes(tx, site, header, error)
     named = ("", "", "") if header is None else (*header.sender, header.control_id)
-    application, facility, control_id = (text[:_LISTED] for text in named)
+    application, facility, control_id = (text[:LONGEST] for text in named)
     tx.add_message(
         direction="in",
         peer=peer,

@@ -8,15 +8,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
+from interop.audit.event import Event
 from interop.errors import ConflictError, InvalidContentError, Issue
 from interop.fhir.references import references
 from interop.fhir.scheduled_steps import has_steps
+from interop.hl7.charsets import UTF8
 from interop.hl7.message import parse
+from interop.hl7.writing import UnwritableError
 from interop.mapping.outbound import OrderStep, merge_message, order_message, report_message
 from interop.mapping.peers import Receiver
-from interop.store import MessageRow, OrderRow, Stored, Tx
+from interop.store import MessageRow, OrderRow, PeerNote, Stored, Tx
 from interop.workflow.former_numbers import OLD
 from interop.workflow.site import Site
 from interop.workflow.steps_told import steps_told
@@ -41,11 +45,11 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow
         told = steps_told(former.resource() if former else None, resource, event, tx.order_steps(row.id))
         steps = [replace(step, control=_control(site, step.control)) for step in told]
     for receiver in receivers:
-        raw = order_message(
+        render = partial(
+            order_message,
             resource,
             patient,
             control=_control(site, event),
-            receiver=receiver,
             control_id=control_id(tx, site),
             now=tx.now,
             zone=site.zone,
@@ -56,7 +60,7 @@ def tell_order(tx: Tx, site: Site, resource: Resource, event: str, row: OrderRow
             resolved=resolved,
             steps=steps,
         )
-        _owe(tx, receiver, raw, resource["id"], f"ServiceRequest/{resource['id']}")
+        _owe(tx, receiver, render, resource["id"], f"ServiceRequest/{resource['id']}")
 
 
 def _control(site: Site, event: str) -> str:
@@ -73,17 +77,17 @@ def tell_merge(tx: Tx, site: Site, survivor: Resource, prior: Resource) -> None:
         return  # nobody else could tell who is meant
     for receiver in _others(tx, site):
         if MERGE in receiver.types:
-            raw = merge_message(
+            render = partial(
+                merge_message,
                 survivor,
                 prior,
-                receiver=receiver,
                 control_id=control_id(tx, site),
                 now=tx.now,
                 zone=site.zone,
                 facility=site.facility,
                 tables=site.tables,
             )
-            _owe(tx, receiver, raw, None, f"Patient/{survivor['id']}")
+            _owe(tx, receiver, render, None, f"Patient/{survivor['id']}")
 
 
 def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> None:
@@ -101,13 +105,13 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
     ]
     resolved = named_in(tx, report) | (named_in(tx, order) if order else {})
     for receiver in receivers:
-        raw = report_message(
+        render = partial(
+            report_message,
             report,
             observations,
             patient,
             order,
             row.study_uid if row is not None else None,
-            receiver=receiver,
             control_id=control_id(tx, site),
             now=tx.now,
             zone=site.zone,
@@ -115,7 +119,7 @@ def tell_report(tx: Tx, site: Site, report: Resource, row: OrderRow | None) -> N
             tables=site.tables,
             resolved=resolved,
         )
-        _owe(tx, receiver, raw, row.id if row else None, f"DiagnosticReport/{report['id']}")
+        _owe(tx, receiver, render, row.id if row else None, f"DiagnosticReport/{report['id']}")
 
 
 def named_in_stored(tx: Tx, stored: Stored, resource: Resource) -> dict[str, Resource]:
@@ -211,7 +215,23 @@ def _job_of(row: MessageRow) -> tuple[str, dict[str, int]]:
     return f"{row.peer}:{about}", {"message": row.id}
 
 
-def _owe(tx: Tx, receiver: Receiver, raw: bytes, order_id: str | None, about: str) -> None:
+class _Render(Protocol):
+    """A message as one receiver takes it."""
+
+    def __call__(self, *, receiver: Receiver) -> bytes: ...
+
+
+def _owe(tx: Tx, receiver: Receiver, render: _Render, order_id: str | None, about: str) -> None:
+    """Keep the message, and owe it.
+
+    What the receiver's character set cannot say keeps nobody's order from being taken: the message is a dead letter in
+    UTF-8 that says so, for somebody to decide about.
+    """
+    try:
+        raw, unsaid = render(receiver=receiver), ""
+    except UnwritableError as error:
+        raw = render(receiver=replace(receiver, charset=UTF8))
+        unsaid = f"{error.text}, the character set of {receiver.name} ({error.issues[0].location}); kept in {UTF8}"
     message = parse(raw)
     application, facility = message.sender
     id = tx.add_message(
@@ -223,8 +243,13 @@ def _owe(tx: Tx, receiver: Receiver, raw: bytes, order_id: str | None, about: st
         type=message.type,
         raw=raw,
         body_hash=hashlib.sha256(raw).hexdigest(),
-        state="queued",
+        state="dead" if unsaid else "queued",
+        issues=[Issue("processing", unsaid).row()] if unsaid else (),
         order_id=order_id,
         touched=about,
     )
-    tx.enqueue("send", f"{receiver.name}:{order_id or about.partition('/')[2]}", {"message": id})
+    if unsaid:
+        tx.note_peers([PeerNote("out", receiver.name, last_error=unsaid, last_error_at=tx.now)])
+        tx.audit(Event("alert", "message-unwritable", "E", outcome="4", entity=about, detail=f"message {id}: {unsaid}"))
+    else:
+        tx.enqueue("send", f"{receiver.name}:{order_id or about.partition('/')[2]}", {"message": id})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,22 @@ async def test_a_torn_message_is_listed_under_its_control_id_which_stays_free_fo
         ("ORM^O01", "RIS", "HOSP", "received"),
         ("fault torn", "RIS", "HOSP", "refused"),
     ]
+
+
+@pytest.mark.parametrize("position", ["MSH-3", "MSH-4", "MSH-9", "MSH-10"])
+async def test_names_that_no_index_takes_are_refused_and_kept(store: Store, position: str) -> None:
+    fields = orm(id="LONG").split(b"|")
+    number = int(position[4:]) - 1
+    fields[number] = bytes(random.Random(1).choices(b"abcdefghijklmnopqrstuvwxyz", k=20_000))
+    async with listening(store) as (_, connect):
+        peer = await connect()
+        await peer.send(b"|".join(fields), orm(id="NEXT"))
+        refusal = await peer.answer()
+        assert (refusal.get("MSA-1"), refusal.get("ERR-2.1"), refusal.get("ERR-2.3")) == ("AE", "MSH", position[4:])
+        assert f"{position} has 20000 characters; at most 199" in refusal.get("ERR-8")
+        assert told(await peer.answer()) == ("AA", "NEXT")
+    (row,) = await store.view(lambda tx: tx.find_messages(state="refused"))
+    assert row.raw == b"|".join(fields)
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 1_000_000])
