@@ -42,6 +42,7 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
 _THUMBNAIL = "128,128"
 _PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
+_JSON = "application/dicom+json"
 _AS_IT_IS = Wish("")
 
 
@@ -100,24 +101,10 @@ class DicomWeb:
         scope = client.scope
         upstream = await self._archives.of(str(target.study))
         target, wanted = _as_the_archive_has_it(target, wanted, upstream)
-        if (
-            upstream.metadata is not None
-            and target.kind == "metadata"
-            and target.level == "series"
-            and wanted.accept == "application/dicom+json"
-        ):
-            kept = await upstream.metadata.get(target, "://".join(self._address(scope)), self._forwarded(scope))
-            if kept is not None:
-                await retrieve.give_metadata(kept, target, client, (self._access_log, agent))
-                return
-        if upstream.metadata is not None and target.kind == "rendered":
+        if wanted.accept == _JSON and await self._told_in_json(client, agent, upstream, target, query):
+            return
+        if upstream.orthanc and target.kind == "rendered" and not wanted.pdf:
             query = await with_own_window(upstream.archive, target, query)
-        if target.kind == "search-in-study" and wanted.accept == "application/dicom+json":
-            headers = [(b"Accept", wanted.accept.encode("ascii")), self._forwarded(scope)]
-            rows = await search.rows_within(upstream, target, query, headers)
-            if rows is not None:
-                await retrieve.give_rows(rows, target, client, (self._access_log, agent))
-                return
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
         answer = None
         if upstream.frames is not None and target.frames == 1 and wanted.syntax is not None and not passed_on:
@@ -132,6 +119,26 @@ class DicomWeb:
             await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
             answer.close()
+
+    async def _told_in_json(
+        self, client: retrieve.Client, agent: Agent, upstream: Upstream, target: Target, query: str
+    ) -> bool:
+        """Whether it was answered with metadata that are at hand, or with rows that the archive cannot be asked for."""
+        forwarded, log_access = self._forwarded(client.scope), (self._access_log, agent)
+        if target.kind == "search-in-study":
+            headers = [(b"Accept", _JSON.encode("ascii")), forwarded]
+            rows = await search.rows_within(upstream, target, query, headers)
+            if rows is None:
+                return False
+            await retrieve.give_rows(rows, target, client, log_access)
+            return True
+        if upstream.metadata is None or target.kind != "metadata" or target.level != "series":
+            return False
+        kept = await upstream.metadata.get(target, "://".join(self._address(client.scope)), forwarded)
+        if kept is None:
+            return False
+        await retrieve.give_metadata(kept, target, client, log_access)
+        return True
 
     async def _take_in(self, client: retrieve.Client, agent: Agent, study: str | None) -> None:
         """STOW-RS: whoever may not store is told so before the body is read."""
