@@ -47,6 +47,7 @@ class Running:
     sent: int = 0  # bytes of bodies that the archive could write
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     protocols: list[HttpProtocol] = field(default_factory=list)
+    clients: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def request(self, path: str = FRAME, *more: str) -> bytes:
         token = self.http.tokens.issue("dr", ("system/*.cruds",))
@@ -54,7 +55,9 @@ class Running:
         return "\r\n".join([*lines, "Accept: multipart/related", "", ""]).encode()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port, limit=2**16)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**16)
+        self.clients.append(writer)
+        return reader, writer
 
     async def send(self, writer: asyncio.StreamWriter, size: int, *, stop_at: int | None = None) -> None:
         """As the archive: a body of the size, or the beginning of one."""
@@ -103,6 +106,8 @@ async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
             await asyncio.sleep(0.01)
         found[0].port = server.servers[0].sockets[0].getsockname()[1]
         yield found[0]
+        for writer in found[0].clients:  # of a test that failed: uvloop waits for what they have not taken
+            writer.transport.abort()
         server.should_exit = True
         await serving
         await relay.close()
