@@ -70,7 +70,8 @@ def _bytes_of(value: str) -> bytes:
 
 def _array(values: Sequence[Any]) -> Written:
     """One dimension of texts, of whole numbers or of floats; of None alone: of whole numbers."""
-    kind = next((type(value) for value in values if value is not None), int)
+    first = next((value for value in values if value is not None), 0)
+    kind = next((known for known in (str, float) if isinstance(first, known)), int)
     if kind is str:
         parts = [_NULL if value is None else _sized(_bytes_of(value)) for value in values]
     elif kind is float:
@@ -85,14 +86,26 @@ def _sized(data: bytes) -> bytes:
     return _LENGTH(len(data)) + data
 
 
-_WRITERS: dict[type, Callable[[Any], Written]] = {
-    str: _text,
-    int: lambda value: (_INT8, 0, b"%d" % value),
-    bytes: lambda value: (_BYTEA, 1, value),
-    float: lambda value: (_FLOAT8, 0, repr(value).encode()),
-    type(None): lambda _: (0, 0, None),
-    list: _array,
-}
+class _Writers(dict[type, Callable[[Any], Written]]):
+    def __missing__(self, kind: type) -> Callable[[Any], Written]:
+        """A type made of one of these is written as it: pydicom's UID is a text."""
+        for known in kind.__mro__:
+            if known in self:
+                self[kind] = self[known]
+                return self[kind]
+        raise TypeError(f"a {kind.__name__} is no value of a statement")
+
+
+_WRITERS = _Writers(
+    {
+        str: _text,
+        int: lambda value: (_INT8, 0, b"%d" % value),
+        bytes: lambda value: (_BYTEA, 1, value),
+        float: lambda value: (_FLOAT8, 0, float.__repr__(value).encode()),
+        type(None): lambda _: (0, 0, None),
+        list: _array,
+    }
+)
 
 
 @lru_cache(maxsize=1024)

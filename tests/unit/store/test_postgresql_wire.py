@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydicom.uid import UID
+from pydicom.valuerep import DSfloat
 
 from interop.errors import MalformedError
 from interop.store import postgresql_wire
@@ -48,6 +50,15 @@ def test_a_value_comes_back_as_it_was_sent(wire: Wire, value: Any) -> None:
 def test_a_column_of_values_comes_back_in_its_order(wire: Wire, kind: str, values: list[Any]) -> None:
     found = exchange(wire, (f"SELECT v FROM unnest(?::{kind}[]) WITH ORDINALITY AS u (v, n) ORDER BY n", (values,)))
     assert [row[0] for row in found] == values
+
+
+def test_kinds_of_texts_and_numbers_are_written_as_what_they_are(wire: Wire) -> None:
+    uid, number = UID("1.2.3"), DSfloat("1.50")
+    assert exchange(wire, ("SELECT ?::text, ?::float8, ?::text[]", (uid, number, [uid, None]))) == [
+        ("1.2.3", 1.5, ["1.2.3", None])
+    ]
+    with pytest.raises(TypeError, match="no value of a statement"):
+        encoded("SELECT ?", (object(),))
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
