@@ -162,11 +162,15 @@ def test_the_command_line_shows_both_and_has_one_compared(house: House) -> None:
     assert [(each["name"], each["registered"]) for each in shown["archives"]] == [("orthanc", 1), ("second", 1)]
     assert "second" in interop("status").stdout
     doctor = [sys.executable, "-m", "interop", "doctor"]
-    findings = subprocess.run(doctor, env=house.server.environment, capture_output=True, text=True, timeout=60).stdout
-    assert f"orthanc at {house.second.url} answers" in findings
-    [step] = [line for line in findings.splitlines() if "in step: second" in line]
-    assert step.startswith("ok")
-    assert "1 studies here, 1 there, compared" in step
+
+    def in_step() -> str | None:
+        """A feed says how it stands every ten seconds."""
+        told = subprocess.run(doctor, env=house.server.environment, capture_output=True, text=True, timeout=60).stdout
+        [step] = [line for line in told.splitlines() if "in step: second" in line]
+        assert step.startswith("ok")
+        return told if "1 studies here, 1 there, compared" in step else None
+
+    assert f"orthanc at {house.second.url} answers" in eventually("the doctor sees it in step", in_step, 60)
     refused = interop("sync", "--archive", "third")
     assert (refused.returncode, "no archive third" in refused.stderr) == (1, True)
 
