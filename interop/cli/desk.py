@@ -19,6 +19,7 @@ import httpx
 from interop.access import Agent
 from interop.auth.keys import Keys
 from interop.auth.tokens import Tokens
+from interop.cli.asking import stated
 from interop.errors import InvalidContentError, NotFoundError, UnavailableError
 from interop.hl7_api import Steering, asked, line_of, row_of
 from interop.parts import site
@@ -120,7 +121,7 @@ class _ServersDesk:
         if answer.status_code == httpx.codes.OK:
             done = answer.json()
             return done["state"] != "refused", str(done["text"])
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and not _stated(answer):
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and not stated(answer):
             self._body(answer)
         return False, _reason(answer)
 
@@ -144,14 +145,7 @@ class _ServersDesk:
 
 
 def _reason(answer: httpx.Response) -> str:
-    return _stated(answer) or f"answered with {answer.status_code}"
-
-
-def _stated(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])  # RFC 9457
-    except (ValueError, LookupError, TypeError):
-        return ""
+    return stated(answer) or f"answered with {answer.status_code}"
 
 
 class _OwnDesk:

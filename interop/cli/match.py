@@ -19,7 +19,6 @@ commands = typer.Typer(help="Which order a study is of: list, show, resolve, und
 Shown = dict[str, Any]
 Uid = Annotated[str, typer.Argument(help="StudyInstanceUID.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-_PAGE = 100
 
 
 @commands.command("list")
@@ -118,18 +117,11 @@ def _tell(evidence: Shown) -> None:
 
 
 async def _listed(settings: Settings, limit: int) -> list[Shown]:
+    from interop.cli.asking import gathered
     from interop.cli.match_desk import open_match_desk
 
-    found: list[Shown] = []
     async with open_match_desk(settings) as desk:
-        before: int | None = None
-        while len(found) < limit:
-            page = await desk.list(before=before, limit=min(_PAGE, limit - len(found)))
-            found += page["studies"]
-            before = page["next"]
-            if before is None:
-                break
-    return found
+        return await gathered(lambda before, size: desk.list(before=before, limit=size), "studies", limit)
 
 
 async def _asked(settings: Settings, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
 from interop.access import Agent
+from interop.cli.asking import Shown, ask
 from interop.cli.desk import connected, local_user
-from interop.errors import ConflictError, InvalidContentError, NotFoundError, UnavailableError
 from interop.imaging_api import Matching
 from interop.parts import site
 from interop.settings import Settings
 from interop.store import Store
 
-Shown = dict[str, Any]
-
 _SCOPES = ("system/ImagingStudy.rus", "system/ServiceRequest.rus", "system/Patient.u")
 _POSTED = {"resolve": "match", "undo": "unmatch", "merge": "merge"}
-_REFUSALS = {400: InvalidContentError, 404: NotFoundError, 409: ConflictError}
 
 
 class MatchDesk(Protocol):
@@ -63,32 +60,16 @@ class _ServersDesk:
 
     async def list(self, *, before: int | None, limit: int) -> Shown:
         words = {"limit": str(limit)} | ({"before": str(before)} if before is not None else {})
-        return await self._asked("GET", "/api/v1/imaging/unmatched", params=words)
+        return _body(await ask(self._client, "GET", "/api/v1/imaging/unmatched", params=words))
 
     async def act(self, verb: str, uid: str, order: str | None = None, *, correct: bool = False) -> Shown:
         path = f"/api/v1/imaging/studies/{uid}/{_POSTED.get(verb, 'match')}"
         if verb == "resolve":
-            return await self._asked("POST", path, json={"order": order} | ({"correct": True} if correct else {}))
-        return await self._asked("GET" if verb == "show" else "POST", path)
-
-    async def _asked(self, method: str, path: str, **more: Any) -> Shown:
-        try:
-            answer = await self._client.request(method, path, **more)
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"the server went away: {type(error).__name__}") from error
-        if answer.status_code == httpx.codes.OK:
-            found: Shown = answer.json()
-            return found
-        refusal = _REFUSALS.get(answer.status_code)
-        if refusal is not None:
-            raise refusal(_stated(answer))
-        raise UnavailableError(
-            f"{self._client.base_url} answers with {answer.status_code}: is INTEROP_DATA_DIR that of its server?"
-        )
+            wanted = {"order": order} | ({"correct": True} if correct else {})
+            return _body(await ask(self._client, "POST", path, json=wanted))
+        return _body(await ask(self._client, "GET" if verb == "show" else "POST", path))
 
 
-def _stated(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])  # RFC 9457
-    except (ValueError, LookupError, TypeError):
-        return f"answered with {answer.status_code}"
+def _body(answer: httpx.Response) -> Shown:
+    found: Shown = answer.json()
+    return found

@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
 from interop.access import Agent
 from interop.archives import OpenArchives
+from interop.cli.asking import Shown, ask
 from interop.cli.desk import connected, local_user
-from interop.errors import ConflictError, InvalidContentError, NotFoundError, UnavailableError
+from interop.errors import UnavailableError
 from interop.imaging_api.pacs_routes import Pacs, SyncRequest
 from interop.parts import site
 from interop.settings import Settings
@@ -21,10 +22,7 @@ from interop.store import Store
 
 log = logging.getLogger(__name__)
 
-Shown = dict[str, Any]
-
 _SCOPES = ("system/ImagingStudy.us",)
-_REFUSALS = {400: InvalidContentError, 404: NotFoundError, 409: ConflictError}
 
 
 class PacsDesk(Protocol):
@@ -85,25 +83,11 @@ class _ServersDesk:
         self._client = client
 
     async def status(self) -> Shown:
-        return await self._asked("GET", "/api/v1/pacs")
+        found: Shown = (await ask(self._client, "GET", "/api/v1/pacs")).json()
+        return found
 
     async def ask(self, name: str, asked: Shown) -> None:
-        await self._asked("POST", f"/api/v1/pacs/{name}/sync", json=asked)
+        await ask(self._client, "POST", f"/api/v1/pacs/{name}/sync", json=asked)
 
     async def work(self, name: str) -> None:
         """The server does it."""
-
-    async def _asked(self, method: str, path: str, **more: Any) -> Shown:
-        try:
-            answer = await self._client.request(method, path, **more)
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"the server went away: {type(error).__name__}") from error
-        if answer.is_success:
-            found: Shown = answer.json()
-            return found
-        refusal = _REFUSALS.get(answer.status_code)
-        if refusal is not None:
-            raise refusal(str(answer.json().get("detail", "refused")))
-        raise UnavailableError(
-            f"{self._client.base_url} answers with {answer.status_code}: is INTEROP_DATA_DIR that of its server?"
-        )

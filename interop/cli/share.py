@@ -20,7 +20,6 @@ commands = typer.Typer(help="Links to studies that may be passed on: create, lis
 
 Shown = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="As /api/v1/share answers.")]
-_PAGE = 100
 _ID = re.compile(r"[0-9a-f-]{1,64}")
 
 
@@ -83,18 +82,11 @@ async def _created(settings: Settings, asked: Shown) -> Shown:
 
 
 async def _listed(settings: Settings, limit: int) -> list[Shown]:
+    from interop.cli.asking import gathered
     from interop.cli.share_desk import open_share_desk
 
-    found: list[Shown] = []
     async with open_share_desk(settings) as desk:
-        before: str | None = None
-        while len(found) < limit:
-            page = await desk.list(before=before, limit=min(_PAGE, limit - len(found)))
-            found += page["shares"]
-            before = page["next"]
-            if before is None:
-                break
-    return found
+        return await gathered(lambda before, size: desk.list(before=before, limit=size), "shares", limit)
 
 
 async def _revoked(settings: Settings, id: str) -> None:

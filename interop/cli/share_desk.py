@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
 from interop.access import Agent
 from interop.archives import OpenArchives
 from interop.auth import Keys
+from interop.cli.asking import Shown, ask
 from interop.cli.desk import connected, local_user
-from interop.errors import ConflictError, ForbiddenError, InvalidContentError, NotFoundError, UnavailableError
 from interop.http_app import sharing
 from interop.imaging_api import Sharing
 from interop.settings import Settings
 from interop.store import Store
 
-Shown = dict[str, Any]
-
 _SCOPES = ("system/ImagingStudy.crus",)
 _PLACE = "/api/v1/share"
-_REFUSALS = {
-    400: InvalidContentError,
-    403: ForbiddenError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: InvalidContentError,
-    503: UnavailableError,
-}
 
 
 class ShareDesk(Protocol):
@@ -83,34 +73,13 @@ class _ServersDesk:
         self._client = client
 
     async def create(self, asked: Shown) -> Shown:
-        made: Shown = (await self._asked("POST", _PLACE, json=asked)).json()
+        made: Shown = (await ask(self._client, "POST", _PLACE, json=asked)).json()
         return made
 
     async def list(self, *, before: str | None, limit: int) -> Shown:
         words = {"limit": str(limit)} | ({"before": before} if before else {})
-        page: Shown = (await self._asked("GET", _PLACE, params=words)).json()
+        page: Shown = (await ask(self._client, "GET", _PLACE, params=words)).json()
         return page
 
     async def revoke(self, id: str) -> None:
-        await self._asked("DELETE", f"{_PLACE}/{id}")
-
-    async def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
-        try:
-            answer = await self._client.request(method, path, **more)
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"the server went away: {type(error).__name__}") from error
-        if answer.is_success:
-            return answer
-        refusal = _REFUSALS.get(answer.status_code)
-        if refusal is not None:
-            raise refusal(_stated(answer))
-        raise UnavailableError(
-            f"{self._client.base_url} answers with {answer.status_code}: is INTEROP_DATA_DIR that of its server?"
-        )
-
-
-def _stated(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])  # RFC 9457
-    except (ValueError, LookupError, TypeError):
-        return f"answered with {answer.status_code}"
+        await ask(self._client, "DELETE", f"{_PLACE}/{id}")
