@@ -278,6 +278,9 @@ class ClientSink:
         """Calls back when the client has taken what was written, or is gone."""
         self.changed = changed
         self._protocol.sink = self if changed is not None else None
+        if not self._transport.is_closing():
+            # Full as soon as anything waits: a slow client costs one buffer, not one and what others left.
+            self._transport.set_write_buffer_limits(high=None if changed is None else 0)
 
     def abort(self) -> None:
         """Closes the client's connection at once, whatever it has not taken."""
