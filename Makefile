@@ -1,7 +1,7 @@
 # `make help` lists the targets. setup/ holds the steps that each do one thing and are quick when it is already done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-long fuzz conformance check format pages bench bench-large lock clean
+.PHONY: help setup demo run test test-long fuzz conformance check format pages bench bench-large bench-hapi lock clean
 
 BIN := .venv/bin
 # Whole files to each worker: what a module sets up once stays with its tests. The long files first, the many quick ones
@@ -58,6 +58,9 @@ bench: setup ## Measure, and write the figures to docs/performance.md
 
 bench-large: setup ## Measure FHIR with a million resources (ENGINE=sqlite|postgresql, RESOURCES=)
 	$(BIN)/python -m bench.large --engine $(or $(ENGINE),sqlite) --resources $(or $(RESOURCES),1000000)
+
+bench-hapi: setup ## Measure FHIR beside HAPI on one PostgreSQL (BENCH_HAPI=the war of its starter project)
+	$(BIN)/python -m bench.hapi
 
 lock: setup ## Bring requirements.lock and requirements-runtime.lock in line with pyproject.toml (UPGRADE=1: newest)
 	@UPGRADE=$(UPGRADE) setup/lock
