@@ -40,6 +40,7 @@ from interop.health import Readiness, health_routes
 from interop.health.checks import Check
 from interop.http_description import described_routes, refusing_others
 from interop.imaging_api import Launcher, Sharing, imaging_routes, share_routes
+from interop.jobs_api import jobs_routes
 from interop.store import Store
 from interop.viewer import Assets, ViewerPages, shared_link_routes, viewer_routes
 
@@ -192,7 +193,7 @@ def http_app(
     warming = Warming(archives, urls.base_url)
     launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if metadata_bytes else None)
     readiness = Readiness(checks, spare)
-    given = [*fhir, *hl7, *matching, *pacs]
+    given = [*fhir, *hl7, *jobs_routes(store), *matching, *pacs]
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
         *health_routes(readiness),

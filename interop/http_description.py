@@ -20,10 +20,11 @@ from interop.fhir_api import described as of_fhir
 from interop.health import described as of_health
 from interop.hl7_api import described as of_hl7
 from interop.imaging_api import described as of_imaging
+from interop.jobs_api import described as of_jobs
 from interop.openapi import Description, Operation, document, gives, problems
 from interop.viewer import described as of_viewer
 
-_DOORS = (of_fhir, of_dicomweb, of_hl7, of_imaging, of_auth, of_console, of_viewer, of_health)
+_DOORS = (of_fhir, of_dicomweb, of_hl7, of_jobs, of_imaging, of_auth, of_console, of_viewer, of_health)
 _PLACE = "/openapi.json"
 
 

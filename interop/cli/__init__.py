@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from interop.cli import hl7, mappings, match, pacs, share, simulate
+from interop.cli import hl7, jobs, mappings, match, pacs, share, simulate
 from interop.cli import preview as preview  # these four add their commands to those of hl7
 from interop.cli import status as status
 from interop.cli import steering as steering
@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(hl7.commands, name="hl7")
+app.add_typer(jobs.commands, name="jobs")
 app.add_typer(mappings.commands, name="mappings")
 app.add_typer(match.commands, name="match")
 app.add_typer(pacs.commands, name="pacs")

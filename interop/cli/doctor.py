@@ -164,9 +164,11 @@ async def _database(settings: Settings) -> list[Finding]:
     try:
         version, stats = await engine_version(store), await store.stats()
         findings = [Finding("ok", "database", shown), _engine(version)]
-        if dead := stats.jobs.get("dead", 0):
-            remedy = "interop hl7 list --state dead; mend the receiver, then interop hl7 resend"
-            findings.append(Finding("warning", "dead letters", str(dead), remedy))
+        if stats.jobs.get("dead", 0):
+            counts = await store.view(lambda tx: tx.dead_counts())
+            remedy = "interop jobs list says why; mend that, then interop jobs retry, or interop jobs drop"
+            seen = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            findings.append(Finding("warning", "dead letters", seen, remedy))
         findings += await hl7_findings(store, settings)
         findings += await step_findings(store, settings)
         return [*findings, *await _worklist(settings, lambda: store.view(_planned))]

@@ -19,6 +19,7 @@ from interop.store.rows import EVERY_KEY, EVERY_KIND, Job, KeyRange
 from interop.store.unit import Unit
 
 _SECOND = 1_000_000
+_LAST = 2**62  # a number that no job has yet
 
 
 class Queue(Unit):
@@ -114,9 +115,25 @@ class Queue(Unit):
         self.enqueued.add(EVERY_KIND)  # those behind it go on
         return self.session.run(sql.JOB_DROP, (id, self._now)) > 0
 
-    def dead_jobs(self, *, limit: int = 100) -> list[Job]:
-        """The dead letters, newest first."""
-        return [_job(row) for row in self.session.rows(sql.JOBS_DEAD, (limit,))]
+    def dead_jobs(
+        self, *, kinds: Sequence[str] | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Job]:
+        """The dead letters, newest first; of these kinds, and before that number, where they are given."""
+        marks = ", ".join("?" for _ in kinds or ())
+        if kinds is not None and not kinds:
+            return []
+        chosen = "" if kinds is None else sql.JOBS_DEAD_OF_KINDS.format(marks=marks)
+        values = (_LAST if before is None else before, *(kinds or ()), limit)
+        return [_job(row) for row in self.session.rows(sql.JOBS_DEAD.format(kinds=chosen), values)]
+
+    def dead_job(self, id: int) -> Job | None:
+        """The dead letter of this number; None where there is none."""
+        row = self.session.row(sql.JOB_DEAD, (id,))
+        return None if row is None else _job(row)
+
+    def dead_counts(self) -> dict[str, int]:
+        """How many dead letters there are of each kind that has any."""
+        return {str(kind): int(count) for kind, count in self.session.rows(sql.JOBS_DEAD_COUNTS)}
 
     def next_due(self) -> datetime | None:
         """When the next job is due or its lease runs out; None where none is owed."""

@@ -259,7 +259,10 @@ JOBS_HASTEN = """
     UPDATE job SET run_at = ? WHERE kind = ? AND key >= ? AND key < ? AND state = 'ready' AND lease_until = 0
     AND run_at > ?"""
 JOB_DROP = "DELETE FROM job WHERE id = ? AND (state = 'dead' OR lease_until <= ?)"
-JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' ORDER BY id DESC LIMIT ?"
+JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' AND id < ?{{kinds}} ORDER BY id DESC LIMIT ?"
+JOBS_DEAD_OF_KINDS = " AND kind IN ({marks})"
+JOB_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE id = ? AND state = 'dead'"
+JOBS_DEAD_COUNTS = "SELECT kind, count(*) FROM job WHERE state = 'dead' GROUP BY kind ORDER BY kind"
 JOB_NEXT_DUE = """
     SELECT min(CASE WHEN j.lease_until > j.run_at THEN j.lease_until ELSE j.run_at END) FROM job j
     WHERE j.state = 'ready' AND NOT EXISTS

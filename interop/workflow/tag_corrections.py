@@ -92,6 +92,8 @@ def ask(tx: Tx, site: Site, uid: str, row: OrderRow) -> Correction:
         tx.agent.who,
         tx.now.isoformat(timespec="seconds"),
     )
+    if present is not None and present.verb == CORRECT:  # it failed: files it has reached bear its mark, for the undo
+        asked = replace(asked, moment=present.moment, changed=present.changed)
     _enqueue(tx, uid, asked)
     return asked
 
@@ -115,6 +117,15 @@ def ask_back(tx: Tx, uid: str) -> bool:
     )
     _enqueue(tx, uid, back)
     return True
+
+
+def again(tx: Tx, uid: str) -> None:
+    """Have what failed tried again from its beginning, under the same mark; nothing where it has not failed."""
+    tx.lock(f"study:{uid}")
+    present = read(tx, uid)
+    if present is not None and present.state == FAILED:
+        fresh = replace(present, state="asked", error=None, ended_at=None, phase="in-place", after="", stuck=0)
+        _write(tx, uid, replace(fresh, done=0, total=None))
 
 
 def keep(tx: Tx, uid: str, reached: Correction) -> None:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from interop.errors import ConflictError
 from interop.jobs import ReportPdfJobs, TagJobs, UndeliverableError
+from interop.jobs_api import DeadJobs
 from interop.orthanc.child import PrivateOrthanc
 from interop.store import OrderRow, Store
 from interop.testing.documents import pdf_page
@@ -176,6 +177,42 @@ async def test_an_archive_that_is_not_there_fails_in_words(ward: Ward) -> None:
         await TagJobs(ward.hospital.store, {})(claimed)
     await ward.hospital.store.unit(PERSON, refused.value.outcome.keep)
     assert (await ward.state()).state == "failed"
+
+
+async def test_a_correction_that_failed_is_tried_again_and_taken_back_as_a_whole(ward: Ward) -> None:
+    """Half of the files bear its mark already: the undo of the second try has to find those of the first."""
+    store = ward.hospital.store
+    await ward.arrive(*ward.images(4))
+    row = await ward.order(accession="R1")
+    await ward.resolve(row)
+    await ward.run(seconds=0.0, most=2)
+
+    async def fails() -> int:
+        (claimed,) = await store.claim(["tags"], 1, 60.0)
+        with pytest.raises(UndeliverableError) as refused:
+            await TagJobs(store, {})(claimed)
+        await store.unit(PERSON, refused.value.outcome.keep)
+        await store.bury(claimed, refused.value.text)
+        return claimed.id
+
+    id = await fails()
+    engineer = replace(PERSON, scopes=frozenset({"system/*.cruds"}))
+    [shown] = (await DeadJobs(store).list(engineer, {"kind": "tags"}))["jobs"]
+    assert (shown["id"], shown["about"]) == (id, f"urn:oid:{ward.uid}")
+    await DeadJobs(store).act("retry", engineer, id)
+    assert (await ward.state()).state == "asked"
+    await ward.run(seconds=0.0, most=1)
+    await fails()
+    await ward.resolve(row)  # asking for it once more does as well
+    await ward.run()
+    state = await ward.state()
+    assert (state.state, state.changed) == ("done", 4)
+    assert {of_order(one)[0] for one in (await ward.files()).values()} == {"100234"}
+    await ward.undo()
+    await ward.run()
+    found = (await ward.files()).values()
+    assert {of_order(one)[0] for one in found} == {"666"}
+    assert all("OriginalAttributesSequence" not in one for one in found)
 
 
 def with_pdf(row: OrderRow, status: str = "final", number: int = 1, **more: Any) -> dict[str, Any]:

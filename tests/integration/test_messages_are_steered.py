@@ -1,4 +1,4 @@
-"""``interop hl7 list | replay | resend | drop``, beside a server that runs and without one."""
+"""``interop hl7`` and ``interop jobs`` list, replay, retry, drop: beside a server that runs and without one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ types = ["ORM^O01"]
 """
 
 
-def run(server: RealServer, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+def run(server: RealServer, *words: str, answer: str = "", group: str = "hl7") -> subprocess.CompletedProcess[str]:
     """A command, with the server's settings."""
-    command = [sys.executable, "-m", "interop", "hl7", *words]
+    command = [sys.executable, "-m", "interop", group, *words]
     return subprocess.run(
         command, env=server.environment, input=answer, capture_output=True, text=True, timeout=60, check=False
     )
@@ -84,9 +84,12 @@ def _replays(server: RealServer) -> None:
 def _sends_again(server: RealServer, ris: HL7Listener) -> None:
     dead = eventually("three are dead", lambda: len(listed(server, "--state", "dead")) == 3 or None, 30)
     assert dead
+    job = _jobs_are_listed(server, dead=3)
     ris.answer = "AA"
-    done = run(server, "resend", "--peer", "RIS", "--limit", "2", "--yes")
-    assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "2 done"), done.stderr
+    done = run(server, "resend", "--peer", "RIS", "--limit", "1", "--yes")
+    assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done"), done.stderr
+    done = run(server, "retry", "--number", str(job), "--yes", group="jobs")
+    assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done"), done.stderr
     eventually("two are sent", lambda: len(listed(server, "--state", "sent")) == 2 or None, 30)
     (left,) = listed(server, "--state", "dead")
     shown = run(server, "show", "--number", str(left["id"]))
@@ -96,10 +99,27 @@ def _sends_again(server: RealServer, ris: HL7Listener) -> None:
     assert (wrong.returncode, "sent" in wrong.stderr) == (1, True)
 
 
+def _jobs_are_listed(server: RealServer, dead: int) -> int:
+    """The same dead letters, as jobs; the number of the oldest."""
+    found = run(server, "list", "--json", group="jobs")
+    assert found.returncode == 0, found.stderr
+    jobs = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [one["kind"] for one in jobs] == ["send"] * dead
+    assert all("AR" in one["error"] for one in jobs)
+    preview = run(server, "retry", "--kind", "send", "--dry-run", group="jobs")
+    assert (preview.returncode, f"{dead} dead letters to retry" in preview.stderr) == (0, True)
+    assert f"message {jobs[0]['about'].partition(' ')[2]}" in preview.stdout
+    declined = run(server, "drop", group="jobs", answer="n\n")
+    assert (declined.returncode, len(listed(server, "--state", "dead"))) == (1, dead)
+    return int(jobs[-1]["id"])
+
+
 def _gives_up_without_a_server(server: RealServer, ris: HL7Listener) -> None:
     assert server.stop() == 0
-    done = run(server, "drop", "--yes")
+    done = run(server, "drop", "--yes", group="jobs")
     assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done"), done.stderr
+    missing = run(server, "retry", "--number", "999", group="jobs")
+    assert (missing.returncode, missing.stderr) == (1, "interop: there is no dead letter 999\n")
     assert [one["state"] for one in listed(server, "--state", "dropped")] == ["dropped"]
     sent = len(ris.messages)
     done = run(server, "resend", "--state", "dropped", "--yes")
