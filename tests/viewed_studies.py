@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from interop.testing.attributes import dataset_of
 from interop.testing.images import study_images
 from interop.testing.kinds import KINDS, TEXT_REPORT, Kind
 from tests.compressed_images import CODERS, part10
+from tests.derived_objects import measurements, segmentation, structures
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1"
 _ROOT = "1.2.826.0.1.9.7"
@@ -27,11 +28,15 @@ class Study:
     images: int = 1
     coding: str = ""  # "" is uncompressed
     kind: Kind | None = None
+    derived: tuple[Callable[[list[Dataset]], Dataset], ...] = ()  # what is drawn on the images
 
     def datasets(self, folder: Path) -> Iterator[Dataset]:
         """Its objects; ``folder`` is for the coders' files."""
-        for dataset in study_images(self._item(), aet="AE1", images=self.images, now=_NOW, kind=self.kind):
+        made = list(study_images(self._item(), aet="AE1", images=self.images, now=_NOW, kind=self.kind))
+        for dataset in made:
             yield CODERS[self.coding](dataset, folder) if self.coding else dataset
+        for derive in self.derived:
+            yield derive(made)
 
     def files(self, folder: Path) -> Iterator[bytes]:
         """The same as they are stored."""
@@ -75,4 +80,5 @@ STUDIES = {
     "SR of dose": Study(f"{_ROOT}.18", "SR", kind=replace(TEXT_REPORT, sop_class=f"{_CLASSES}.88.67")),
     "CDA": Study(f"{_ROOT}.19", "DOC", kind=replace(KINDS["DOC"], sop_class=f"{_CLASSES}.104.2")),
     "photograph": Study(f"{_ROOT}.17", "OT", 1),
+    "CT with what is drawn on it": Study(f"{_ROOT}.20", "CT", 5, derived=(measurements, segmentation, structures)),
 }

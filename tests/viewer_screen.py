@@ -116,6 +116,16 @@ class Screen:
         """How much the grey levels of a canvas differ."""
         return float(self.seen(self.canvas(place)).mean(axis=2).std())
 
+    def open_series(self, description: str) -> None:
+        """One that is listed without a picture of its own."""
+        self.page.locator('[data-cy="study-browser-thumbnail-no-image"]', has_text=description).dblclick()
+
+    def coloured(self) -> float:
+        """How much of the first canvas's image is red: the images are grey, and squares as high as their viewport."""
+        picture = self.seen(self.canvas()).astype(int)
+        red = (picture[:, :, 0] - picture[:, :, 1] > 64) & (picture[:, :, 0] - picture[:, :, 2] > 64)
+        return float(red.sum()) / picture.shape[0] ** 2
+
     def overlay(self, corner: str) -> str:
         """The words in a corner of the first viewport."""
         return " ".join(self.page.locator(f'[data-cy="viewport-overlay-{corner}"]').first.inner_text().split())

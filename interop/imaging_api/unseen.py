@@ -19,7 +19,8 @@ _SHOWN = {
     "DOC": frozenset({"1.2.840.10008.5.1.4.1.1.104.1"}),
     "ECG": frozenset(f"1.2.840.10008.5.1.4.1.1.9.1.{number}" for number in (1, 2, 3)),
 }
-_DOCUMENTS = _NEVER | _SHOWN.keys()
+_DRAWN = frozenset({"SEG", "RTSTRUCT"})  # what is shown on images alone
+_DOCUMENTS = _NEVER | _SHOWN.keys() | _DRAWN
 _TEXT = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR holds no measurements (PS3.3 A.35.1.3)
 # Whether it is one, its title says, which Orthanc's plugin 1.7 gives in no search.
 _NO_IMAGES = "a report of measurements (TID 1500) is shown on its images alone, and the study has none; words are shown"
@@ -55,6 +56,12 @@ def unseen(modalities: Mapping[str, frozenset[str]], instances: Iterable[Row]) -
         Unseen(uid, modality, f"{modality} objects are listed and not shown")
         for uid, present in modalities.items()
         for modality in sorted(present & _NEVER)
+    ]
+    found += [
+        Unseen(uid, modality, f"{modality} objects are shown on their images alone, and the study has none")
+        for uid, present in modalities.items()
+        for modality in sorted(present & _DRAWN)
+        if not present - _DOCUMENTS
     ]
     for row in instances:
         uid, modality, sop_class = (_first(row, tag) for tag in ("0020000D", "00080060", "00080016"))

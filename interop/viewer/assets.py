@@ -27,11 +27,30 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "applica
 _MANIFEST = '<link rel="manifest" href="/manifest.json">'
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
-# Stored measurements and segments stay as they were stored, where nothing could be stored in their place.
+# Where nothing can be stored: stored measurements and segments stay as they were stored, and nothing offers to save.
+# OHIF has no customization for the button "Create SR" (between "CSV" and "Delete") and for the one of a segmentation's
+# menu, so a style sheet hides them. Whatever else would open the dialogue in which a report is saved is told why not,
+# and no question is asked about measurements to be tracked for saving.
 _READ_ONLY = b"""
-;(custom => {
+;(config => {
+  const custom = (config.customizationService ??= {});
   for (const panel of ['panelMeasurement', 'panelSegmentation']) custom[panel + '.disableEditing'] = { $set: true };
-})((window.config.customizationService ??= {}));
+  custom['panelSegmentation.customDropdownMenuContent'] = { $set: () => null };
+  custom['ohif.createReportDialog'] = {
+    $set: ({ onCancel }) => {
+      onCancel();
+      return 'Nothing can be stored in this session.';
+    },
+  };
+  config.measurementTrackingMode = 'none';
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(
+    `.h-9 > .space-x-1 > button:nth-child(2):not(:last-child),
+    [data-cy^=segmentation-][data-cy$=-more-btn] { display: none !important; }
+    [role=dialog] { color: white; }`,
+  );
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+})(window.config);
 """
 
 # crossOriginIsolated, which SharedArrayBuffer needs (volume rendering).

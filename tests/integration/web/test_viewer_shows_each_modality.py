@@ -28,6 +28,49 @@ def test_the_viewport_shows_the_image(viewer: Open, study: str, number: int) -> 
     assert screen.complaints == []
 
 
+@pytest.mark.parametrize("study", ["US cine", pytest.param("XA cine", marks=LONG)])
+def test_a_cine_is_played_and_paused(viewer: Open, study: str) -> None:
+    """The frames in the viewport change by themselves; OHIF offers the bar for ultrasound, else its key is C."""
+    screen = viewer(study)
+    screen.pattern(number=0)
+    play = screen.page.locator('[data-cy="cine-player-play-pause"]')
+    if study != "US cine":
+        screen.canvas().hover()
+        screen.page.keyboard.press("c")
+    play.click()
+    seen: set[int] = set()
+
+    def moved() -> bool:
+        seen.add(screen.pattern())
+        return len(seen) >= 4
+
+    screen.until(moved, "four frames")
+    play.click()
+    screen.until(lambda: screen.pattern() == screen.pattern(), "a frame that stands still")
+    assert screen.complaints == []
+
+
+def test_what_is_drawn_on_images_is_shown_on_them(viewer: Open) -> None:
+    """A length as OHIF saves it, a segmentation, and structures: each opened from the list."""
+    screen = viewer("CT with what is drawn on it")
+    screen.pattern(number=5)
+    assert screen.coloured() == 0
+    screen.open_series("Measured length")
+    screen.until(lambda: (screen.measured() or "").endswith("70.00 mm"), "the length")
+    screen.open_series("Outlined box")
+    line = screen.until(screen.coloured, "the outline")
+    screen.open_series("Segmented box")
+    filled = screen.until(lambda: (share := screen.coloured()) > 0.05 and share, "the segment")
+    assert line < 0.01
+    assert abs(filled - (128 / 512) ** 2) < 0.01  # its line lies around it
+    screen.page.get_by_role("button", name="Yes", exact=True).click()  # "Do you want to open this Segmentation?"
+    screen.page.locator('[data-cy="panelSegmentation-btn"]').click()
+    menu = screen.page.locator('[data-cy="segmentation-collapsed-more-btn"]')
+    menu.wait_for(state="attached")
+    assert not menu.is_visible(), "exporting would store"
+    assert screen.complaints == []
+
+
 def test_a_pdf_is_shown_as_a_page(viewer: Open) -> None:
     screen = viewer("PDF")
     screen.until(partial(screen.page_of_pdf, 1), "the page of the PDF")

@@ -21,6 +21,7 @@ def test_window_measurement_and_capture(viewer: Open, tmp_path: Path) -> None:
     _changes_the_level(screen)
     _measures_a_length(screen)
     _saves_a_picture(screen, tmp_path)
+    _offers_nothing_to_save(screen)
     assert screen.complaints == []
 
 
@@ -46,7 +47,18 @@ def _measures_a_length(screen: Screen) -> None:
         return told is not None and abs(float(told.removesuffix(" mm")) - expected) < 0.02 * expected
 
     screen.until(right, f"a length of {expected:.1f} mm")
-    screen.page.get_by_role("button", name="No", exact=True).click()  # "Track measurements for this series?"
+
+
+def _offers_nothing_to_save(screen: Screen) -> None:
+    """A launch that may store nothing: no question about tracking for a report, and no button to save one."""
+    assert screen.page.get_by_text("Track measurements").count() == 0
+    screen.page.locator('[data-cy="trackedMeasurements-btn"]').click()
+    screen.page.get_by_role("button", name="CSV").wait_for()
+    save = screen.page.get_by_role("button", name="Create SR", include_hidden=True)
+    assert (save.count(), save.is_visible()) == (1, False)
+    screen.page.evaluate("void commandsManager.run('promptSaveReport', { measurementFilter: () => true })")
+    screen.page.get_by_text("Nothing can be stored in this session.").wait_for()
+    assert screen.page.get_by_role("button", name="Save", exact=True).count() == 0
 
 
 def _saves_a_picture(screen: Screen, folder: Path) -> None:

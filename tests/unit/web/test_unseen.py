@@ -44,6 +44,8 @@ def instance(modality: str, sop_class: str) -> dict[str, Any]:
     [
         (["CT"], [], []),
         (["CT", "PR"], [], [("PR", "PR objects are listed and not shown")]),
+        (["CT", "RTSTRUCT", "SEG"], [], []),
+        (["SEG"], [], [("SEG", "SEG objects are shown on their images alone, and the study has none")]),
         (["SR"], [instance("SR", TEXT_SR)], []),
         (
             ["CT", "SR"],
