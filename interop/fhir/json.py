@@ -103,8 +103,10 @@ def reloads(data: bytes) -> Any:
     return loads(data) if _KEPT_NUMBER.search(data) else orjson.loads(data)
 
 
-_STRING = re.compile(r'"[^"]*"')
-_ALL_BUT_BRACKETS = re.compile(r'[^"{}\[\]]+')
+_STRING = re.compile(rb'"[^"]*"')
+_ALL_BUT_BRACKETS = bytes(set(range(256)).difference(b'"{}[]'))
+_OPENING = ord("[")
+_OF_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -114,8 +116,14 @@ def _depth_exceeds(text: str) -> bool:
         return False
     if "\\" in text:
         text = text.replace("\\\\", "").replace('\\"', "")  # what is left of a quote then ends or starts a string
-    brackets = _STRING.sub("", _ALL_BUT_BRACKETS.sub("", text))
-    return max(accumulate(1 if bracket in "{[" else -1 for bracket in brackets), default=0) > MAX_DEPTH
+    marks = text.encode("utf-8", "surrogatepass").translate(_OF_ONE_KIND, _ALL_BUT_BRACKETS)
+    brackets = _STRING.sub(b"", marks.replace(b'""', b""))  # an empty string, or two that become one
+    left = brackets
+    for _ in range(MAX_DEPTH):
+        left = left.replace(b"[]", b"")  # without its innermost pairs it is one level less deep
+        if not left:
+            return False
+    return max(accumulate(1 if bracket == _OPENING else -1 for bracket in brackets), default=0) > MAX_DEPTH
 
 
 def _has_unwritable(text: str) -> bool:

@@ -100,13 +100,19 @@ def checked(call: Call, base_url: str) -> Call:
     """The call with its resource validated, references to this server made relative, or with its problem."""
     resource = call.resource
     assert resource is not None
+    problem = _problem_of(call, resource)
+    return replace(call, resource=localised(resource, base_url)) if problem is None else replace(call, problem=problem)
+
+
+def _problem_of(call: Call, resource: dict[str, Any]) -> InteropError | None:
+    """What is wrong with the resource that the call brings; None where nothing is."""
     try:
         validate(resource, type=call.type)
         if call.interaction == "update":
             _require_whole(call, resource)
     except InteropError as error:
-        return replace(call, problem=error)
-    return replace(call, resource=localised(resource, base_url))
+        return error
+    return None
 
 
 def _require_whole(call: Call, resource: dict[str, Any]) -> None:
@@ -161,8 +167,8 @@ def _call(entry: Entry, names: Mapping[str, str], base_url: str) -> Call:
             return call
         if call.interaction == "patch":
             return replace(call, patch=_patch_in(entry.resource), resource=None)
-        seen = checked(replace(call, resource=_as_linked(entry.resource, names)), base_url)
-        problem = None if seen.problem is None else located(seen.problem, entry.index)
+        wrong = _problem_of(call, _as_linked(entry.resource, names))
+        problem = None if wrong is None else located(wrong, entry.index)
         return replace(call, resource=localised(entry.resource, base_url), problem=problem)
     except InteropError as error:
         return replace(call, problem=located(error, entry.index))
