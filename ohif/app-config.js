@@ -67,6 +67,34 @@ for (const name of ['localStorage', 'sessionStorage']) {
   });
 }
 
+// What is listed and not shown (docs/reference/viewer.md) is said beside the images, however the page was come to: over the
+// list of series, until somebody has read it. No image waits for it or lies under it.
+{
+  const place = /^(.*?\/viewer)(?:\/[^/]*)?$/.exec(location.pathname);
+  const tell = warnings => {
+    const notice = document.createElement('div');
+    notice.id = 'interop-unseen';
+    notice.setAttribute('role', 'status');
+    const style = { position: 'fixed', left: '8px', bottom: '8px', width: '266px', padding: '8px', zIndex: '1000' };
+    const look = { background: '#4a3500', color: '#fff', borderRadius: '4px', fontSize: '13px', overflowWrap: 'anywhere' };
+    Object.assign(notice.style, style, look);
+    for (const text of new Set(['Not shown in this viewer:', ...warnings.map(each => each.text)])) {
+      notice.append(Object.assign(document.createElement('p'), { textContent: text }));
+    }
+    const read = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Close' });
+    read.style.textDecoration = 'underline';
+    read.addEventListener('click', () => notice.remove());
+    notice.append(read);
+    document.body.append(notice);
+  };
+  if (place !== null && location.search) {
+    fetch(`${place[1]}/unseen${location.search}`)
+      .then(answer => (answer.ok ? answer.json() : { warnings: [] }))
+      .then(({ warnings }) => warnings.length && tell(warnings))
+      .catch(error => console.warn('what is not shown is not known:', error));
+  }
+}
+
 window.config = {
   name: 'interop',
   routerBasename: null,

@@ -76,7 +76,7 @@ class Launcher:
         patients, modalities = await self._required(agent, uids)
         if annotate:
             await self._allow_annotating(agent, patients)
-        rows = [row for question in questions(modalities) for row in await self._search(question)]
+        hidden = await self._unseen(modalities)
 
         def work(tx: Tx) -> str:
             _write(tx, patients, "0", None)
@@ -85,7 +85,16 @@ class Launcher:
         url: str = await self._store.unit(agent, work)
         if self._begun is not None:
             self._begun(uids)
-        return Launched(url, tuple(unseen(modalities, rows)))
+        return Launched(url, hidden)
+
+    async def not_shown(self, agent: Agent, studies: Sequence[str]) -> list[dict[str, str]]:
+        """What of the studies the viewer will not show, as the answer to a launch tells it; refused as a launch is."""
+        _, modalities = await self._required(agent, list(dict.fromkeys(studies)))
+        return [each.told() for each in await self._unseen(modalities)]
+
+    async def _unseen(self, modalities: dict[str, frozenset[str]]) -> tuple[Unseen, ...]:
+        rows = [row for question in questions(modalities) for row in await self._search(question)]
+        return tuple(unseen(modalities, rows))
 
     async def studies_of(self, accession: str) -> list[str]:
         """The StudyInstanceUIDs under an accession number, whether its order or its images are known here.

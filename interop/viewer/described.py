@@ -9,6 +9,13 @@ _FORM = {
     "required": ["secret"],
     "properties": {"secret": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}},
 }
+_WARNINGS: Json = {
+    "type": "object",
+    "required": ["warnings"],
+    "properties": {
+        "warnings": {"type": "array", "items": {"type": "object", "required": ["study", "modality", "text"]}}
+    },
+}
 _IID = ("studyUID", "accessionNumber", "patientID", "mostRecentResults", "lowerDateTime", "upperDateTime")
 
 
@@ -38,6 +45,33 @@ def described() -> Description:
             session="viewer",
         ),
         Operation(
+            "viewer-unseen",
+            "GET",
+            "/viewer/unseen",
+            "What of the studies the viewer will not show",
+            {"200": gives("As in the answer to a launch", schema=_WARNINGS)} | pages(404, 413, 502),
+            [in_query("StudyInstanceUIDs", required=True, text="commas between several")],
+            session="viewer",
+        ),
+        *_shared(to_images),
+        Operation(
+            "viewer-files",
+            "GET",
+            "/{path}",
+            "The viewer, and OHIF's files",
+            {"200": gives("A page or a file of OHIF", "*/*"), "303": to_images, "304": gives("The browser has it")}
+            | pages(404, 502),
+            [in_path("path")],
+            route="/{path:path}",
+            session="viewer",
+        ),
+    ]
+    return Description("viewer", "OHIF, and the ways into it.", operations)
+
+
+def _shared(to_images: Json) -> list[Operation]:
+    return [
+        Operation(
             "viewer-share",
             "GET",
             "/viewer/share",
@@ -54,16 +88,4 @@ def described() -> Description:
             body={"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}},
             open=True,
         ),
-        Operation(
-            "viewer-files",
-            "GET",
-            "/{path}",
-            "The viewer, and OHIF's files",
-            {"200": gives("A page or a file of OHIF", "*/*"), "303": to_images, "304": gives("The browser has it")}
-            | pages(404, 502),
-            [in_path("path")],
-            route="/{path:path}",
-            session="viewer",
-        ),
     ]
-    return Description("viewer", "OHIF, and the ways into it.", operations)

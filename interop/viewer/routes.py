@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from interop.access import Agent
@@ -39,6 +39,7 @@ class Launch(Protocol):
         self, agent: Agent, patient_id: str, *, newest: str, lower: str, upper: str, modalities: str
     ) -> list[str]: ...
     async def require(self, agent: Agent, studies: Sequence[str]) -> object: ...
+    async def not_shown(self, agent: Agent, studies: Sequence[str]) -> list[dict[str, str]]: ...
 
 
 class Viewer:
@@ -71,6 +72,14 @@ class Viewer:
             await self._launch.require(agent, studies)
             return self._to_viewer(request, studies)
         return RedirectResponse(await self._launch.launch(agent, studies), 303)
+
+    async def unseen(self, request: Request) -> Response:
+        """GET /viewer/unseen: what of the studies the viewer will not show, for the notice on its page."""
+        studies = _studies(request.query_params)
+        if not studies:
+            raise UnsupportedError("StudyInstanceUIDs names the studies")
+        warnings = await self._launch.not_shown(request.state.agent, studies)
+        return JSONResponse({"warnings": warnings}, headers={"cache-control": "no-store"})
 
     async def _asked_for(self, agent: Agent, params: QueryParams) -> list[str]:
         kind = params.get("requestType")
@@ -116,8 +125,7 @@ class Viewer:
 
     async def _show(self, request: Request, agent: Agent) -> Response | None:
         """A redirect where the address leaves the study open; None where the page may be shown."""
-        values = request.query_params.getlist("StudyInstanceUIDs")
-        studies = [uid for value in values for uid in re.split(r"[,\\]", value) if uid]
+        studies = _studies(request.query_params)
         if studies:
             await self._launch.require(agent, studies)
         if not studies and request.path_params["path"] == "viewer":
@@ -133,6 +141,11 @@ class Viewer:
         named = quote(",".join(studies), safe=",")
         address = f"{self._pages.path}/viewer?StudyInstanceUIDs={named}"
         return RedirectResponse(address, 303, self._pages.headers(request.scope))
+
+
+def _studies(params: QueryParams) -> list[str]:
+    """As OHIF reads them from its address."""
+    return [uid for value in params.getlist("StudyInstanceUIDs") for uid in re.split(r"[,\\]", value) if uid]
 
 
 def _is_read_only(agent: Agent) -> bool:
@@ -152,5 +165,6 @@ def viewer_routes(
     return [
         Route("/viewer/open/{code}", viewer.open, methods=["GET"]),
         Route("/viewer/iid", viewer.iid, methods=["GET"]),
+        Route("/viewer/unseen", viewer.unseen, methods=["GET"]),
         Route("/{path:path}", viewer.serve, methods=["GET"], name="ohif"),
     ]

@@ -78,8 +78,13 @@ def test_a_pdf_is_shown_as_a_page(viewer: Open) -> None:
 
 
 def test_a_report_in_words_is_shown_as_text(viewer: Open) -> None:
-    screen = viewer("SR of text")
+    screen = viewer("SR of text", "CDA")
     screen.text("The lungs are clear. Η καρδιά είναι φυσιολογική.")
+    notice = screen.page.locator("#interop-unseen")
+    notice.wait_for()
+    assert "DOC of SOP class 1.2.840.10008.5.1.4.1.1.104.2 is listed and not shown" in notice.inner_text()
+    notice.get_by_role("button", name="Close").click()
+    assert notice.count() == 0
     assert screen.complaints == []
 
 

@@ -75,7 +75,9 @@ async def test_a_launch_tells_what_will_not_be_seen(
     async with web.client(headers=web.bearer()) as client:
         posted = await client.post("/api/v1/launch", json={"studies": [A, A]})
         got = await client.get(f"/api/v1/dicom/viewer/{A}", headers={"Accept": "application/json"})
-    for answer in (posted, got):
+    async with web.viewer(A) as session:
+        asked = await session.get("/viewer/unseen", params={"StudyInstanceUIDs": f"{A},{A}"})
+    for answer in (posted, got, asked):
         assert answer.status_code == 200, answer.text
         assert answer.json()["warnings"] == [{"study": A, "modality": name, "text": text} for name, text in told]
 
@@ -90,3 +92,12 @@ async def test_an_archive_that_does_not_tell_fails_the_launch(web: Any) -> None:
     async with web.client(headers=web.bearer()) as client:
         assert (await client.post("/api/v1/launch", json={"studies": [A]})).status_code == 502
     assert not [event for event in await web.events(kind="launch") if event.event.outcome == "0"]
+
+
+async def test_a_session_is_told_of_its_own_studies_alone(web: Any) -> None:
+    async with web.viewer(A) as session:
+        for named, status in ((A, 200), (f"{A},{B}", 403), (B, 403), ("x", 400), ("", 400)):
+            answer = await session.get("/viewer/unseen", params={"StudyInstanceUIDs": named})
+            assert answer.status_code == status, answer.text
+    async with web.client() as stranger:
+        assert (await stranger.get("/viewer/unseen", params={"StudyInstanceUIDs": A})).status_code == 401
