@@ -1,18 +1,22 @@
 """A stand-in for Orthanc's worklists plugin on a socket: it answers as that plugin's documentation and sources say.
 
-Debian's Orthanc has no such plugin, so what is tested is our half of the conversation.
+Debian's Orthanc has no such plugin, so what is tested is our half of the conversation. Compared field by field with the
+sources of version 0.9.2 and after (``Plugin.cpp`` of orthanc-server/orthanc-worklists): addresses and methods, bodies,
+what is checked of a new item and added to it. The forms of errors and of tags are those of Orthanc 1.10.1 itself.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 USER, PASSWORD = "interop", "secret"
@@ -62,48 +66,74 @@ class _Answers(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path).path
-        self.server.asked.append(f"{self.command} {path}")
+        asked = urlsplit(self.path)
+        self.server.asked.append(f"{self.command} {asked.path}")
         expected = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if self.headers.get("Authorization") != f"Basic {expected}":
-            self._answer(401, {})
-        elif self.server.missing or not path.startswith("/worklists"):
-            self._answer(404, {"OrthancError": "Unknown resource"})
+            self._answer(401, None, {"WWW-Authenticate": 'Basic realm="Orthanc Secure Area"'})
+        elif self.server.missing or not re.match(r"/worklists(/|$)", asked.path):
+            self._refuse(404, 17, "Unknown resource")
         elif self.command != "GET" and self.server.broken:
             self.server.broken -= 1
-            self._answer(500, {})
+            self._refuse(500, -1, "Internal error")
         else:
-            self._answer(*self._of_plugin(path.removeprefix("/worklists").strip("/"), body))
+            self._of_plugin(asked.path.removeprefix("/worklists").strip("/"), dict(parse_qsl(asked.query)), body)
 
     do_GET = do_POST = do_PUT = do_DELETE = _handle
 
-    def _of_plugin(self, name: str, body: bytes) -> tuple[int, Any]:
+    def _of_plugin(self, name: str, query: dict[str, str], body: bytes) -> None:
+        """Of the addresses the one of creation comes first, as they are registered."""
         items = self.server.items
-        if self.command in ("POST", "PUT"):
-            return self._written(str(uuid4()) if self.command == "POST" else name, json.loads(body))
-        if not name:
-            return 200, [{"ID": id, "Tags": tags} for id, tags in items.items()]
-        if name not in items:
-            return 404, {"OrthancError": "Unknown resource"}
-        if self.command == "DELETE":
-            del items[name]
-            return 200, {}
-        return 200, {"ID": name, "Tags": items[name]}
+        allowed = {"create": "POST", "": "GET"}.get(name, "DELETE,GET,PUT")
+        if self.command not in allowed.split(","):
+            self._answer(405, None, {"Allow": allowed.removesuffix(",PUT")})
+        elif self.command in ("POST", "PUT"):
+            self._write(str(uuid4()) if self.command == "POST" else name, body)
+        elif self.command == "DELETE":
+            gone = items.pop(name, None)
+            self._refuse(404, 17, "Unknown resource") if gone is None else self._answer(200, {})
+        elif query.get("format") != "Simplify":  # tags are named by numbers then, which nobody asks for here
+            self._answer(200, [] if not name else {"ID": name, "Tags": {}})
+        elif not name:
+            made = {"CreationDate": "20260123T144753.000000"}  # where items are kept in the database
+            self._answer(200, [{"ID": id, "Tags": tags} | made for id, tags in items.items()])
+        elif name not in items:
+            self._refuse(404, 17, "Unknown resource", "Worklist not found")
+        else:
+            self._answer(200, {"ID": name, "Tags": items[name]})
 
-    def _written(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
-        tags = body.get("Tags")
+    def _write(self, name: str, body: bytes) -> None:
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            return self._refuse(400, 15, "Bad file format", "A JSON payload was expected")
+        tags = asked.get("Tags") if isinstance(asked, dict) else None
         if not isinstance(tags, dict):
-            return 400, {"Details": "'Tags' field is missing or not a JSON object"}
-        step = (tags.get("ScheduledProcedureStepSequence") or [{}])[0]
-        if self.command == "POST" and not {"Modality", "ScheduledProcedureStepStartDate"} <= step.keys():
-            return 400, {"Details": "'ScheduledProcedureStepSequence' is missing a 'Modality'"}
-        self.server.items[name] = {"SOPInstanceUID": "1.2.3", **_stored(tags)}
-        return 200, {"ID": name, "Path": f"/worklists/{name}"}
+            return self._refuse(400, 15, "Bad file format", "'Tags' field is missing or not a JSON object")
+        if not asked.get("Force", self.command == "PUT") and (fault := _fault(tags)):
+            return self._refuse(400, 15, "Bad file format", f"{fault}  Use 'Force': true to bypass this check.")
+        added = {"SpecificCharacterSet": "ISO_IR 192", "StudyInstanceUID": f"2.25.{uuid4().int}"}
+        self.server.items[name] = dict(sorted((added | tags).items()))
+        return self._answer(200, {"ID": name, "Path": f"/worklists/{name}"})
 
-    def _answer(self, status: int, content: Any) -> None:
-        body = json.dumps(content).encode()
+    def _refuse(self, status: int, number: int, text: str, details: str = "") -> None:
+        """As Orthanc describes errors (HttpDescribeErrors)."""
+        said = {
+            "HttpError": HTTPStatus(status).phrase,
+            "HttpStatus": status,
+            "Message": text,
+            "Method": self.command,
+            "OrthancError": text,
+            "OrthancStatus": number,
+            "Uri": urlsplit(self.path).path,
+        }
+        self._answer(status, said | ({"Details": details} if details else {}))
+
+    def _answer(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+        body = b"" if content is None else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -112,9 +142,12 @@ class _Answers(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
 
-def _stored(tags: dict[str, Any]) -> dict[str, Any]:
-    """What comes back: text with DICOM's padding, sequences item by item."""
-    return {
-        name: [_stored(item) for item in value] if isinstance(value, list) else value + " " * (len(value) % 2)
-        for name, value in tags.items()
-    }
+def _fault(tags: dict[str, Any]) -> str:
+    """What a new item lacks."""
+    if "ScheduledProcedureStepSequence" not in tags:
+        return "'Tags' is missing a 'ScheduledProcedureStepSequence'."
+    step = (tags["ScheduledProcedureStepSequence"] or [{}])[0]
+    for name in ("Modality", "ScheduledProcedureStepStartDate"):
+        if name not in step:
+            return f"'ScheduledProcedureStepSequence' is missing a '{name}'"
+    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from interop.errors import UnavailableError
@@ -99,3 +100,27 @@ async def test_a_wrong_password_and_silence_are_named(there: Plugin) -> None:
         stranger.close()
         assert isinstance(failed, UnavailableError)
         assert text in failed.text
+
+
+async def test_the_stand_in_answers_as_the_plugin_s_sources_say(there: Plugin) -> None:
+    """The book's own example, and what the plugin refuses: so that whoever changes the stand-in has to look there."""
+    step = {"Modality": "US", "ScheduledProcedureStepStartDate": "20251014"}
+    tags = {"PatientID": "PID-45", "PatientName": "Toto", "ScheduledProcedureStepSequence": [step]}
+    with httpx.Client(base_url=there.url, auth=(USER, PASSWORD), trust_env=False) as client:
+        made = client.post("/worklists/create", json={"Tags": tags}).json()
+        assert made == {"ID": made["ID"], "Path": f"/worklists/{made['ID']}"}
+        one = client.get(made["Path"], params={"format": "Simplify"}).json()
+        assert (one["ID"], one.keys(), tags.items() <= one["Tags"].items()) == (made["ID"], {"ID", "Tags"}, True)
+        assert one["Tags"].keys() - tags.keys() == {"SpecificCharacterSet", "StudyInstanceUID"}
+        (listed,) = client.get("/worklists/", params={"format": "Simplify"}).json()
+        assert listed.keys() == {"ID", "Tags", "CreationDate"}
+        assert client.post(made["Path"], json={"Tags": tags}).status_code == 405
+        assert client.put("/worklists", json={"Tags": tags}).status_code == 405
+        for asked in ({"Tags": {}}, {"Tags": {"ScheduledProcedureStepSequence": [{"Modality": "US"}]}}, {"tags": {}}):
+            refused = client.post("/worklists/create", json=asked)
+            assert (refused.status_code, refused.json()["OrthancStatus"]) == (400, 15)
+            wanted = 400 if "tags" in asked else 200
+            assert client.put("/worklists/of-ours", json=asked).status_code == wanted, "a PUT is not checked"
+        assert client.delete(made["Path"]).json() == {}
+        gone = client.delete(made["Path"])
+        assert (gone.status_code, gone.json()["OrthancError"]) == (404, "Unknown resource")
