@@ -16,6 +16,7 @@ from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.dicomweb.stored_frames import StoredFrames
 from interop.dicomweb.storing import Storing
 from interop.dicomweb.stowing import StowStoring
+from interop.dicomweb.validated_metadata import ValidatedMetadata
 from interop.errors import UnavailableError
 from interop.store import Store
 
@@ -28,13 +29,13 @@ _MAX_ANSWER = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One archive, with what this door keeps of it. Without frames and metadata it is no Orthanc."""
+    """One archive, with what this door keeps of it. Without frames it is no Orthanc."""
 
     name: str
     archive: Archive
     storing: Storing
     frames: StoredFrames | None
-    metadata: SeriesMetadata | None
+    metadata: SeriesMetadata | ValidatedMetadata
     thumbnails: bool  # whether it has /thumbnail itself
     page: int  # rows that it gives at most
 
@@ -48,7 +49,8 @@ class Upstream:
         """What belongs to this archive's kind."""
         relay = named.relay
         if named.plain:
-            return cls(named.name, relay, StowStoring(relay), None, None, named.thumbnails, named.page)
+            kept = ValidatedMetadata(relay, limit=metadata_bytes)
+            return cls(named.name, relay, StowStoring(relay), None, kept, named.thumbnails, named.page)
         patients = PatientIds(relay)
         metadata = SeriesMetadata(relay, patients, limit=metadata_bytes)
         return cls(
@@ -130,9 +132,8 @@ class Archives:
 
     def report(self) -> dict[str, int]:
         """How the memory of metadata fares, over all archives."""
-        reports = [each.metadata.report() for each in self.all if each.metadata is not None]
-        names = reports[0] if reports else {}
-        return {name: sum(each[name] for each in reports) for name in names}
+        reports = [each.metadata.report() for each in self.all]
+        return {name: sum(each[name] for each in reports) for name in reports[0]}
 
 
 async def _has(archive: Archive, study: str) -> bool:

@@ -132,7 +132,7 @@ class DicomWeb:
                 return False
             await retrieve.give_rows(rows, target, client, log_access)
             return True
-        if upstream.metadata is None or target.kind != "metadata" or target.level != "series":
+        if target.kind != "metadata" or target.level != "series":
             return False
         kept = await upstream.metadata.get(target, "://".join(self._address(client.scope)), forwarded)
         if kept is None:

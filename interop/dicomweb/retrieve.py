@@ -17,9 +17,10 @@ from interop.access import Agent
 from interop.dicomweb.accept import Wish
 from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import SINK, Answer, Archive, Sink
+from interop.dicomweb.metadata_memory import JSON, KeptMetadata
 from interop.dicomweb.multipart import SinglePart, WholeMultipart
 from interop.dicomweb.paths import Target
-from interop.dicomweb.series_metadata import JSON, KeptMetadata, accepts_gzip, has_same_tag
+from interop.dicomweb.series_metadata import accepts_gzip, has_same_tag
 from interop.dicomweb.upstream import failure
 from interop.errors import UnavailableError
 

@@ -41,8 +41,6 @@ class Warming:
     async def _read(self, study: str) -> None:
         try:
             upstream = await self._archives.of(study)
-            if upstream.metadata is None:
-                return
             for series in await _series(upstream.archive, study):
                 target = parse(f"{ROOT}/studies/{study}/series/{series}/metadata")
                 await upstream.metadata.get(target, self._address, self._forwarded, counted=False)

@@ -7,7 +7,10 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
 from interop.demo.world import eventually
+from interop.orthanc.child import PrivateOrthanc
 from interop.testing.images import study_images
 from tests.integration.conftest import make_orthanc
 from tests.integration.web.conftest import item, stored
@@ -71,6 +74,7 @@ page = 2
         assert server.http.get(f"{path}/metadata", headers=json).status_code == 503
         token.write_text("renewed")
         assert server.http.get(f"{path}/metadata", headers=json).content == metadata.content
+        _keeps_metadata_that_are_tagged(server, front, orthanc, path.rsplit("/instances", 1)[0])
         now = datetime(2026, 8, 2, tzinfo=UTC)
         [image] = study_images(item("CT", NEW), aet="CT1", images=1, now=now)
         body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + stored(image) + b"\r\n--b--\r\n"
@@ -84,3 +88,20 @@ page = 2
         server.stop()
         front.stop()
         asyncio.run(orthanc.stop(grace=0.0))
+
+
+def _keeps_metadata_that_are_tagged(server: RealServer, front: TlsFront, orthanc: PrivateOrthanc, series: str) -> None:
+    """The archive's own word, each time; what changes there shows at once."""
+    front.tags = True
+
+    def asked() -> tuple[int, int, int]:
+        answer = server.http.get(f"{series}/metadata", headers={"Accept": "application/dicom+json"})
+        told = server.http.get("/api/v1/dicomweb").json()["series_metadata"]
+        return len(answer.json()), told["asked"], told["kept"]
+
+    assert [asked(), asked(), asked()] == [(3, 1, 0), (3, 1, 1), (3, 1, 2)]
+    auth = (orthanc.credentials.username, orthanc.credentials.password)
+    with httpx.Client(base_url=orthanc.url, auth=auth, trust_env=False) as archive:
+        gone = archive.get("/instances").json()[0]
+        archive.delete(f"/instances/{gone}").raise_for_status()
+    assert [asked(), asked()] == [(2, 2, 2), (2, 2, 3)]

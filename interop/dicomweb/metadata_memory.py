@@ -1,0 +1,97 @@
+"""Metadata of series kept in the memory of the process, up to so many bytes; the longest unasked goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from interop.dicomweb.archive import ArchiveAnswer
+
+JSON = b"application/dicom+json"
+LARGEST = 64 * 1024 * 1024  # of one answer as the archive gives it; a larger one is passed on as it arrives
+_OVERHEAD = 512  # bytes of an entry besides its answer
+
+Key = tuple[str, str, str]  # study, series, and the address in the answer's own URLs
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMetadata:
+    """The archive's answer."""
+
+    state: bytes  # what the archive said of the series when it gave the answer
+    packed: bytes  # gzip
+    tag: bytes  # ETag: weak, for it names the answer packed and unpacked
+    since: float = 0.0  # when it was read, where its age matters
+
+    async def unpacked(self) -> bytes:
+        """The answer as the archive gave it."""
+        return await asyncio.to_thread(gzip.decompress, self.packed)
+
+
+@dataclass(slots=True)
+class Counts:
+    """How often the archive was spared."""
+
+    kept: int = 0
+    asked: int = 0
+
+
+class MetadataMemory:
+    """Answers by their keys."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.counts = Counts()
+        self._bytes = 0
+        self._entries: OrderedDict[Key, KeptMetadata] = OrderedDict()
+
+    def find(self, key: Key) -> KeptMetadata | None:
+        """What is kept, asked for last from now on; None where there is nothing."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def keep(self, key: Key, entry: KeptMetadata) -> None:
+        """Keep it in place of what was there; one that is too large for all of the memory is not kept."""
+        self.drop(key)
+        size = len(entry.packed) + _OVERHEAD
+        if size > self.limit:
+            return
+        while self._entries and self._bytes + size > self.limit:
+            self.drop(next(iter(self._entries)))
+        self._entries[key] = entry
+        self._bytes += size
+
+    def drop(self, key: Key) -> None:
+        """Keep it no more."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(entry.packed) + _OVERHEAD
+
+    def report(self) -> dict[str, int]:
+        """How much is kept, and how often it served."""
+        return {
+            "series": len(self._entries),
+            "bytes": self._bytes,
+            "limit": self.limit,
+            "kept": self.counts.kept,
+            "asked": self.counts.asked,
+        }
+
+
+def is_whole(answer: ArchiveAnswer) -> bool:
+    """Whether the answer can be kept: JSON of a length that is said and not too large."""
+    length = answer.header(b"content-length") or b""
+    said = length.isdigit() and int(length) <= LARGEST
+    kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    return answer.status == 200 and said and kind == JSON and not answer.ends_with_connection
+
+
+def packed(body: bytes, state: bytes, since: float = 0.0) -> KeptMetadata:
+    """The answer as it is kept; takes some milliseconds a megabyte."""
+    tag = b'W/"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii")
+    return KeptMetadata(state, gzip.compress(body, compresslevel=4, mtime=0), tag, since)
