@@ -131,6 +131,10 @@ class Queue(Unit):
         row = self.session.row(sql.JOB_DEAD, (id,))
         return None if row is None else _job(row)
 
+    def drop_dead(self, kind: str, key: str) -> None:
+        """Owe dead letters of this kind and key no more: the same is owed anew, as it is wanted now."""
+        self.session.put(sql.JOBS_DEAD_DROP, (kind, plain(key)))
+
     def dead_counts(self) -> dict[str, int]:
         """How many dead letters there are of each kind that has any."""
         return {str(kind): int(count) for kind, count in self.session.rows(sql.JOBS_DEAD_COUNTS)}

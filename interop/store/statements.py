@@ -263,6 +263,7 @@ JOBS_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE state = 'dead' AND id < ?{{kin
 JOBS_DEAD_OF_KINDS = " AND kind IN ({marks})"
 JOB_DEAD = f"SELECT {_JOB_FIELDS} FROM job WHERE id = ? AND state = 'dead'"
 JOBS_DEAD_COUNTS = "SELECT kind, count(*) FROM job WHERE state = 'dead' GROUP BY kind ORDER BY kind"
+JOBS_DEAD_DROP = "DELETE FROM job WHERE kind = ? AND key = ? AND state = 'dead'"
 JOB_NEXT_DUE = """
     SELECT min(CASE WHEN j.lease_until > j.run_at THEN j.lease_until ELSE j.run_at END) FROM job j
     WHERE j.state = 'ready' AND NOT EXISTS

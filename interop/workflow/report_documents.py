@@ -59,6 +59,7 @@ def owe(tx: Tx, site: Site, report: Resource) -> None:
             tx.set_state(_ROW + series_uid(_name(site, report["id"]), uid), report["id"])
     kept = [uid for uid in uids if tx.get_state(_ROW + series_uid(_name(site, report["id"]), uid))]
     if kept:
+        tx.drop_dead(KIND, report["id"])
         tx.enqueue(KIND, report["id"], {"report": report["id"], "studies": kept}, replace=True)
 
 

@@ -163,6 +163,7 @@ def fail(tx: Tx, uid: str, reached: Correction, why: str) -> None:
 
 def _enqueue(tx: Tx, uid: str, wanted: Correction) -> None:
     _write(tx, uid, wanted)
+    tx.drop_dead(KIND, uid)
     tx.enqueue(KIND, uid, {"study": uid}, replace=True)
     tx.audit(
         Event("match", f"tags-{wanted.verb}", "U", entity=f"urn:oid:{uid}", detail=f"ServiceRequest/{wanted.order}")

@@ -204,6 +204,7 @@ async def test_a_correction_that_failed_is_tried_again_and_taken_back_as_a_whole
     await ward.run(seconds=0.0, most=1)
     await fails()
     await ward.resolve(row)  # asking for it once more does as well
+    assert await store.view(lambda tx: tx.dead_jobs()) == []
     await ward.run()
     state = await ward.state()
     assert (state.state, state.changed) == ("done", 4)
@@ -313,10 +314,17 @@ async def test_what_is_no_pdf_fails_in_words_and_nothing_is_owed_unless_wanted(r
     row = await _of_order(reporting)
     report = with_pdf(row)
     report["presentedForm"][0]["data"] = base64.b64encode(b"<html>").decode()
-    await reporting.hospital.post(report)
+    stored = await reporting.hospital.post(report)
     (claimed,) = await reporting.hospital.store.claim(["report-pdf"], 1, 60.0)
     jobs = ReportPdfJobs(reporting.hospital.store, reporting.hospital.site, {"orthanc": reporting.client})
-    with pytest.raises(UndeliverableError, match="no PDF"):
+    with pytest.raises(UndeliverableError, match="no PDF") as refused:
         await jobs(claimed)
+    store = reporting.hospital.store
+    await store.bury(claimed, refused.value.text)
+    report["presentedForm"][0]["data"] = base64.b64encode(pdf_page(1)).decode()
+    await reporting.hospital.put(report | {"id": stored.id})
+    assert await store.view(lambda tx: tx.dead_jobs()) == [], "what is owed anew takes its place"
+    await reporting.archive_reports()
+    assert len(await documents(reporting)) == 1
     await ward.hospital.post(with_pdf(row))
     assert await ward.hospital.jobs("report-pdf") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -109,6 +110,8 @@ def _jobs_are_listed(server: RealServer, dead: int) -> int:
     preview = run(server, "retry", "--kind", "send", "--dry-run", group="jobs")
     assert (preview.returncode, f"{dead} dead letters to retry" in preview.stderr) == (0, True)
     assert f"message {jobs[0]['about'].partition(' ')[2]}" in preview.stdout
+    counted = run(server, group="doctor").stdout
+    assert re.search(rf"dead letters\s+{dead} send\b.*interop jobs list", counted, re.DOTALL), counted
     declined = run(server, "drop", group="jobs", answer="n\n")
     assert (declined.returncode, len(listed(server, "--state", "dead"))) == (1, dead)
     return int(jobs[-1]["id"])
