@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from interop.testing.pattern import pattern_share
+from tests.integration.web.conftest import Site
+from tests.viewed_studies import STUDIES
 from tests.viewer_screen import Open, Screen
 
 CT, MR = "CT of 60 images", "MR"
@@ -102,3 +104,34 @@ def test_two_studies_side_by_side(viewer: Open) -> None:
     assert right is not None
     assert (left["y"], left["height"]) == (right["y"], right["height"])
     assert screen.complaints == []
+
+
+@pytest.mark.long
+def test_a_measurement_is_saved_and_shown_again(viewer: Open, hospital: Site) -> None:
+    """OHIF's own report (TID 1500 with SCOORD), stored in a session that may annotate, read in one that may not."""
+    name = "CT to be measured"
+    screen = viewer(name)
+    screen.pattern(number=3)
+    with hospital.client(headers=hospital.bearer()) as client:
+        asked = {"studies": [STUDIES[name].uid], "annotate": True}
+        url = client.post("/api/v1/launch", json=asked).raise_for_status().json()["url"]
+        screen = Screen(screen.page, url)
+        screen.pattern(number=3)
+        screen.button("Length").click()
+        screen.drag((-150, 0), (0, 5), (150, 0))
+        screen.page.get_by_role("button", name="Yes", exact=True).click()  # "Track measurements for this series?"
+        screen.page.locator('[data-cy="trackedMeasurements-btn"]').click()
+        screen.page.get_by_role("button", name="Create SR").click()
+        screen.page.get_by_role("button", name="Save", exact=True).click()
+        reports = f"/dicom-web/instances?StudyInstanceUID={STUDIES[name].uid}&Modality=SR"
+        screen.until(lambda: client.get(reports).status_code == 200 and client.get(reports).json(), "the report")
+    screen = viewer(name)
+    screen.pattern(number=3)
+    screen.open_series("Create Report")
+    length = 300 * MILLIMETRES / screen.height()
+    screen.until(lambda: _near((screen.measured() or "").removeprefix(": "), length), "the length that was saved")
+    assert screen.complaints == []
+
+
+def _near(text: str, length: float) -> bool:
+    return text.endswith(" mm") and abs(float(text.removesuffix(" mm")) - length) < 0.03 * length
