@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from interop.store import Store, open_store
+from tests.databases import Databases
 from tests.postgres import Cluster
 
 
@@ -27,6 +28,12 @@ def postgres_template(postgres_cluster: Cluster) -> str:
     name = postgres_cluster.create_database()
     asyncio.run(_migrate(postgres_cluster.url(name)))
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_cluster: Cluster, postgres_template: str) -> Databases:
+    """Databases that equal the template, to take and to give back."""
+    return Databases(postgres_cluster, postgres_template)
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +60,10 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
         yield f"sqlite:///{path}"
         return
     cluster: Cluster = request.getfixturevalue("postgres_cluster")
-    name = cluster.create_database(template=request.getfixturevalue("postgres_template"))
+    databases: Databases = request.getfixturevalue("postgres_databases")
+    name = databases.take()
     yield cluster.url(name)
-    cluster.drop_database(name)
+    databases.give_back(name)
 
 
 @pytest.fixture
