@@ -49,9 +49,9 @@ def allowed(receiver: Receiver) -> Any:
     return site_for(f"http://127.0.0.1:{receiver.port}/hook")
 
 
-async def quiet(receiver: Receiver, count: int) -> None:
-    """Nothing more than so many requests comes."""
-    await asyncio.sleep(0.5)
+async def quiet(store: Store, receiver: Receiver, count: int) -> None:
+    """Nothing is owed any more, and so many requests have come."""
+    await settled(store)
     assert len(receiver.received) == count, [(each.method, each.path) for each in receiver.received]
 
 
@@ -63,8 +63,7 @@ async def test_criteria_without_payload_are_told_by_an_empty_post(store: Store) 
         await stored(http, patient("1", name=[{"family": "Someone"}]))
         mine = await stored(http, patient("2", name=[{"family": "Chalmers"}]))
         (told,) = await receiver.until(1)
-        await quiet(receiver, 1)
-        await settled(store)
+        await quiet(store, receiver, 1)
     assert (told.method, told.path, told.body) == ("POST", "/hook", b"")
     assert told.headers["authorization"] == "Bearer secret-of-theirs"
     assert told.headers["x-site"] == "a"
@@ -82,7 +81,7 @@ async def test_criteria_with_payload_are_told_by_putting_the_resource(store: Sto
         await stored(http, {**made, "gender": "male"})  # meets them no more: not told
         await stored(http, {**made, "gender": "female", "active": True})
         told = await receiver.until(2)
-        await quiet(receiver, 2)
+        await quiet(store, receiver, 2)
     assert [(each.method, each.path) for each in told] == [("PUT", f"/hook/Patient/{made['id']}")] * 2
     assert told[0].json == made
     assert told[1].json["meta"]["versionId"] == "3"
@@ -99,7 +98,7 @@ async def test_criteria_with_modifiers_are_asked_of_the_store(store: Store) -> N
         await stored(http, patient("2", gender="female", active=False))
         mine = await stored(http, patient("3", gender="female", active=True))
         (told,) = await receiver.until(1)
-        await quiet(receiver, 1)
+        await quiet(store, receiver, 1)
     assert told.path == f"/hook/Patient/{mine['id']}"
 
 
@@ -115,7 +114,7 @@ async def test_a_topic_begins_with_a_handshake_and_numbers_its_events(store: Sto
         await stored(http, {**made, "priority": "stat"})
         told = await receiver.until(4)
         status = (await http.get(f"Subscription/{placed}/$status")).json()
-        await quiet(receiver, 4)
+        await quiet(store, receiver, 4)
     assert handshake.json["type"] == "history"
     assert events_of(handshake)["type"] == "handshake"
     assert events_of(handshake)["status"] == "requested"
@@ -155,7 +154,7 @@ async def test_merged_patients_lead_to_their_survivor(store: Store) -> None:
         link = [{"other": {"reference": f"Patient/{survivor['id']}"}, "type": "replaced-by"}]
         await stored(http, {**prior, "active": False, "link": link})
         told = await receiver.until(2)
-        await quiet(receiver, 2)
+        await quiet(store, receiver, 2)
     event = events_of(told[1])["notification-event"]
     assert event["focus"]["reference"].endswith(f"Patient/{prior['id']}")
     assert event["additional-context"]["reference"].endswith(f"Patient/{survivor['id']}")
@@ -185,7 +184,7 @@ async def test_studies_and_reports_are_told_when_they_can_be_seen_and_when_they_
         await receiver.until(7)
         await stored(http, {**made, "status": "final", "conclusion": "clear"})
         told = await receiver.until(8)
-        await quiet(receiver, 8)
+        await quiet(store, receiver, 8)
     assert [events_of(each)["topic"].rpartition(":")[2] for each in told[4:]] == [
         "study-available",
         "study-changed",
@@ -204,7 +203,7 @@ async def test_a_filter_narrows_a_topic(store: Store) -> None:
         await stored(http, order(f"Patient/{other['id']}"))
         mine = await stored(http, order(f"Patient/{one['id']}"))
         told = await receiver.until(2)
-        await quiet(receiver, 2)
+        await quiet(store, receiver, 2)
     assert told[1].json["entry"][1]["resource"]["id"] == mine["id"]
 
 
@@ -220,7 +219,7 @@ async def test_a_receiver_that_is_down_gets_all_versions_in_order_once_it_is_up(
         assert receiver.received == []
         await receiver.up()
         told = await receiver.until(15)
-        await quiet(receiver, 15)
+        await quiet(store, receiver, 15)
     for one in made:
         versions = [each.json["meta"]["versionId"] for each in told if each.path.endswith(one["id"])]
         assert versions == ["1", "2", "3", "4", "5"]
@@ -234,7 +233,7 @@ async def test_failures_that_pass_are_tried_again_with_the_same_bytes(store: Sto
         receiver.status = lambda _: next(answers, 200)
         await stored(http, order(f"Patient/{who['id']}"))
         told = await receiver.until(6)
-        await quiet(receiver, 6)
+        await quiet(store, receiver, 6)
     assert len({each.body for each in told[1:]}) == 1
 
 
@@ -298,7 +297,7 @@ async def test_a_receiver_that_is_gone_ends_it(store: Store) -> None:
         await stored(http, patient("1"))
         await until_status(http, id, "off")
         await stored(http, patient("2"))
-        await quiet(receiver, 1)
+        await quiet(store, receiver, 1)
 
 
 async def test_off_deleted_and_past_its_end_nobody_is_told(store: Store) -> None:
@@ -311,7 +310,7 @@ async def test_off_deleted_and_past_its_end_nobody_is_told(store: Store) -> None
         assert (await http.delete(f"Subscription/{gone}")).status_code == 204
         await until_status(http, past, "off")
         await stored(http, patient())
-        await quiet(receiver, 0)
+        await quiet(store, receiver, 0)
 
 
 async def test_a_handshake_that_is_not_taken_puts_it_in_error(store: Store) -> None:
@@ -333,8 +332,7 @@ async def test_only_what_the_creator_may_read_is_told(store: Store) -> None:
         hidden = await stored(http, order(f"Patient/{other['id']}"))
         mine = await stored(http, order(f"Patient/{one['id']}"))
         told = await receiver.until(2)
-        await quiet(receiver, 2)
-        await settled(store)
+        await quiet(store, receiver, 2)
     assert told[1].json["entry"][1]["resource"]["id"] == mine["id"]
     assert events_of(told[1])["events-since-subscription-start"] == "1"
     about = f"ServiceRequest/{hidden['id']}/_history/1"
