@@ -55,7 +55,7 @@ def real_server(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
 
     yield make
     for server in made:
-        server.stop()
+        server.discard()
 
 
 @pytest.fixture(scope="session")
@@ -64,4 +64,4 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServ
     server = RealServer(tmp_path_factory.mktemp("shared-server"), mllp_max_bytes=25_000_000)
     server.start()
     yield server
-    server.stop()
+    server.discard()

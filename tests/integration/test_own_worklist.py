@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[RealServer]:
     running = RealServer(tmp_path / "server", dimse="true", dimse_port=port)
     running.start()
     yield running
-    running.stop()
+    running.discard()
 
 
 def ordered(server: RealServer, placer: str) -> str:

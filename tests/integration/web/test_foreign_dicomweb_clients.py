@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     running = RealServer(tmp_path_factory.mktemp("foreign-clients"))
     running.start()
     yield running
-    running.stop()
+    running.discard()
 
 
 @pytest.fixture(scope="module")

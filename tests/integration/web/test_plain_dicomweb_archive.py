@@ -85,7 +85,7 @@ page = 2
         assert again.json()["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
         eventually("what was stored is registered", lambda: server.found(found.replace(CT, NEW)), 30)
     finally:
-        server.stop()
+        server.discard()
         front.stop()
         asyncio.run(orthanc.stop(grace=0.0))
 

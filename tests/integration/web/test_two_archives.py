@@ -75,7 +75,7 @@ password_file = "{folder / "password"}"
     fill(archive_url(server.settings), (username, password or ""), "CT", CT, 3)
     fill(second.url, (second.credentials.username, second.credentials.password), "US", US, 2)
     yield House(server, second)
-    server.stop()
+    server.discard()
     asyncio.run(second.stop(grace=0.0))
 
 

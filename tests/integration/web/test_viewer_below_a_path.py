@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
         fill(made, PDF, folder)
         yield made
     finally:
-        made.stop()
+        made.discard()
 
 
 def launch(server: RealServer) -> str:

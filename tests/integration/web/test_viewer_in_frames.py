@@ -84,7 +84,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
             yield Hospital(server, origin, f"http://localhost:{other}", browser)
             browser.close()
     finally:
-        server.stop()
+        server.discard()
         for each in pages:
             each.shutdown()
             each.server_close()
