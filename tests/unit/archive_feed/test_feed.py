@@ -1,6 +1,7 @@
 """The feed against an archive that does what Orthanc does: forgets, restarts, deletes, and is sometimes not there."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -188,7 +189,8 @@ def index(resource: dict[str, Any], _zone: tzinfo) -> list[IndexRow]:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    shutil.copyfile(sqlite_template, tmp_path / "interop.db")
     opened = await open_store(f"sqlite:///{tmp_path / 'interop.db'}", zone=UTC, index=index)
     yield opened
     await opened.close()

@@ -1,6 +1,7 @@
 """One process consumes; another takes over when it ends, at once where that can be seen."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
@@ -13,7 +14,8 @@ from interop.store import Store, Tx, open_store
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    shutil.copyfile(sqlite_template, tmp_path / "interop.db")
     opened = await open_store(f"sqlite:///{tmp_path / 'interop.db'}", zone=UTC, index=lambda _resource, _zone: [])
     yield opened
     await opened.close()

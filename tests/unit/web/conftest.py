@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -158,7 +159,8 @@ def dist(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    shutil.copyfile(sqlite_template, tmp_path / "interop.db")
     opened = await open_store(f"sqlite:///{tmp_path}/interop.db")
     yield opened
     await opened.close()
