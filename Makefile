@@ -4,8 +4,9 @@ SHELL := /bin/bash
 .PHONY: help setup demo run test test-long fuzz conformance check format pages bench bench-large bench-hapi lock clean
 
 BIN := .venv/bin
-# Whole files to each worker: what a module sets up once stays with its tests. The long files first, the many quick ones
-# fill what is left; a worker more than cores, for much of the time is spent waiting for real parts.
+# Whole files to each worker: what a module sets up once stays with its tests. The long files first, in the order of
+# TESTS (left to itself, xdist begins with those of the most tests); the many quick ones fill what is left. A worker
+# more than cores, for much of the time is spent waiting for real parts.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 TESTS := tests/acceptance tests/integration tests/unit
 
@@ -27,7 +28,7 @@ run: setup ## Everything up, no story: server, private Orthanc, viewer
 	@$(BIN)/interop up
 
 test: setup ## The whole suite on real parts: unit, integration, acceptance
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long" $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" $(TESTS)
 
 test-long: setup ## The whole suite and the tests that take minutes each
 	$(BIN)/python -m pytest $(TESTS)
