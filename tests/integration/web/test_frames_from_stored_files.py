@@ -424,8 +424,9 @@ def test_ohif_asks_in_a_way_that_goes_past_the_plugin(site: Any, asked: list[str
     frames: dict[str, str] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), headless=True)
+        context = browser.new_context()  # the viewer's own files are loaded once
         for study in (CT, ECHO):
-            page = browser.new_page()
+            page = context.new_page()
             page.on("request", lambda request: frames.setdefault(request.url, request.headers.get("accept", "")))
             page.goto(site.launch(study))
             page.wait_for_selector("canvas", timeout=60_000)
