@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from interop.errors import Issue, MalformedError
-from interop.hl7.charsets import UTF8, Charset, charset_named, stated_as
+from interop.hl7.charsets import UTF8, Charset, charset_named, plain, stated_as
 from interop.hl7.encoding import encoding_of
 from interop.hl7.message import Message, parse
 from interop.hl7.segment import Segment
@@ -40,6 +40,7 @@ _LOCATION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?
 
 def is_answer(raw: bytes) -> bool:
     """Whether these bytes are an answer: a message with an MSA (v2.5.1 2.15.8), be it ACK, ORR^O02 or another."""
+    raw = plain(raw)
     return b"MSA" in raw and _MSA.search(raw) is not None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from interop.errors import MalformedError
+from interop.hl7.charsets import plain, rewritten
 from interop.hl7.encoding import encoding_of
 from interop.hl7.message import Segment
 from interop.hl7.writing import Fields, FieldValue, segment, timestamp
@@ -58,11 +59,26 @@ def messages_in(data: bytes) -> list[bytes]:
 
 
 def batches_in(data: bytes) -> BatchFile:
-    """The frame taken apart at its FHS, BHS, BTS and FTS, and at every further MSH."""
-    file = BatchFile()
+    """The frame taken apart at its FHS, BHS, BTS and FTS, and at every further MSH; character sets stay."""
     if not holds_several(data):
-        file.batches.append(Batch(messages=[data]))
-        return file
+        return BatchFile(batches=[Batch(messages=[data])])
+    file = BatchFile()
+
+    def messages(text: bytes) -> list[bytes]:
+        nonlocal file
+        file = _taken_apart(text)
+        return [message for batch in file.batches for message in batch.messages]
+
+    found = iter(rewritten(data, messages))
+    if not file.batches and not file.header:  # damaged: it is refused as one message that another begins in
+        return BatchFile(batches=[Batch(messages=list(found))])
+    for batch in file.batches:
+        batch.messages = [next(found) for _ in batch.messages]
+    return file
+
+
+def _taken_apart(data: bytes) -> BatchFile:
+    file = BatchFile()
     batch: Batch | None = None
     for name, rest in _pieces(data):
         if name == "FHS":
@@ -86,6 +102,7 @@ def batches_in(data: bytes) -> BatchFile:
 
 def holds_several(data: bytes) -> bool:
     """Whether the frame may be more than one message: a second MSH, or a batch's envelope."""
+    data = plain(data)
     return data.count(b"MSH") > 1 or b"FHS" in data or b"BHS" in data or b"BTS" in data or b"FTS" in data
 
 

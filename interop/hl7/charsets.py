@@ -9,6 +9,7 @@ before splitting, because the second byte of a Big5 character may be a backslash
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,6 +42,9 @@ _TABLE = [
 ]
 _JAPANESE = "iso2022_jp_ext"
 _WIDE = ("utf_16", "utf_32")
+_BY_LETTERS = {  # of MSH, FHS and BHS
+    letter.encode(codec): codec for codec in ("utf_32_le", "utf_32_be", "utf_16_le", "utf_16_be") for letter in "MFB"
+}
 
 
 def _folded(name: str) -> str:
@@ -110,13 +114,51 @@ def stated_as(charset: Charset) -> dict[int, str | list[str | tuple[str | tuple[
 
 
 def wide(raw: bytes) -> str | None:
-    """The codec of a message in UTF-16 or UTF-32 (by its BOM or its first letters), else None."""
+    """The codec of a message or batch in UTF-16 or UTF-32 (by its BOM or its first letters), else None."""
+    if raw[:3] == b"MSH":
+        return None
     if raw[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
         return "utf_32"
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf_16"
-    four = {b"M\x00\x00\x00": "utf_32_le", b"\x00\x00\x00M": "utf_32_be"}.get(raw[:4])
-    return four or {b"M\x00": "utf_16_le", b"\x00M": "utf_16_be"}.get(raw[:2])
+    return _BY_LETTERS.get(raw[:4]) or _BY_LETTERS.get(raw[:2])
+
+
+def plain(raw: bytes) -> bytes:
+    """The bytes to look for separators in: of a message in UTF-16 or UTF-32 in UTF-8, of any other as they are."""
+    codec = wide(raw)
+    return raw if codec is None else raw.decode(codec, "replace").lstrip("\ufeff").encode()
+
+
+def rewritten(raw: bytes, change: Callable[[bytes], list[bytes]]) -> list[bytes]:
+    """What ``change`` makes of the message in UTF-8, in the UTF-16 or UTF-32 of ``raw`` again, with its BOM.
+
+    ``raw`` as it is if it is damaged: nothing takes the place of what cannot be read. Any other set is not touched.
+    """
+    codec = wide(raw)
+    if codec is None:
+        return change(raw)
+    try:
+        text = raw.decode(codec)
+    except UnicodeDecodeError:
+        return [raw]
+    mark = b""
+    if codec in _WIDE:
+        mark = raw[: 4 if codec == "utf_32" else 2]
+        codec += "_le" if mark[0] == 0xFF else "_be"
+    return [mark + part.decode().encode(codec) for part in change(text.lstrip("\ufeff").encode())]
+
+
+def decode_wide(raw: bytes, codec: str) -> tuple[str, Charset, Issue | None]:
+    """The text of a message in UTF-16 or UTF-32, with an Issue if not all of it is."""
+    charset = _BY_NAME["UNICODEUTF32" if codec.startswith("utf_32") else "UNICODEUTF16"]
+    text = _decoded(raw, codec)
+    issue = None
+    if text is None:
+        text = raw.decode(codec, "replace")
+        words = f"not all bytes are {charset.name}: U+FFFD stands in the place of those that are not"
+        issue = Issue("value", words, (), "MSH-18", "warning", "103")
+    return text.lstrip("\ufeff \r\n\t"), charset, issue
 
 
 def decode(raw: bytes, names: list[str], default: str | None) -> tuple[str, Charset, Issue | None]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from interop.errors import InvalidContentError, Issue, MalformedError
-from interop.hl7.charsets import Charset, decode, stated_in, wide
+from interop.hl7.charsets import Charset, decode, decode_wide, plain, stated_in, wide
 from interop.hl7.encoding import Encoding, encoding_of
 from interop.hl7.segment import NULL, Segment, Value
 
@@ -166,14 +166,16 @@ def _position(position: str) -> tuple[str, int, int, int, int, int]:
 
 
 def _header_line(raw: bytes) -> bytes:
+    raw = plain(raw)
     end = raw.find(b"\r")
     return (raw if end < 0 else raw[:end]).partition(b"\n")[0]
 
 
 def sender_of(raw: bytes) -> tuple[str, str]:
     """MSH-3 and MSH-4 without parsing: what the site file, and so the default character set, is chosen by."""
-    fields = _header_line(raw).split(raw[3:4] or b"|", 4)
-    mark = raw[4:5] or b"^"
+    line = _header_line(raw)
+    fields = line.split(line[3:4] or b"|", 4)
+    mark = line[4:5] or b"^"
     both = [field.split(mark)[0].decode("latin_1").strip() for field in fields[2:4]]
     return (both[0], both[1]) if len(both) == 2 else ("", "")
 
@@ -181,8 +183,7 @@ def sender_of(raw: bytes) -> tuple[str, str]:
 def _text_of(raw: bytes, default_charset: str | None) -> tuple[str, Charset, Issue | None]:
     codec = wide(raw)
     if codec:
-        text, charset, issue = decode(raw.decode(codec, "replace").encode(), ["UNICODE UTF-8"], None)
-        return text.lstrip("\ufeff \r\n\t"), charset, issue
+        return decode_wide(raw, codec)
     raw = raw.removeprefix(BOM_UTF8).lstrip(b" \r\n\t\x00")
     if not raw.startswith(b"MSH"):
         batch = raw[:3] in (b"FHS", b"BHS")
@@ -215,7 +216,8 @@ def parse(raw: bytes, *, default_charset: str | None = None) -> Message:
     mark = text[3:4]
     if len(first) < 5 or not first.startswith("MSH"):
         raise MalformedError("the MSH segment is cut off", location="MSH-2")
-    encoding = encoding_of(mark + first[4:].split(mark, 1)[0], charset.codec)
+    codec = "utf_8" if charset.codec in ("utf_16", "utf_32") else charset.codec  # of \Xhh\: byte by byte
+    encoding = encoding_of(mark + first[4:].split(mark, 1)[0], codec)
     segments: list[Segment] = []
     counts: dict[str, int] = {}
     for line in _lines(text, mark, issues):

@@ -35,7 +35,7 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str 
 
     ``end`` ends each segment: CR (v2.5.1 2.5.2), unless the reader is known to want something else.
 
-    UnwritableError if a character has no place in ``charset``.
+    UnwritableError if a character has no place in ``charset``, or holds there a byte that MLLP takes for its own.
     """
     known = charset_named(charset)
     if known is None:
@@ -46,6 +46,8 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str 
         raw = text.encode(known.codec)
     except UnicodeEncodeError as error:
         raise _misplaced(text, error.start, known) from error
+    if b"\x0b" in raw or b"\x1c" in raw:  # in a character's two or four bytes: as characters they are escaped
+        raise _untransportable(text, known)
     control = _CONTROL.search(text) if known.name == "8859/1" else None
     if control:  # readers take these bytes for windows-1252, as they nearly always are
         raise _misplaced(text, control.start(), known)
@@ -56,9 +58,15 @@ def write(segments: Sequence[tuple[str, Fields]], charset: str = UTF8, end: str 
     return raw
 
 
-def _misplaced(text: str, at: int, charset: Charset) -> UnwritableError:
+def _untransportable(text: str, charset: Charset) -> UnwritableError:
+    codec = f"{charset.codec}_le"
+    at = next(at for at, char in enumerate(text) if not {0x0B, 0x1C}.isdisjoint(char.encode(codec)))
+    return _misplaced(text, at, charset, "cannot go through MLLP")
+
+
+def _misplaced(text: str, at: int, charset: Charset, why: str = "has no place") -> UnwritableError:
     name = text[max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1 :][:3]
-    return UnwritableError(f"U+{ord(text[at]):04X} has no place in {charset.name}", location=name, hl7_code="207")
+    return UnwritableError(f"U+{ord(text[at]):04X} {why} in {charset.name}", location=name, hl7_code="207")
 
 
 def segment(name: str, fields: Fields) -> str:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interop.errors import InvalidContentError, MalformedError
-from interop.hl7.batches import messages_in
+from interop.hl7.acknowledgement import is_answer
+from interop.hl7.batches import batches_in, messages_in
 from interop.hl7.message import Message, parse, sender_of
 
 ORM = (
@@ -255,6 +256,34 @@ def test_a_bar_within_a_character_of_the_header_moves_nothing(charset: str, code
 def test_byte_order_marks_and_wide_characters(codec: str) -> None:
     text = header("").decode() + "Νίκος\r"
     assert parse(text.replace("\r", "\r\n").encode(codec)).get("PID-5") == "Νίκος"
+
+
+WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+
+
+@pytest.mark.parametrize("codec", WIDE)
+def test_a_sender_of_wide_characters_is_known_and_its_batches_are_taken_apart(codec: str) -> None:
+    """The list of peers and the site file are chosen by MSH-3 and MSH-4 in any set; no message of a batch is lost."""
+    one = header("UNICODE UTF-16").decode() + "Νίκος\\XC3BC\\\r"
+    assert sender_of(one.encode(codec)) == sender_of(one.encode())
+    assert is_answer((one + "MSA|AA|1\r").encode(codec))
+    assert not is_answer(one.encode(codec))
+    file = batches_in(f"FHS|^~\\&|A\rBHS|^~\\&|A\r{one}{one}BTS|3\rFTS|1\r".encode(codec))
+    assert file.differences() == ["BTS-1 says 3 messages, 2 came"]
+    for raw in [*file.batches[0].messages, *messages_in((one + one).encode(codec))]:
+        message = parse(raw)
+        assert raw == one.encode(codec)
+        assert (message.get("PID-5"), message.charset, message.issues) == ("Νίκοςü", f"UNICODE UTF-{codec[4:6]}", ())
+    assert len(messages_in((one + one).encode(codec))) == 2
+
+
+def test_what_is_damaged_in_utf_16_is_an_issue_and_never_made_good_in_silence() -> None:
+    one = header("UNICODE UTF-16").decode() + "Νίκος\r"
+    damaged = one.encode("utf-16-le").replace("Ν".encode("utf-16-le"), b"\x00\xd8")
+    assert "U+FFFD" in parse(damaged).issues[0].text
+    (whole,) = messages_in(damaged + one.encode("utf-16-le"))
+    with pytest.raises(MalformedError, match="a second message begins"):
+        parse(whole)
 
 
 @given(

@@ -11,7 +11,7 @@ from interop.errors import InvalidContentError
 from interop.hl7.charsets import UTF8
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import parse
-from interop.hl7.writing import segment, write
+from interop.hl7.writing import UnwritableError, segment, write
 
 MSH = ("MSH", {3: "A", 4: "B", 9: ("ORU", "R01"), 10: "1"})
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(
@@ -63,6 +63,7 @@ def test_other_character_sets_are_written(charset: str) -> None:
 
 
 SETS = ["8859/1", "8859/7", "ISO IR87", "GB 18030-2000", "KS X 1001", "BIG-5", "WINDOWS-31J", "ASCII", UTF8]
+SETS += ["UNICODE UTF-16", "UNICODE UTF-32"]
 
 
 @given(
@@ -88,6 +89,15 @@ def test_in_other_sets_too_text_comes_back_equal_or_is_refused(text: str, charse
     assert [one.name for one in message.segments] == ["MSH", "ZZZ", "ZZY"]
     assert message.get("ZZZ-3") == text
     assert message.get("ZZZ-4") == "end"
+
+
+@pytest.mark.parametrize("name", ["Миша", "Ћирић", "“Zoë”", "\U0001000b", "ଅ"])
+def test_a_wide_character_with_a_byte_of_the_framing_is_refused_with_its_segment(name: str) -> None:
+    """In UTF-16 half of it would begin or end the frame: the receiver would have part of the message."""
+    with pytest.raises(UnwritableError, match="cannot go through MLLP in UNICODE UTF-16") as caught:
+        write([MSH, ("PID", {5: name})], "UNICODE UTF-16")
+    assert caught.value.issues[0].location == "PID"
+    assert write([MSH, ("PID", {5: name})])
 
 
 def test_japanese_is_stated_as_the_standard_has_it() -> None:
