@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interop.errors import InteropError, MalformedError, NotFoundError, UnavailableError
+from interop.cli.message_files import Sending, sendings
+from interop.errors import InteropError, NotFoundError, UnavailableError
+from interop.hl7.acknowledgement import names_another
+from interop.hl7.batches import batches_in, messages_in
 from interop.hl7.charsets import decode
 from interop.hl7.framing import Frame, FrameDecoder, frame
 from interop.hl7.message import parse
@@ -30,7 +34,7 @@ commands = typer.Typer(help="Send, look up and preview HL7 v2 messages.", no_arg
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a message could tell the terminal to do
 
-FileArgument = Annotated[str, typer.Argument(help="An HL7 v2 message; - for standard input.")]
+FileArgument = Annotated[str, typer.Argument(help="HL7 v2 messages, one or many; - for standard input.")]
 
 
 @commands.command("send")
@@ -47,17 +51,19 @@ def send(
 ) -> None:
     """Send a message over MLLP and print its acknowledgement; status 1 unless it is AA or CA.
 
-    An editor's line ends become the CR that HL7 wants, and an MLLP frame around the file is taken off, unless --exact.
+    Of several in the file each is sent when the one before is answered; a batch (FHS, BHS) goes in one frame. An
+    editor's line ends become the CR that HL7 wants, and MLLP frames are taken off, unless --exact.
     """
     settings = Settings()
     if (ca or cert or key) and not tls:
         raise InteropError("--ca, --cert and --key are for --tls")
     port = port or (settings.mllp_tls_port if tls or not settings.mllp_plain else settings.mllp_port)
     files = TlsFiles(cert, key, ca) if tls else None
-    answer = exchange(read(file, exact=exact), host or settings.mllp_host, port, timeout, files)
-    typer.echo(_readable(answer))
-    code = parse(answer).get("MSA-1")
-    sys.exit(0 if code in ("AA", "CA") else 1)
+    accepted = True
+    for answer in exchanged(sendings(file, exact=exact), host or settings.mllp_host, port, timeout, files):
+        typer.echo(_readable(answer))
+        accepted &= all(parse(one).get("MSA-1") in ("AA", "CA") for one in messages_in(answer))
+    sys.exit(0 if accepted else 1)
 
 
 @commands.command("show")
@@ -93,43 +99,72 @@ def show(
     sys.stdout.buffer.flush()
 
 
-def read(file: str, *, exact: bool = False) -> bytes:
-    """The message's bytes; an MLLP frame around it and the line ends of an editor are taken off unless ``exact``."""
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    if exact:
-        return data
-    data = data.strip(b"\x0b\x1c\r\n")
-    if not data:
-        raise MalformedError("there is no message in the file")
-    return data.replace(b"\r\n", b"\r").replace(b"\n", b"\r") + b"\r"
-
-
 def exchange(message: bytes, host: str, port: int, timeout: float, tls: TlsFiles | None = None) -> bytes:
     """Send one framed message and return the first framed answer. UnavailableError when none comes in time."""
-    decoder = FrameDecoder(50_000_000)
-    deadline = time.monotonic() + timeout
+    return next(exchanged([Sending(message, [message])], host, port, timeout, tls))
+
+
+def exchanged(
+    sendings: Sequence[Sending], host: str, port: int, timeout: float, tls: TlsFiles | None = None
+) -> Iterator[bytes]:
+    """Send one after the other over one connection; the answers as they come, to each message at least one.
+
+    UnavailableError when one does not come within ``timeout`` seconds. A batch may be answered by a batch.
+    """
     context = None if tls is None else TlsContext(tls, server=False).current()
+    total, told = sum(len(sending.messages) for sending in sendings), 0
     try:
         with ExitStack() as opened:
             connection = opened.enter_context(socket.create_connection((host, port), timeout=timeout))
             if context is not None:
                 connection = opened.enter_context(context.wrap_socket(connection, server_hostname=host))
-            connection.sendall(frame(message))
-            while True:
-                connection.settimeout(max(0.01, deadline - time.monotonic()))
-                received = connection.recv(65536)
-                if not received:
-                    hint = "" if tls is None or tls.cert else ": it may want a certificate (--cert)"
-                    raise UnavailableError(f"{host}:{port} closed the connection without an acknowledgement{hint}")
-                for part in decoder.feed(received):
-                    if isinstance(part, Frame):
-                        return part.data
+            received = _received(connection, f"{host}:{port}", timeout, bare=tls is not None and not tls.cert)
+            answered: list[bytes] = []
+            for sending in sendings:
+                connection.sendall(frame(sending.data))
+                waiting = list(sending.messages)
+                while waiting:
+                    answer = next(received)
+                    yield answer
+                    _settle(answer, waiting, answered)
+                    told = len(answered)
     except TimeoutError as error:
-        raise UnavailableError(f"no acknowledgement from {host}:{port} within {timeout:g} s") from error
+        some = f"; {told} of {total} messages were answered" if total > 1 else ""
+        raise UnavailableError(f"no acknowledgement from {host}:{port} within {timeout:g} s{some}") from error
     except ssl.SSLError as error:
         raise UnavailableError(f"{host}:{port}: {reason_of(error)}") from error
     except OSError as error:
         raise UnavailableError(f"{host}:{port}: {error.strerror or error}") from error
+
+
+def _received(connection: socket.socket, peer: str, timeout: float, *, bare: bool) -> Iterator[bytes]:
+    """The frames that come, without end; TimeoutError when the next is not whole in time."""
+    decoder = FrameDecoder(50_000_000)
+    while True:
+        deadline = time.monotonic() + timeout
+        found: list[Frame] = []
+        while not found:
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            data = connection.recv(65536)
+            if not data:
+                hint = ": it may want a certificate (--cert)" if bare else ""
+                raise UnavailableError(f"{peer} closed the connection without an acknowledgement{hint}")
+            found = [part for part in decoder.feed(data) if isinstance(part, Frame)]
+        for part in found:
+            yield part.data
+
+
+def _settle(answer: bytes, waiting: list[bytes], answered: list[bytes]) -> None:
+    """Move what this answers from one list to the other; the application's word on what was accepted moves nothing."""
+    if batches_in(answer).enveloped:
+        answered += waiting
+        waiting.clear()
+        return
+    meant = next((one for one in waiting if not names_another(answer, one)), None)
+    if meant is None and any(not names_another(answer, one) for one in answered):
+        return
+    at = 0 if meant is None else waiting.index(meant)
+    answered.append(waiting.pop(at))
 
 
 def told(row: MessageRow) -> list[str]:

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from interop.cli import side_by_side
-from interop.cli.hl7 import FileArgument, commands, read
-from interop.errors import NotFoundError
+from interop.cli.hl7 import FileArgument, commands
+from interop.cli.message_files import messages
+from interop.errors import InteropError, NotFoundError
 from interop.settings import Settings
 
 WIDE = 120  # columns, into a file or a pipe
@@ -27,6 +28,7 @@ def preview(
     site: Annotated[
         str | None, typer.Option(help="Read it as this site file's sender (mappings/sites), whoever MSH-3/4 names.")
     ] = None,
+    number: Annotated[int | None, typer.Option(min=1, help="Which message, where there are several.")] = None,
     every: Annotated[bool, typer.Option("--all", help="What the tables themselves say, too (types, systems).")] = False,
     columns: Annotated[
         int | None, typer.Option(min=40, max=1000, help="How wide; from 120 on FHIR, worklist and issues side by side.")
@@ -38,7 +40,7 @@ def preview(
     On a terminal of 120 columns or more the three stand side by side. A new order's item is shown for each station that
     it would be on; what it would wait for, if it would.
     """
-    result = _explained(file, site)
+    result = _explained(file, number, site)
     if as_json:
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
         return
@@ -48,12 +50,13 @@ def preview(
     _show(console, result, every=every, beside=beside)
 
 
-def _explained(file: str, site: str | None) -> dict[str, Any]:
+def _explained(file: str, number: int | None, site: str | None) -> dict[str, Any]:
     from interop.mapping.explained import Explaining, Where
     from interop.parts import site as site_of
     from interop.shipped import shipped
     from interop.workflow.planning import planned
 
+    raw = _chosen(file, number)
     settings = Settings()
     rules = site_of(settings)
     explaining = Explaining(shipped("mappings"), zone=settings.zone, facility=settings.facility)
@@ -71,7 +74,16 @@ def _explained(file: str, site: str | None) -> dict[str, Any]:
         stations = [(aet, station.location) for aet in found.stations if (station := rules.station(aet)) is not None]
         return Where(found.modality, start, stations, found.missing)
 
-    return explaining.explain(read(file), chosen, plan)
+    return explaining.explain(raw, chosen, plan)
+
+
+def _chosen(file: str, number: int | None) -> bytes:
+    found = messages(file)
+    if number is None and len(found) > 1:
+        raise InteropError(f"there are {len(found)} messages in {file}: choose one by --number")
+    if number is not None and number > len(found):
+        raise NotFoundError(f"there is no message {number} in {file}: it has {len(found)}")
+    return found[(number or 1) - 1]
 
 
 def _show(console: Console, result: dict[str, Any], *, every: bool, beside: bool) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,13 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from interop.cli.hl7 import commands
+from interop.cli.message_files import messages
 from interop.errors import MalformedError
-from interop.hl7.batches import messages_in
-from interop.hl7.conformance import Report, examine
-from interop.hl7.framing import Frame, FrameDecoder
+from interop.hl7.conformance import Found, Report, examine
 from interop.hl7.message import parse
 
-_LARGEST = 500_000_000
 _ORDER = {"error": 0, "warning": 1, "information": 2}
 
 
@@ -48,7 +45,7 @@ def validate(
     Every segment is in the report; what recurs is gathered by place. Status 1 if there is an error. Nothing is stored,
     and no server is needed.
     """
-    pieces = [(file, number, raw) for file in files for number, raw in enumerate(_messages(file), 1)]
+    pieces = [(file, number, raw) for file in files for number, raw in enumerate(messages(file), 1)]
     shown = track(pieces, "validate", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     examined = [_examined(*piece) for piece in shown]
     if as_json:
@@ -61,26 +58,14 @@ def validate(
     sys.exit(1 if severities & bad or any(one.report is None for one in examined) else 0)
 
 
-def _messages(file: str) -> Iterator[bytes]:
-    """The messages of a file: in MLLP frames, in a batch, or one after the other."""
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    if b"\x0b" in data:
-        decoder = FrameDecoder(_LARGEST)
-        parts = [*decoder.feed(data), *decoder.eof()]
-        pieces = [part.data if isinstance(part, Frame) else part.head for part in parts]
-    else:
-        pieces = [data.strip(b"\r\n\x1c \x00\t")]
-    found = [message for piece in pieces for message in messages_in(piece) if message.strip()]
-    if not found:
-        raise MalformedError(f"there is no message in {file}")
-    yield from found
-
-
 def _examined(file: str, number: int, raw: bytes) -> Examined:
     try:
-        return Examined(file, number, examine(parse(raw)))
+        message = parse(raw)
     except MalformedError as error:
         return Examined(file, number, None, error.text)
+    report = examine(message)
+    report.found += [Found(issue.location or "MSH", "warning", "reading", issue.text) for issue in message.issues]
+    return Examined(file, number, report)
 
 
 def _as_json(one: Examined) -> dict[str, Any]:
