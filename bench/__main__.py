@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import archive, fhir, intake, mapping, viewer
+from bench import archive, dicomweb, fhir, intake, mapping, viewer
 from bench.figures import Figure, page, table
 from bench.parts import ROOT, MeasurementError, server
 
@@ -35,6 +35,11 @@ def _archive(folder: Path) -> Measured:
         return archive.TITLE, archive.EXPLANATION, archive.measure(ours, folder)
 
 
+def _dicomweb(folder: Path) -> Measured:
+    with server(folder / "dicomweb") as ours:
+        return dicomweb.TITLE, dicomweb.EXPLANATION, dicomweb.measure(ours, folder / "images")
+
+
 def _viewer(folder: Path) -> Measured:
     with server(folder / "viewer-server") as ours:
         return viewer.TITLE, viewer.EXPLANATION, viewer.measure(ours, folder)
@@ -45,6 +50,7 @@ SECTIONS: dict[str, Callable[[Path], Measured]] = {
     "mapping": _mapping,
     "fhir": _fhir,
     "archive": _archive,
+    "dicomweb": _dicomweb,
     "viewer": _viewer,
 }
 

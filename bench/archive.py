@@ -1,4 +1,4 @@
-"""Worklist, studies and frames: what needs Orthanc."""
+"""The worklist, and studies on their way from the modality: what needs Orthanc's DICOM port."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from statistics import median
 from typing import Any
 
 from bench import fhir, images
-from bench.figures import Figure, rate_figure
-from bench.load import Load, Outcome
-from bench.parts import MeasurementError, Server, generate
+from bench.figures import Figure
+from bench.parts import MeasurementError, Server
 from bench.stock import SYSTEM
 
 ORDERS = 20
 STUDY = 200
-ROUNDS = 3
-CONNECTIONS = (1, 4, 16)  # of those who ask for frames
-TITLE = "Worklist, studies, frames"
+SIZES = (20, 200, 2000)  # of studies of small images
+SMALL = 64  # × 64 pixels
+LONGEST = 600.0  # seconds for a study to be complete
+TITLE = "Worklist and studies"
 EXPLANATION = f"""\
 An order's way to the worklist is counted from the 201 to the end of the first `findscu` that finds it, its start of
 some tens of milliseconds included. A study of {STUDY} CT images (512 × 512 × 16 bit, 100 MB) is stored by `storescu` on
-one association; complete is when the ImagingStudy shows all of them. Frames of 512 kB are asked for over 1, 4 and
-16 connections, through the proxy with a bearer and from Orthanc directly, in turn."""
+one association; complete is when the ImagingStudy shows all of them, and its order. Studies of images of 8 kB come
+besides: what remains to be done when the last image is there must not grow with those before it."""
 
 
 def measure(server: Server, folder: Path) -> list[Figure]:
-    """All three, in that order."""
+    """The worklist first."""
     patient = json.loads(server.request("POST", "/fhir/Patient", _patient()))["id"]
-    return [*_worklist(server, patient), *_study(server, patient, folder), *_frames(server, folder)]
+    figures = [*_worklist(server, patient), *_study(server, patient, folder)]
+    return figures + [_lag(server, patient, folder, size) for size in SIZES]
 
 
 def _patient() -> dict[str, Any]:
@@ -95,12 +96,7 @@ def _found(server: Server, accession: str) -> bool:
 
 
 def _study(server: Server, patient: str, folder: Path) -> list[Figure]:
-    accession, uid = _placed(server, patient, "STUDY")
-    images.make(folder / "study", STUDY, study_uid=uid, accession=accession, patient="ARCHIVE")
-    started = time.perf_counter()
-    images.store(folder / "study", server.dicom_port, dict(server.environment))
-    stored = time.perf_counter() - started
-    lag = eventually("the ImagingStudy complete", lambda: _instances(server, uid) == STUDY)
+    stored, lag = _stored(server, patient, folder / "study", STUDY, images.SIDE)
     return [
         Figure(f"C-STORE of {STUDY} images by storescu", f"{STUDY / stored:,.0f}/s", f"{stored:.2f} s together"),
         Figure("last image stored → ImagingStudy complete", "", f"{1000 * lag:.0f} ms", "", "≤ 1 s"),
@@ -108,66 +104,38 @@ def _study(server: Server, patient: str, folder: Path) -> list[Figure]:
     ]
 
 
+def _lag(server: Server, patient: str, folder: Path, size: int) -> Figure:
+    stored, lag = _stored(server, patient, folder / f"study-{size}", size, SMALL)
+    what = f"the same, {size:,} images of {2 * SMALL * SMALL // 1024} kB ({size / stored:,.0f}/s)"
+    return Figure(what, "", f"{1000 * lag:.0f} ms", "", "≤ 1 s")
+
+
+def _stored(server: Server, patient: str, folder: Path, size: int, side: int) -> tuple[float, float]:
+    """Seconds in which a study was stored, and those until it was complete."""
+    accession, uid = _placed(server, patient, folder.name.upper())
+    images.make(folder, size, study_uid=uid, accession=accession, patient="ARCHIVE", side=side)
+    started = time.perf_counter()
+    images.store(folder, server.dicom_port, dict(server.environment))
+    stored = time.perf_counter() - started
+    return stored, eventually("the ImagingStudy complete", lambda: _instances(server, uid) == size, LONGEST)
+
+
 def _instances(server: Server, uid: str) -> int:
-    found = json.loads(server.request("GET", f"/fhir/ImagingStudy?identifier=urn:dicom:uid%7Curn:oid:{uid}"))
-    studies = [entry["resource"] for entry in found.get("entry", [])]
+    """How many the ImagingStudy has; MeasurementError where it has some and no order."""
+    studies = _found_study(server, uid, "numberOfInstances,basedOn")
     if studies and not studies[0].get("basedOn"):
         raise MeasurementError("the study is not linked to its order")
     return int(studies[0].get("numberOfInstances", 0)) if studies else 0
 
 
-def _frames(server: Server, folder: Path) -> list[Figure]:
-    credentials = orthanc_credentials(server)
-    bearer = f"Bearer {server.token}"
-    uid = images.make(folder / "frames", 20)
-    images.store(folder / "frames", server.dicom_port, dict(server.environment))
-    eventually("the ImagingStudy of the frames", lambda: shown(server, uid) == 20)
-    listed = json.loads(server.request("GET", f"/dicom-web/studies/{uid}/instances"))
-    paths = [
-        f"/dicom-web/studies/{uid}/series/{row['0020000E']['Value'][0]}/instances/{row['00080018']['Value'][0]}/frames/1"
-        for row in listed
-    ]
-    return [row for connections in CONNECTIONS for row in _rates(server, paths, credentials, bearer, connections)]
-
-
-def _rates(server: Server, paths: list[str], credentials: str, bearer: str, connections: int) -> list[Figure]:
-    """Orthanc and the proxy in turn; the ratio is the middle one of the rounds', so that a slow minute hits both."""
-    direct: list[Outcome] = []
-    proxied: list[Outcome] = []
-    for _ in range(ROUNDS):
-        for port, secret, outcomes in (
-            (server.orthanc_port, credentials, direct),
-            (server.http_port, bearer, proxied),
-        ):
-            templates = [_get(port, path, secret) for path in paths]
-            outcomes.append(generate(Load(port, "http", templates, connections=connections, seconds=4)))
-    ratio = median(ours.rate / theirs.rate for ours, theirs in zip(proxied, direct, strict=True))
-    megabytes = median(outcome.received / outcome.seconds / 1e6 for outcome in proxied)
-    over = f"over {connections} connection{'s' if connections > 1 else ''}"
-    return [
-        rate_figure(f"frames of 512 kB {over}, from Orthanc directly", direct),
-        rate_figure(
-            f"the same through the proxy ({megabytes:,.0f} MB/s)",
-            proxied,
-            ratio=f"{ratio:.2f}× of direct",
-            goal="≥ 0.9×",
-        ),
-    ]
+def _found_study(server: Server, uid: str, elements: str) -> list[dict[str, Any]]:
+    path = f"/fhir/ImagingStudy?identifier=urn:dicom:uid%7Curn:oid:{uid}&_elements={elements}"
+    return [entry["resource"] for entry in json.loads(server.request("GET", path)).get("entry", [])]
 
 
 def shown(server: Server, uid: str) -> int:
-    found = json.loads(server.request("GET", f"/fhir/ImagingStudy?identifier=urn:dicom:uid%7Curn:oid:{uid}"))
-    return sum(int(entry["resource"].get("numberOfInstances", 0)) for entry in found.get("entry", []))
-
-
-def _get(port: int, path: str, authorization: str) -> str:
-    lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: 127.0.0.1:{port}",
-        f"Authorization: {authorization}",
-        'Accept: multipart/related; type="application/octet-stream"; transfer-syntax=*',
-    ]
-    return "\r\n".join(lines) + "\r\n\r\n"
+    """How many instances the ImagingStudy of that study has."""
+    return sum(int(study.get("numberOfInstances", 0)) for study in _found_study(server, uid, "numberOfInstances"))
 
 
 def orthanc_credentials(server: Server) -> str:

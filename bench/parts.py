@@ -117,6 +117,7 @@ class Server:
     orthanc_port: int
     dicom_port: int
     token: str
+    pid: int  # of `interop up`
 
     @property
     def base(self) -> str:
@@ -159,7 +160,7 @@ def server(folder: Path, database_url: str = "", roles: Sequence[str] = ()) -> I
             [INTEROP, "token"], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
         )
         token = printed.stdout.strip().splitlines()[-1]
-        yield Server(folder, environment, http, mllp, orthanc, dicom, token)
+        yield Server(folder, environment, http, mllp, orthanc, dicom, token, child.pid)
 
 
 def _until_ready(url: str, child: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
