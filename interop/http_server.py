@@ -243,16 +243,21 @@ class ClientSink:
         if self.gone:
             return True
         size = sum(map(len, pieces))
-        if not cycle.response_started or cycle.chunked_encoding or size > cycle.expected_content_length:
-            raise RuntimeError("a sink takes the announced length of a started answer")
-        cycle.expected_content_length -= size
+        if not cycle.response_started or (not cycle.chunked_encoding and size > cycle.expected_content_length):
+            raise RuntimeError("a sink takes the announced length of a started answer, or its chunks")
+        if size == 0:
+            return True
+        if cycle.chunked_encoding:  # RFC 9112 7.1
+            pieces = (b"%x\r\n" % size, *pieces, b"\r\n")
+        else:
+            cycle.expected_content_length -= size
         if cycle.head:
             rest, cycle.head = self._begun((cycle.head, *pieces)), b""
             size = sum(map(len, rest))
         else:
             rest = list(pieces)
         if size <= _SMALL:
-            if size:
+            if rest:
                 self._transport.write(b"".join(rest))
             return True
         if len(rest) == 1:

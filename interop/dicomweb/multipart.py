@@ -1,10 +1,11 @@
-"""One part out of a multipart answer, as it streams by (RFC 2046 5.1)."""
+"""Multipart answers as they stream by: one part out of them, or whether their end was there (RFC 2046 5.1)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from interop.dicomweb.archive import Answer
+from interop.dicomweb.archive import Answer, Sink
 from interop.errors import UnavailableError
 
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
@@ -73,7 +74,52 @@ class WholeMultipart:
         """The next bytes; empty at the end, UnavailableError if that was not the end of the last part."""
         data = await self._answer.chunk()
         if data:
-            self._tail = (self._tail + bytes(data[-512:]))[-(len(self._end) + 8) :]
-        elif self._end not in self._tail:
-            raise UnavailableError("the archive broke off its answer")
+            self.saw(data)
+        else:
+            self._check()
         return data
+
+    async def pour(self, sink: Sink, patience: float) -> bool:
+        """Passes the body to the sink as it arrives; False if the sink was gone before its end.
+
+        UnavailableError if that was not the end of the last part.
+        """
+        whole = await self._answer.pour(_WatchedSink(sink, self), patience)
+        if whole:
+            self._check()
+        return whole
+
+    def saw(self, data: bytes | memoryview) -> None:
+        """These bytes went by."""
+        self._tail = (self._tail + bytes(data[-512:]))[-(len(self._end) + 8) :]
+
+    def _check(self) -> None:
+        if self._end not in self._tail:
+            raise UnavailableError("the archive broke off its answer")
+
+
+class _WatchedSink:
+    """The client's socket; the end of what it gets is remembered."""
+
+    def __init__(self, sink: Sink, whole: WholeMultipart) -> None:
+        self._sink = sink
+        self._whole = whole
+
+    @property
+    def full(self) -> bool:
+        return self._sink.full
+
+    @property
+    def gone(self) -> bool:
+        return self._sink.gone
+
+    def write(self, *pieces: bytes | memoryview) -> bool:
+        for data in pieces:
+            self._whole.saw(data)
+        return self._sink.write(*pieces)
+
+    def tell(self, changed: Callable[[], None] | None) -> None:
+        self._sink.tell(changed)
+
+    def abort(self) -> None:
+        self._sink.abort()

@@ -95,11 +95,12 @@ async def relay(
     if target.kind in _PIXELS:
         headers += [_CACHED, _FRAMED]
     length = answer.header(b"content-length")
-    offered = client.scope.get("extensions", {}).get(SINK) if length is not None and source is answer else None
+    poured = source if isinstance(source, WholeMultipart) else answer if length and source is answer else None
+    offered = client.scope.get("extensions", {}).get(SINK) if poured is not None else None
     sink = offered["open"]() if offered is not None else None
     await client.send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if sink is not None:
-        await _pour(answer, sink, client.send)
+    if sink is not None and poured is not None:
+        await _pour(poured, answer, sink, client.send)
     elif length is not None and int(length) <= _LARGE:
         await _pump(source, client.send)
     else:
@@ -142,10 +143,10 @@ async def _write_down(target: Target, log_access: tuple[AccessLog, Agent]) -> No
         await access_log.record(agent, [str(target.study)], target.verb)
 
 
-async def _pour(answer: Answer, sink: Sink, send: Send) -> None:
+async def _pour(source: Answer | WholeMultipart, answer: Answer, sink: Sink, send: Send) -> None:
     """From the archive's socket to the client's, where the server lends the door that one."""
     try:
-        if not await answer.pour(sink, _PATIENCE):
+        if not await source.pour(sink, _PATIENCE):
             log.info("an image answer ends early: the client is gone, or takes nothing")
             return
         answer.close()

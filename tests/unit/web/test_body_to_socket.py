@@ -10,7 +10,7 @@ from interop.dicomweb import retrieve
 from interop.dicomweb_relay.buffers import SIZE, Buffers
 from interop.fhir.query import Query
 from interop.http_server import _line
-from tests.scripted_archive import FRAME, FRAME_BYTES, Running, frames, head
+from tests.scripted_archive import FRAME, FRAME_BYTES, STUDY, TYPE, Running, frames, head
 
 
 async def test_frames_come_through_whole_with_every_header_and_are_written_down(running: Running) -> None:
@@ -179,3 +179,37 @@ def test_buffers_are_used_again_and_not_hoarded() -> None:
     for _ in range(100):
         buffers.give(bytearray(1))
     assert len(buffers._idle) < 20
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_study_without_a_length_comes_in_chunks_and_its_end_is_looked_for(
+    running: Running, whole: bool
+) -> None:
+    content = b"--b\r\n\r\n" + FRAME_BYTES * 4 + (b"\r\n--b--\r\n" if whole else b"")
+
+    async def study(path: str, writer: asyncio.StreamWriter) -> bool:
+        if path != f"/dicom-web/studies/{STUDY}":
+            return False
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + TYPE + b"\r\n")
+        for start in range(0, len(content), 100_000):
+            writer.write(content[start : start + 100_000])
+            await writer.drain()
+        writer.close()
+        return True
+
+    running.others = study
+    reader, writer = await running.connect()
+    writer.write(running.request(f"/dicom-web/studies/{STUDY}"))
+    _, headers = await head(reader)
+    assert headers["transfer-encoding"] == "chunked"
+    body = bytearray()
+    async with asyncio.timeout(10):
+        while line := await reader.readline():
+            size = int(line, 16)
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+            if size == 0:
+                break
+    assert body == content
+    assert (line == b"0\r\n") is whole, "what is cut short has no last chunk"
+    writer.close()
