@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
@@ -42,6 +43,7 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
 _THUMBNAIL = "128,128"
 _PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
+_TURN = 30.0  # seconds to wait for one's turn
 _JSON = "application/dicom+json"
 _AS_IT_IS = Wish("")
 
@@ -148,9 +150,7 @@ class DicomWeb:
             if study is not None:
                 await self._guard.check_storing_into(agent, study)
             boundary = storing_request(client.scope["headers"], self._stow_bytes)
-            if self._intakes.locked():
-                raise UnavailableError("too many requests are being stored at this moment", retry_after=5)
-            async with self._intakes:
+            async with self._turn():
                 intake = Intake(boundary, self._stow_bytes)
                 try:
                     parts = await intake.take(client.receive)
@@ -167,6 +167,19 @@ class DicomWeb:
             raise
         answer = Response(body, status, media_type="application/dicom+json")
         await answer(client.scope, client.receive, client.send)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place among those whose bodies are taken in: who waits for one is not read from, and takes no memory."""
+        try:
+            async with asyncio.timeout(_TURN):
+                await self._intakes.acquire()
+        except TimeoutError:
+            raise UnavailableError("too many requests are being stored at this moment", retry_after=5) from None
+        try:
+            yield
+        finally:
+            self._intakes.release()
 
     async def _put(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -99,6 +100,7 @@ class Intake:
         if not self._ended or not parts:
             raise MalformedError("the multipart body has no end, or nothing in it")
         await self._flush()
+        await asyncio.to_thread(self.file.flush)
         return parts
 
     async def _step(self, start: int | None, parts: list[Part]) -> tuple[bool, int | None]:
@@ -146,8 +148,7 @@ class Intake:
         """MD5 of a part, by which Orthanc calls its files; for a thread."""
         digest = hashlib.md5(usedforsecurity=False)
         for position in range(part.start, part.start + part.length, _BLOCK):
-            self.file.seek(position)
-            digest.update(self.file.read(min(_BLOCK, part.start + part.length - position)))
+            digest.update(self._read(position, min(_BLOCK, part.start + part.length - position)))
         return digest.hexdigest().encode("ascii")
 
     async def pieces(self, part: Part) -> AsyncIterator[bytes]:
@@ -156,8 +157,8 @@ class Intake:
             yield await asyncio.to_thread(self._read, position, min(_BLOCK, part.start + part.length - position))
 
     def _read(self, position: int, size: int) -> bytes:
-        self.file.seek(position)
-        return self.file.read(size)
+        """Several parts are read at the same time, so none moves the place in the file."""
+        return os.pread(self.file.fileno(), size, position)
 
 
 async def _next(receive: Receive) -> Message:

@@ -20,6 +20,7 @@ from interop.errors import ConflictError, ForbiddenError, InteropError, Malforme
 log = logging.getLogger(__name__)
 
 _MAX_ANSWER = 256 * 1024
+_AT_ONCE = 8  # of all requests together
 # Failure reasons of PS3.18 I.2.2 and PS3.7 C
 PROCESSING_FAILURE, DUPLICATE, OUT_OF_RESOURCES, NOT_UNDERSTOOD = 0x0110, 0x0111, 0xA700, 0xC000
 
@@ -57,11 +58,14 @@ async def read_instances(intake: Intake, parts: Sequence[Part], study: str | Non
 
 
 class Storing:
-    """Gives instances to the archive, one after another."""
+    """Gives instances to the archive: the first alone, the others a few at a time."""
+
+    at_once = 4  # of one request; Orthanc reads files and writes them beside each other
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._turn = asyncio.Lock()  # between the question whether an instance is there and its storing
+        self._under_way: dict[str, asyncio.Future[None]] = {}  # instances that are being stored
+        self._room = asyncio.Semaphore(_AT_ONCE)  # of all requests together: others want the archive too
 
     async def check(self, instances: Sequence[Instance]) -> None:
         """ConflictError (409) unless they are of the patient that the archive has their study under."""
@@ -99,27 +103,51 @@ class Storing:
 
         An instance whose fate the archive did not tell counts as not stored. UnavailableError if it told of none.
         """
-        reasons: dict[str, int] = {}
-        for position, instance in enumerate(instances):
-            try:
-                async with self._turn:
-                    reason = await self._store(intake, instance)
-            except UnavailableError:
-                if position == 0:
-                    raise
-                log.warning("the archive left while instances were being stored")
-                reasons |= {each.identity.instance: OUT_OF_RESOURCES for each in instances[position:]}
-                break
-            if reason:
-                reasons[instance.identity.instance] = reason
-        return reasons
+        reasons = dict.fromkeys((each.identity.instance for each in instances), OUT_OF_RESOURCES)
+        waiting = iter(instances)
+        await self._next(intake, next(waiting), reasons)
+        gone = False
+
+        async def some() -> None:
+            nonlocal gone
+            for instance in waiting:  # each takes the next one that nobody has
+                if gone:
+                    return
+                try:
+                    await self._next(intake, instance, reasons)
+                except UnavailableError:
+                    gone = True
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.at_once, len(instances) - 1)):
+                group.create_task(some())
+        if gone:
+            log.warning("the archive left while instances were being stored")
+        return {uid: reason for uid, reason in reasons.items() if reason}
+
+    async def _next(self, intake: Intake, instance: Instance, reasons: dict[str, int]) -> None:
+        """Stores one. Two requests with the same one take turns between the question whether it is there and that."""
+        uid = instance.identity.instance
+        while (other := self._under_way.get(uid)) is not None:
+            await asyncio.shield(other)
+        done = self._under_way[uid] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._room:
+                reasons[uid] = await self._store(intake, instance)
+        finally:
+            del self._under_way[uid]
+            done.set_result(None)
 
     async def _store(self, intake: Intake, instance: Instance) -> int:
         own = instance.identity
         name = orthanc_id(own.patient_id, own.study, own.series, own.instance)
-        series = f"{ROOT}/studies/{own.study}/series/{own.series}/instances"
-        if await self._rows(f"{series}?SOPInstanceUID={own.instance}"):
-            same = await self._md5(name) == await asyncio.to_thread(intake.digest, instance.part)
+        stored = await self._md5(name)
+        if not stored and not _certain(own.patient_id):
+            series = f"{ROOT}/studies/{own.study}/series/{own.series}/instances"
+            if await self._rows(f"{series}?SOPInstanceUID={own.instance}"):
+                return DUPLICATE
+        if stored:
+            same = stored == await asyncio.to_thread(intake.digest, instance.part)
             return 0 if same else DUPLICATE  # what is stored stays as it is (PS3.18 10.5.3)
         answer = await self._archive.post(b"/instances", instance.part.length, intake.pieces(instance.part))
         try:
@@ -163,6 +191,11 @@ def _read(file: BinaryIO, parts: Sequence[Part]) -> list[Instance]:
         if file.tell() > part.start + part.length:  # the next part was read for this one
             raise MalformedError(f"part {number}: that is not a DICOM file; nothing was stored")
     return found
+
+
+def _certain(patient_id: str) -> bool:
+    """Whether Orthanc's name of an instance is sure to follow from it: no other letters, nothing to be trimmed."""
+    return patient_id.isascii() and patient_id.isprintable() and "|" not in patient_id
 
 
 def _says_stored(body: bytes) -> bool:

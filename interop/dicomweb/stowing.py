@@ -29,6 +29,8 @@ _MAX_ANSWER = 256 * 1024
 class StowStoring(Storing):
     """One instance in a request, so that the archive's answer is about that one."""
 
+    at_once = 1  # two at a time may both make their patient, study or series
+
     async def _store(self, intake: Intake, instance: Instance) -> int:
         own = instance.identity
         series = f"{ROOT}/studies/{own.study}/series/{own.series}/instances"

@@ -8,8 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +74,33 @@ def test_images_are_stored_once_and_as_they_are(site: Any) -> None:
                 address = each["00081190"]["Value"][0]
                 assert client.get(address, headers={"Accept": "application/dicom"}).content == file
             assert count(archive) == 3
+
+
+def test_many_who_store_at_once_get_their_turns(site: Any) -> None:
+    studies = [generate_uid() for _ in range(12)]
+    with site.client(headers=site.bearer()) as client, ThreadPoolExecutor(12) as at_once:
+        files = [[stored(image) for image in new_images(9, study)] for study in studies]
+        answers = list(at_once.map(partial(store, client), files))
+    assert [answer.status_code for answer in answers] == [200] * 12
+    with direct(site) as archive:
+        assert [count(archive, study) for study in studies] == [9] * 12
+
+
+def test_two_who_store_the_same_at_once_store_it_once(site: Any) -> None:
+    images = new_images(6, generate_uid())
+    files = [[stored(image) for image in images]]
+    others = deepcopy(images)
+    for image in others:
+        image.PatientName = "Somebody^Else"
+    files.append([stored(image) for image in others])
+    with site.client(headers=site.bearer()) as client, ThreadPoolExecutor(2) as at_once:
+        answers = list(at_once.map(partial(store, client), files))
+    stored_by = [
+        {each["00081155"]["Value"][0] for each in answer.json().get("00081199", {"Value": []})["Value"]}
+        for answer in answers
+    ]
+    assert stored_by[0] | stored_by[1] == {image.SOPInstanceUID for image in images}
+    assert not stored_by[0] & stored_by[1]
 
 
 def test_what_is_stored_already_is_not_replaced(site: Any) -> None:
