@@ -34,10 +34,16 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if not fresh and not connection.closed and now - connection.idle_since < KEPT:
+            if connection.closed or now - connection.idle_since >= KEPT:
+                connection.abort()
+            elif not fresh:
                 self._lent.add(connection)
                 return connection
-            connection.abort()
+            else:  # others may want it, if there is room for it and the new one
+                self._idle.append(connection)
+                if len(self._idle) + len(self._lent) + self._opening >= self.limit:
+                    self._idle.pop(0).abort()
+                break
         if len(self._lent) + self._opening >= self.limit:
             await self._turn()
             return await self.borrow(fresh=fresh)
