@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pynetdicom import AE
+from pynetdicom.association import Association
 
 from interop.cli.stations import examine_station
 from interop.errors import NotFoundError
@@ -21,7 +23,15 @@ def station() -> Iterator[AE]:
     entity = AE(ae_title="CT1")
     entity.add_supported_context(VERIFICATION)
     yield entity
+    until = time.monotonic() + 10
+    while not all(map(_has_gone, entity.active_associations)) and time.monotonic() < until:
+        time.sleep(0.01)  # an association that is about to end cannot be aborted, which a shutdown does
     entity.shutdown()
+
+
+def _has_gone(association: Association) -> bool:
+    """Whether its connection is closed on both sides (PS3.8 table 9-10: Sta1)."""
+    return association.dul.state_machine.current_state == "Sta1"
 
 
 def listed(tmp_path: Path, port: int, aet: str = "CT1") -> Settings:
