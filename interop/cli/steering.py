@@ -174,7 +174,9 @@ def _steer(
     if verb == "replay" and not numbers:
         whole = [line for line in lines if line.control_id and not line.type.startswith("fault ")]
         if len(whole) < len(lines):
-            told.print(f"{len(lines) - len(whole)} left out that are no whole messages (interop hl7 list --type fault)")
+            told.print(
+                f"{len(lines) - len(whole)} left out that are no whole messages (interop hl7 list --state refused)"
+            )
         lines = whole
     _wide().print(_table(lines[:_SHOWN], settings))
     more = f", {_SHOWN} of them shown" if len(lines) > _SHOWN else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -42,6 +42,7 @@ NEEDED_CODES = (
     "refused_message",
 )
 NEEDED_ANSWERS = ("order_answer", "order_refusal")
+_SITE_TEXTS = ("name", "application", "facility", "zone", "charset", "note")
 _SITE_KEYS = ("name", "application", "facility", "zone", "charset", "acknowledgement", "codes", "segments", "note")
 
 
@@ -154,7 +155,7 @@ def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables
         worklist=compile_worklist(worklist, codes, trace),
         worklist_rows=worklist,
         outbound=compile_outbound(dict(_files(folder / "outbound", ".toml")), codes, trace),
-        sites=tuple(_site(name, text, messages, segments, codes, trace) for name, text in _site_files(folder)),
+        sites=_told_apart([_site(name, text, messages, segments, codes, trace) for name, text in _site_files(folder)]),
         message_tables=messages,
         segment_tables=segments,
     )
@@ -162,7 +163,14 @@ def compile_tables(folder: Traversable, *, trace: Trace | None = None) -> Tables
 
 def _files(folder: Traversable, suffix: str) -> list[tuple[str, str]]:
     found = sorted((file for file in folder.iterdir() if file.name.endswith(suffix)), key=lambda file: file.name)
-    return [(file.name.removesuffix(suffix), file.read_text("utf-8")) for file in found]
+    return [(file.name.removesuffix(suffix), _text(file, folder.name)) for file in found]
+
+
+def _text(file: Traversable, folder: str) -> str:
+    try:
+        return file.read_text("utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        raise TableError(f"{folder}/{file.name} is not UTF-8 (byte {error.start + 1})") from error
 
 
 def _site_files(folder: Traversable) -> list[tuple[str, str]]:
@@ -250,11 +258,14 @@ def _site(
     file = f"sites/{name}.toml"
     document = read_toml(text, file)
     check_keys(document, _SITE_KEYS, file)
+    for key in _SITE_TEXTS:
+        if not isinstance(document.get(key, ""), str):
+            raise TableError(f"{file}: {key} has to be text, not {document[key]!r}")
     if not document.get("application") and not document.get("facility"):
         raise TableError(f"{file}: application (MSH-3) or facility (MSH-4) has to say whose messages it is for")
     charset = document.get("charset")
     if charset is not None and charset_named(charset) is None:
-        raise TableError(f"{file}: {charset!r} is not a character set of HL7 table 0211")
+        raise TableError(f"{file}: charset {charset!r} is not a character set of HL7 table 0211")
     own_codes = _site_codes(document.get("codes", {}), codes, file)
     changes = _site_rows(document.get("segments", {}), segments, file)
     own_segments = {
@@ -275,14 +286,36 @@ def _site(
     )
 
 
+def _told_apart(sites: Sequence[SiteRules]) -> tuple[SiteRules, ...]:
+    """The sites, each with a name and a sender of its own: of two for one sender, one would be passed over silently."""
+    seen: dict[object, str] = {}
+    for site in sites:
+        for what, key in (("name", site.name), ("application and facility", (site.application, site.facility))):
+            if key in seen:
+                raise TableError(
+                    f"sites: {seen[key]} and {site.name} have the same {what}: one of them would not count"
+                )
+            seen[key] = site.name
+    return tuple(sites)
+
+
 def _site_codes(more: Mapping[str, dict[str, str]], codes: Mapping[str, CodeTable], file: str) -> dict[str, CodeTable]:
-    for table in more:
+    if not isinstance(more, dict):
+        raise TableError(f"{file}: codes has to be tables, such as [codes.modality]")
+    for table, rows in more.items():
         if table not in codes:
             raise TableError(f"{file}: unknown code table {table!r}")
+        if not isinstance(rows, dict):
+            raise TableError(f'{file}: codes.{table} has to be a table, such as "their code" = "ours"')
+        for code, ours in rows.items():
+            if not isinstance(ours, str):
+                raise TableError(f"{file}: codes.{table}: {code!r} has to become text, not {ours!r}")
     return {name: table.with_rows(more[name]) if name in more else table for name, table in codes.items()}
 
 
 def _site_rows(more: Mapping[str, Any], segments: Mapping[str, SegmentTable], file: str) -> dict[str, tuple[Row, ...]]:
+    if not isinstance(more, dict):
+        raise TableError(f"{file}: segments has to be rows, such as [[segments.PID_Patient]]")
     for table in more:
         if table not in segments:
             raise TableError(f"{file}: unknown segment table {table!r}")
@@ -295,4 +328,4 @@ def _zone(name: str | None, file: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise TableError(f"{file}: {name!r} is not an IANA time zone") from error
+        raise TableError(f"{file}: zone {name!r} is not an IANA time zone") from error

@@ -124,6 +124,20 @@ ROW = '\n[[row]]\nsource = ["PID-5"]\ntarget = "name[]"\n'
         (added("sites/other.toml", 'name = "x"\n'), ["sites/other.toml", "MSH-3"]),
         (added("sites/other.toml", 'application = "x"\nfacilty = "y"\n'), ["sites/other.toml", "facilty"]),
         (added("sites/other.toml", "a = [\n"), ["sites/other.toml"]),
+        (added("sites/other.toml", 'application = "x"\nzone = 3\n'), ["sites/other.toml", "zone has to be text"]),
+        (added("sites/other.toml", 'application = "x"\nzone = "Asia/X"\n'), ["sites/other.toml", "zone 'Asia/X'"]),
+        (added("sites/other.toml", 'application = "x"\ncharset = ["8859/7"]\n'), ["other.toml", "charset has to be"]),
+        (added("sites/other.toml", 'application = "x"\ncharset = "8859/77"\n'), ["other.toml", "charset '8859/77'"]),
+        (added("sites/other.toml", 'application = "x"\ncodes = 3\n'), ["sites/other.toml", "codes has to be"]),
+        (added("sites/other.toml", 'application = "x"\nsegments = 3\n'), ["sites/other.toml", "segments has to be"]),
+        (added("sites/other.toml", 'application = "x"\n[codes]\nmodality = 3\n'), ["other.toml", "codes.modality"]),
+        (
+            added("sites/other.toml", 'application = "x"\n[codes.gender]\n"1" = 7\n'),
+            ["other.toml", "codes.gender: '1'"],
+        ),
+        (added("sites/other.toml", 'application = "EXAMPLE_RIS"\nfacility = "EXAMPLE"\n'), ["example and other"]),
+        (added("sites/other.toml", 'application = "x"\nname = "example"\n'), ["the same name"]),
+        (lambda folder: (folder / "sites/other.toml").write_bytes(b"\xff\xfe"), ["sites/other.toml is not UTF-8"]),
     ],
 )
 def test_a_wrong_table_is_named_at_start(change: Change, words: list[str], tmp_path: Path) -> None:
