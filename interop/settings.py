@@ -137,7 +137,9 @@ class Settings(BaseSettings):
         description="Largest body of a STOW-RS request, in bytes; it is held in a temporary file.",
     )
     metadata_cache_bytes: int = Field(
-        64_000_000, ge=0, description="Memory for series metadata of the archive, compressed; 0: none is kept."
+        64_000_000,
+        ge=0,
+        description="Memory for series metadata of the archive, compressed; an eighth more for thumbnails; 0: none.",
     )
     share_max_minutes: int = Field(
         43_200,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from interop.dicomweb.archive import Archive, NamedArchive
+from interop.dicomweb.kept_thumbnails import KeptThumbnails
 from interop.dicomweb.paths import ROOT
 from interop.dicomweb.patient_ids import PatientIds
 from interop.dicomweb.series_metadata import SeriesMetadata
+from interop.dicomweb.series_state import SeriesStates
 from interop.dicomweb.stored_frames import StoredFrames
 from interop.dicomweb.storing import Storing
 from interop.dicomweb.stowing import StowStoring
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 _KEPT_SECONDS = 10.0  # a study changes its archive when it is gone from the one that had it
 _KEPT = 4096
 _MAX_ANSWER = 64 * 1024
+_TO_PICTURES = 8  # so much less memory is for thumbnails than for metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Upstream:
     storing: Storing
     frames: StoredFrames | None
     metadata: SeriesMetadata | ValidatedMetadata
+    pictures: KeptThumbnails | None
     thumbnails: bool  # whether it has /thumbnail itself
     page: int  # rows that it gives at most
 
@@ -50,12 +54,13 @@ class Upstream:
         relay = named.relay
         if named.plain:
             kept = ValidatedMetadata(relay, limit=metadata_bytes)
-            return cls(named.name, relay, StowStoring(relay), None, kept, named.thumbnails, named.page)
+            return cls(named.name, relay, StowStoring(relay), None, kept, None, named.thumbnails, named.page)
         patients = PatientIds(relay)
-        metadata = SeriesMetadata(relay, patients, limit=metadata_bytes)
-        return cls(
-            named.name, relay, Storing(relay), StoredFrames(relay, patients), metadata, named.thumbnails, named.page
-        )
+        states = SeriesStates(relay, patients)
+        metadata = SeriesMetadata(relay, states, limit=metadata_bytes)
+        pictures = KeptThumbnails(states, limit=metadata_bytes // _TO_PICTURES)
+        frames = StoredFrames(relay, patients)
+        return cls(named.name, relay, Storing(relay), frames, metadata, pictures, named.thumbnails, named.page)
 
 
 class Archives:
@@ -130,10 +135,17 @@ class Archives:
             self._known.clear()
         self._known[study] = (self._clock() + _KEPT_SECONDS, upstream)
 
-    def report(self) -> dict[str, int]:
-        """How the memory of metadata fares, over all archives."""
-        reports = [each.metadata.report() for each in self.all]
-        return {name: sum(each[name] for each in reports) for name in reports[0]}
+    def report(self) -> dict[str, dict[str, int]]:
+        """How the memories of metadata and of thumbnails fare, over all archives."""
+        pictures = [each.pictures.report() for each in self.all if each.pictures is not None]
+        return {
+            "series_metadata": _summed([each.metadata.report() for each in self.all]),
+            "thumbnails": _summed(pictures),
+        }
+
+
+def _summed(reports: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in reports) for name in (reports[0] if reports else ())}
 
 
 async def _has(archive: Archive, study: str) -> bool:

@@ -133,7 +133,10 @@ def _wado_uri() -> Operation:
 
 
 def _report() -> Operation:
-    answer = gives("How series metadata fare", schema={"type": "object", "required": ["series_metadata"]})
+    answer = gives(
+        "How what is kept of the archive fares",
+        schema={"type": "object", "required": ["series_metadata", "thumbnails"]},
+    )
     return Operation(
         "dicomweb-report",
         "GET",

@@ -20,6 +20,7 @@ from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
 from interop.dicomweb.accept import STORED_DOCUMENT, Wish, wish
 from interop.dicomweb.access_log import AccessLog
+from interop.dicomweb.archive import ArchiveAnswer
 from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
@@ -95,8 +96,8 @@ class DicomWeb:
         target, query, wanted = read_wado(raw)
         await self._retrieve(client, agent, target, wanted, query)
 
-    def report(self) -> dict[str, int]:
-        """How the memory of metadata fares."""
+    def report(self) -> dict[str, dict[str, int]]:
+        """How the memories of metadata and of thumbnails fare."""
         return self._archives.report()
 
     async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target, wanted: Wish, query: str) -> None:
@@ -104,6 +105,8 @@ class DicomWeb:
         upstream = await self._archives.of(str(target.study))
         target, wanted = _as_the_archive_has_it(target, wanted, upstream)
         if wanted.accept == _JSON and await self._told_in_json(client, agent, upstream, target, query):
+            return
+        if target.thumbnail and await self._shown_small(client, agent, upstream, target, wanted, query):
             return
         if upstream.orthanc and target.kind == "rendered" and not wanted.pdf:
             query = await with_own_window(upstream.archive, target, query)
@@ -121,6 +124,22 @@ class DicomWeb:
             await retrieve.relay(answer, target, wanted, client, (self._access_log, agent))
         finally:
             answer.close()
+
+    async def _shown_small(
+        self, client: retrieve.Client, agent: Agent, upstream: Upstream, target: Target, wanted: Wish, query: str
+    ) -> bool:
+        """Whether it was answered with a thumbnail that is at hand."""
+        if upstream.pictures is None or wanted.pdf:
+            return False
+
+        async def ask() -> ArchiveAnswer:
+            shown = await with_own_window(upstream.archive, target, query)
+            return await retrieve.ask(upstream.archive, target, shown, wanted, [self._forwarded(client.scope)])
+
+        kept = await upstream.pictures.get(target, query, wanted.accept, ask)
+        if kept is not None:
+            await retrieve.give_picture(kept, target, client, (self._access_log, agent))
+        return kept is not None
 
     async def _told_in_json(
         self, client: retrieve.Client, agent: Agent, upstream: Upstream, target: Target, query: str
@@ -311,11 +330,11 @@ def _rendering(query: str, *, thumbnail: bool) -> str:
 
 
 def dicomweb_routes(door: DicomWeb) -> list[BaseRoute]:
-    """The routes of this door, and how its memory of metadata fares."""
+    """The routes of this door, and how its memories fare."""
 
     async def report(request: Request) -> Response:
         decide(request.state.agent, "s", "ImagingStudy")
-        return JSONResponse({"series_metadata": door.report()})
+        return JSONResponse(door.report())
 
     return [
         Route(f"{ROOT}/{{rest:path}}", door, name="dicomweb"),

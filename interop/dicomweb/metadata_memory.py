@@ -1,4 +1,4 @@
-"""Metadata of series kept in the memory of the process, up to so many bytes; the longest unasked goes first."""
+"""What is kept of the archive in the memory of the process, up to so many bytes; the longest unasked goes first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from interop.dicomweb.archive import ArchiveAnswer
 
@@ -14,7 +15,17 @@ JSON = b"application/dicom+json"
 LARGEST = 64 * 1024 * 1024  # of one answer as the archive gives it; a larger one is passed on as it arrives
 _OVERHEAD = 512  # bytes of an entry besides its answer
 
-Key = tuple[str, str, str]  # study, series, and the address in the answer's own URLs
+Key = tuple[str, str, str]  # of metadata: study, series, and the address in the answer's own URLs
+
+
+class Entry(Protocol):
+    """Something that takes as much room as its bytes."""
+
+    @property
+    def packed(self) -> bytes: ...
+
+
+E = TypeVar("E", bound=Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +50,23 @@ class Counts:
     asked: int = 0
 
 
-class MetadataMemory:
+class Memory(Generic[E]):
     """Answers by their keys."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.counts = Counts()
         self._bytes = 0
-        self._entries: OrderedDict[Key, KeptMetadata] = OrderedDict()
+        self._entries: OrderedDict[Key, E] = OrderedDict()
 
-    def find(self, key: Key) -> KeptMetadata | None:
+    def find(self, key: Key) -> E | None:
         """What is kept, asked for last from now on; None where there is nothing."""
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
-    def keep(self, key: Key, entry: KeptMetadata) -> None:
+    def keep(self, key: Key, entry: E) -> None:
         """Keep it in place of what was there; one that is too large for all of the memory is not kept."""
         self.drop(key)
         size = len(entry.packed) + _OVERHEAD
@@ -72,10 +83,10 @@ class MetadataMemory:
         if entry is not None:
             self._bytes -= len(entry.packed) + _OVERHEAD
 
-    def report(self) -> dict[str, int]:
-        """How much is kept, and how often it served."""
+    def report(self, what: str) -> dict[str, int]:
+        """How much of what is kept, and how often it served."""
         return {
-            "series": len(self._entries),
+            what: len(self._entries),
             "bytes": self._bytes,
             "limit": self.limit,
             "kept": self.counts.kept,

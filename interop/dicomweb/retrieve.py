@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 from interop.access import Agent
 from interop.dicomweb.accept import Wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archive import SINK, Answer, Archive, Sink
+from interop.dicomweb.archive import SINK, Answer, Archive, ArchiveAnswer, Sink
+from interop.dicomweb.kept_thumbnails import Thumbnail
 from interop.dicomweb.metadata_memory import JSON, KeptMetadata
 from interop.dicomweb.multipart import SinglePart, WholeMultipart
 from interop.dicomweb.paths import Target
@@ -51,7 +52,7 @@ class Source(Protocol):
 
 async def ask(
     archive: Archive, target: Target, query: str, wish: Wish, headers: Sequence[tuple[bytes, bytes]]
-) -> Answer:
+) -> ArchiveAnswer:
     """A good answer of the archive; its failures as errors of ours."""
     path = f"{target.path}?{query}".encode("ascii") if query else target.path.encode("ascii")
     answer = await archive.get(path, [(b"Accept", wish.accept.encode("ascii")), *headers])
@@ -126,6 +127,18 @@ async def give_metadata(
         headers.append((b"content-length", b"%d" % len(body)))
     await client.send({"type": "http.response.start", "status": status, "headers": headers})
     await client.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def give_picture(kept: Thumbnail, target: Target, client: Client, log_access: tuple[AccessLog, Agent]) -> None:
+    """Answers with a thumbnail that is at hand; 304 to who has it already. One of a series may be another tomorrow."""
+    await _write_down(target, log_access)
+    caching = _CACHED if target.instance else _REVALIDATED
+    headers = [(b"content-type", kept.type), (b"etag", kept.tag), caching, _VARY, _FRAMED]
+    same = has_same_tag(client.scope["headers"], kept.tag)
+    if not same:
+        headers.append((b"content-length", b"%d" % len(kept.packed)))
+    await client.send({"type": "http.response.start", "status": 304 if same else 200, "headers": headers})
+    await client.send({"type": "http.response.body", "body": b"" if same else kept.packed, "more_body": False})
 
 
 async def give_rows(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from interop.dicomweb.archive import Archive
-from interop.dicomweb.metadata_memory import JSON, LARGEST, KeptMetadata, Key, MetadataMemory, is_whole, packed
+from interop.dicomweb.metadata_memory import JSON, LARGEST, KeptMetadata, Key, Memory, is_whole, packed
 from interop.dicomweb.paths import Target
 
 OLDEST = 3600.0  # seconds for which an archive's word is taken that nothing has changed
@@ -26,7 +26,7 @@ class ValidatedMetadata:
 
     def __init__(self, archive: Archive, *, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._archive, self._clock = archive, clock
-        self._memory = MetadataMemory(limit)
+        self._memory: Memory[KeptMetadata] = Memory(limit)
         self._reading: dict[Key, asyncio.Future[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._untagged_until = 0.0
@@ -84,4 +84,4 @@ class ValidatedMetadata:
 
     def report(self) -> dict[str, int]:
         """How much is kept, and how often it served."""
-        return self._memory.report()
+        return self._memory.report("series")

@@ -137,3 +137,37 @@ def test_a_launch_reads_the_metadata_ahead_of_the_viewer(site: Any) -> None:
         assert viewer.get(link).status_code == 303
         assert viewer.get(path).status_code == 200
         assert (counts(client)["kept"], counts(client)["asked"]) == (1, 0)
+
+
+def test_a_thumbnail_is_made_once_while_its_series_stays_as_it_was(site: Any) -> None:
+    def kept() -> tuple[int, int, int]:
+        found = client.get("/api/v1/dicomweb").json()["thumbnails"]
+        return found["asked"], found["kept"], found["pictures"]
+
+    now = datetime(2026, 8, 1, 10, tzinfo=UTC)
+    with site.client(headers=site.bearer()) as client, direct(site) as archive:
+        image = instances(client, CT)[0]
+        series = image.rsplit("/instances", 1)[0]
+        settle()
+        first, again = client.get(f"{image}/thumbnail"), client.get(f"{image}/thumbnail")
+        assert first.content == again.content
+        assert first.content.startswith(b"\xff\xd8")
+        assert (again.headers["content-type"], again.headers["content-length"]) == (
+            "image/jpeg",
+            str(len(first.content)),
+        )
+        same = client.get(f"{image}/thumbnail", headers={"If-None-Match": again.headers["etag"]})
+        assert (same.status_code, same.content, kept()) == (304, b"", (1, 2, 1))
+        larger = client.get(f"{image}/thumbnail?viewport=200%2C200")
+        assert larger.content != first.content
+        assert kept() == (2, 2, 2)
+        assert client.get(f"{series}/thumbnail").headers["cache-control"] == "private, no-cache"
+        [added] = study_images(item("CT", CT), aet="CT1", images=1, now=now)
+        added.SeriesInstanceUID = series.split("/")[-1]
+        added.SOPInstanceUID = added.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        stored_as = archive.post("/instances", content=stored(added)).raise_for_status().json()["ID"]
+        assert client.get(f"{image}/thumbnail").content == first.content
+        assert kept() == (4, 2, 3), "the series is another: asked for, and not kept while it may still change"
+        archive.delete(f"/instances/{stored_as}").raise_for_status()
+        with site.client() as stranger:
+            assert stranger.get(f"{image}/thumbnail").status_code == 401
