@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from interop.hl7.framing import frame
 from interop.hl7.message import parse
@@ -15,6 +16,7 @@ from tests.hl7_messages import asking, orm
 from tests.real_server import RealServer
 
 MESSAGES = 120
+UNDER_WAY, KILLED_AT = 40, 30
 PEERS = """\
 [[receiver]]
 name = "RIS"
@@ -43,22 +45,25 @@ def test_killed_between_the_accept_acknowledgement_and_the_applications(
         def feed() -> None:
             try:
                 with server.sender() as sender:
-                    sender.send_bytes(b"".join(map(frame, raws.values())))
+                    frames = map(frame, raws.values())
+                    sender.send_bytes(b"".join(islice(frames, UNDER_WAY)))
                     while len(accepted) < MESSAGES:
                         answer = sender.receive()
                         told = parse(answer)
-                        if told.get("MSA-1") == "CA":
-                            accepted[told.get("MSA-2")] = answer
+                        if told.get("MSA-1") != "CA":
+                            continue
+                        accepted[told.get("MSA-2")] = answer
+                        if len(accepted) == KILLED_AT:  # as many more at most were answered by then
+                            server.kill()
+                        elif len(accepted) < KILLED_AT:
+                            sender.send_bytes(next(frames))
             except NoAnswerError:
                 return  # killed
 
         feeding = threading.Thread(target=feed, daemon=True)
         feeding.start()
-        while len(accepted) < 30:
-            time.sleep(0.001)
-        server.kill()
-        feeding.join(30)
-        assert 30 <= len(accepted) < MESSAGES, "the kill came while the stream ran"
+        feeding.join(60)
+        assert KILLED_AT <= len(accepted) < MESSAGES, "the kill came while the stream ran"
         owed = server.read(lambda tx: tx.find_messages(direction="out", limit=1000))
         assert len(owed) >= len(accepted), "an accepted message has its application's answer in the same commit"
 
