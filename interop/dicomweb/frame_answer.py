@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from interop.dicomweb.archive import Answer, Sink
+from interop.dicomweb.passing_sink import PassingSink
 from interop.errors import UnavailableError
 
 
@@ -75,20 +74,12 @@ class _Cut:
         return pieces
 
 
-class _CutSink:
+class _CutSink(PassingSink):
     """The client's socket, which gets the frame alone."""
 
     def __init__(self, sink: Sink, cut: _Cut) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._cut = cut
-
-    @property
-    def full(self) -> bool:
-        return self._sink.full
-
-    @property
-    def gone(self) -> bool:
-        return self._sink.gone
 
     def write(self, *pieces: bytes | memoryview) -> bool:
         free = True
@@ -96,9 +87,3 @@ class _CutSink:
             if own := self._cut.of(data):
                 free = self._sink.write(*own) and free
         return free
-
-    def tell(self, changed: Callable[[], None] | None) -> None:
-        self._sink.tell(changed)
-
-    def abort(self) -> None:
-        self._sink.abort()

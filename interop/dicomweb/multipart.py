@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from interop.dicomweb.archive import Answer, Sink
+from interop.dicomweb.passing_sink import PassingSink
 from interop.errors import UnavailableError
 
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
@@ -98,28 +98,14 @@ class WholeMultipart:
             raise UnavailableError("the archive broke off its answer")
 
 
-class _WatchedSink:
+class _WatchedSink(PassingSink):
     """The client's socket; the end of what it gets is remembered."""
 
     def __init__(self, sink: Sink, whole: WholeMultipart) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._whole = whole
-
-    @property
-    def full(self) -> bool:
-        return self._sink.full
-
-    @property
-    def gone(self) -> bool:
-        return self._sink.gone
 
     def write(self, *pieces: bytes | memoryview) -> bool:
         for data in pieces:
             self._whole.saw(data)
         return self._sink.write(*pieces)
-
-    def tell(self, changed: Callable[[], None] | None) -> None:
-        self._sink.tell(changed)
-
-    def abort(self) -> None:
-        self._sink.abort()
