@@ -174,6 +174,7 @@ async def test_a_caller_is_told_what_its_scopes_allow_and_no_more(store: Store, 
                 await socket.send(f"bind-with-token {given['token']}")
                 await bundle(socket)
                 hidden = await stored(http, order(f"Patient/{other['id']}"))
+                await settled(store)  # orders are numbered as they are noticed, and two at once in any order
                 mine = await stored(http, order(f"Patient/{one['id']}"))
                 received = await bundle(socket)
             seen = (await theirs.get(f"Subscription/{id}/$events")).json()
