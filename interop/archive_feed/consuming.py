@@ -128,7 +128,7 @@ class Feed(ABC):
         self._note(compared=compared)
         self._status = replace(
             self._status,
-            compared_at=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+            compared_at=_now(),
             compared_studies=compared.studies,
             mended=len(compared.mended),
             elsewhere=compared.elsewhere,
@@ -162,9 +162,9 @@ class Feed(ABC):
     def _forget(self) -> None:
         """Another process has taken over."""
 
-    async def _described(self, status: ArchiveStatus) -> ArchiveStatus:
-        """What only this kind of feed knows to say."""
-        return status
+    async def _described(self) -> dict[str, Any]:
+        """What only this kind of feed knows to say: fields of ArchiveStatus."""
+        return {}
 
     # being the one consumer
 
@@ -300,19 +300,29 @@ class Feed(ABC):
             return
         self._told = time.monotonic()
         try:
-            health, status = self.health, self._status
-            if health.reachable:
-                status = await self._described(status)
-            self._status = status = replace(status, reachable=health.reachable, growing=health.growing)
+            health = self.health
+            described = await self._described() if health.reachable else {}
+            # A comparison may have ended meanwhile, whose part stays.
+            self._status = replace(
+                self._status, reachable=health.reachable, growing=health.growing, **self._heard(health), **described
+            )
+            status = self._status
             await self._store.unit(AGENT, lambda tx: self._keep(tx, status))
         except InteropError as error:
             logger.warning("archive feed %s: its state could not be kept: %s", self.kept.name, error.text)
 
+    def _heard(self, health: FeedHealth) -> dict[str, Any]:
+        """When the archive last answered, what went wrong last and when that began."""
+        now = _now()
+        heard: dict[str, Any] = {"heard_at": now} if health.reachable else {}
+        if health.error is not None and health.error != self._status.error:
+            heard |= {"error": health.error, "error_at": now}
+        return heard
+
     def _keep(self, tx: Tx, status: ArchiveStatus) -> None:
         self._lease.held(tx)
-        now, error = tx.now.isoformat(timespec="seconds"), self.health.error
-        heard = now if status.reachable else status.heard_at
-        if error is not None and error != status.error:
-            status = replace(status, error=error, error_at=now)
-        self._status = replace(status, heard_at=heard)
-        write_status(tx, self.kept.name, self._status)
+        write_status(tx, self.kept.name, status)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())

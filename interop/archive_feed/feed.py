@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from typing import Any
 
 from interop.archive_feed.bursts import Arrived, Burst, Bursts
 from interop.archive_feed.consuming import Feed, FeedHealth, Kept, Pace, Register
@@ -15,7 +15,6 @@ from interop.archive_feed.reading import Archive, Reader
 from interop.dicom.study import StudyFacts
 from interop.errors import UnavailableError
 from interop.store import Store, Tx
-from interop.workflow.archives import ArchiveStatus
 from interop.workflow.site import Site
 
 __all__ = ["ArchiveFeed", "FeedHealth", "Kept", "Pace", "Register"]
@@ -66,11 +65,10 @@ class ArchiveFeed(Feed):
     def _forget(self) -> None:
         self._bursts.clear()
 
-    async def _described(self, status: ArchiveStatus) -> ArchiveStatus:
+    async def _described(self) -> dict[str, Any]:
         last = await self._archive.last_change()
-        return replace(
-            status, cursor=self._read, behind=max(0, last - self._read), studies=self._counts.get("CountStudies")
-        )
+        behind = max(0, last - self._read)
+        return {"cursor": self._read, "behind": behind, "studies": self._counts.get("CountStudies")}
 
     # one turn
 

@@ -7,15 +7,14 @@ older than that are looked at by a comparison of everything, which takes longer 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from interop.archive_feed.consuming import Feed, Kept, Pace, Register
 from interop.archive_feed.qido_stock import PlainArchive, QidoStock
 from interop.archive_feed.reconciling import known_holdings
 from interop.errors import UnavailableError
 from interop.store import Store
-from interop.workflow.archives import ArchiveStatus
 from interop.workflow.site import Site
 
 _STEP = 1.0  # seconds between looks at the lease and at what was asked for
@@ -83,5 +82,5 @@ class QidoFeed(Feed):
     def _comparison_failed(self) -> None:
         self._compared = time.monotonic() - self._compare_seconds + 60.0
 
-    async def _described(self, status: ArchiveStatus) -> ArchiveStatus:
-        return replace(status, cursor=self._since(), studies=status.compared_studies)
+    async def _described(self) -> dict[str, Any]:
+        return {"cursor": self._since(), "studies": self._status.compared_studies}

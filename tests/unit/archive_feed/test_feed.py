@@ -14,16 +14,18 @@ from typing import Any
 import pytest
 
 from interop.archive_feed import ArchiveFeed
+from interop.archive_feed.consuming import FIRST
 from interop.archive_feed.feed import Pace
 from interop.archive_feed.reconciling import known_holdings
 from interop.dicom.study import StudyFacts
 from interop.errors import InvalidContentError, UnavailableError
 from interop.fhir.query import IndexRow
 from interop.store import SeriesPart, Store, Tx, open_store
+from interop.workflow.archives import read_status
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SITE: Any = SimpleNamespace(zone=UTC)
-PACE = Pace(growing=0.02, idle=0.02, standby=0.05, longest_backoff=0.1, counting=0.1, comparing=3600.0)
+PACE = Pace(growing=0.02, idle=0.02, standby=0.05, longest_backoff=0.1, counting=0.1, comparing=3600.0, telling=0.1)
 
 
 @dataclass
@@ -35,6 +37,7 @@ class FakeArchive:
     sequence: int = 0
     down: bool = False
     asked: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[object]] | None = None  # what happens, once, before it says its last change
 
     def store(self, study: str, series: str, number: int, *, patient: str = "P1") -> None:
         instance = f"i-{patient}-{series}-{number}".replace(".", "-")
@@ -81,6 +84,9 @@ class FakeArchive:
 
     async def last_change(self) -> int:
         self._answer("last")
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            await happens()
         return self.sequence
 
     async def statistics(self) -> dict[str, Any]:
@@ -370,6 +376,21 @@ async def test_the_archive_down_is_said_and_outlived(
         await until(lambda: not feed.health.reachable)
         await until(lambda: registry.told[-1].quiet)  # what was read is not held back
         assert feed.health.error == "down"
+
+
+async def test_a_comparison_that_ends_while_the_feed_says_how_it_is_is_said_too(
+    store: Store, archive: FakeArchive, running: Running
+) -> None:
+    async def said() -> bool:
+        status = await store.view(lambda tx: read_status(tx, FIRST))
+        return status is not None and status.compared_studies == 1
+
+    async with running() as feed:
+        await compared(feed)
+        archive.store("1.2", "1.2.1", 1)
+        archive.meanwhile = feed.compare
+        await until(lambda: archive.meanwhile is None)
+        await until(said)
 
 
 async def test_a_database_that_cannot_write_is_tried_again(
