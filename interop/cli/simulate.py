@@ -32,6 +32,9 @@ def modality(
     images: Annotated[int, typer.Option(min=1, max=5000, help="Images to make (frames, for a cine).")] = 60,
     rate: Annotated[float, typer.Option(min=0, help="Images a second; 0: as fast as they are taken.")] = 0,
     worklist: Annotated[str, typer.Option(help="HOST:PORT of this server's own worklist, in Orthanc's place.")] = "",
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds in which an item may still come: it is asked for again.")
+    ] = 10,
     mpps: Annotated[str, typer.Option(help="HOST:PORT of who is told what is performed (INTEROP_DIMSE_PORT).")] = "",
 ) -> None:
     """Echo, ask the worklist, take the item of an accession number and store a plausible study for it."""
@@ -61,6 +64,7 @@ def modality(
         worklist=asked,
         report=report,
         rate=rate,
+        patience=wait,
     )
     typer.echo(f"stored {done.instances} instances of study {done.study_uid}")
 

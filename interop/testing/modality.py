@@ -146,23 +146,20 @@ def acquire(
     worklist: Peer | None = None,
     report: Report | None = None,
     rate: float = 0.0,
+    patience: float = 0.0,
 ) -> Acquired:
     """Take the worklist item of an accession number and store a study for it: images, or one object of so many frames.
 
     ``worklist``: who is asked, if not the archive; ``report``: who is told of the work; ``rate``: images a second, 0 as
-    fast as they are taken. Work that fails is reported as discontinued. NotFoundError if the worklist has no such item;
-    of several, the one of this station is taken.
+    fast as they are taken; ``patience``: seconds in which the worklist is asked again for an item that it does not
+    have, as somebody at the console does. Work that fails is reported as discontinued. NotFoundError if the worklist
+    has no such item; of several, the one of this station is taken.
     """
     tell = progress or (lambda _text: None)
     asked = worklist or Peer(called_aet, host, port)
     echo(Peer(called_aet, host, port), calling_aet)
     tell(f"C-ECHO: {called_aet} answers")
-    items = query_worklist(
-        host=asked.host, port=asked.port, called_aet=asked.aet, calling_aet=calling_aet, accession=accession
-    )
-    item = _taken(items, calling_aet)
-    if item is None:
-        raise NotFoundError(f"the worklist of {asked.aet} has no item of accession {accession}")
+    item = _awaited(asked, calling_aet, accession, patience)
     step = item.ScheduledProcedureStepSequence[0]
     tell(f"worklist: {step.Modality} of accession {accession}, step {step.ScheduledProcedureStepID}")
     moment = now or datetime.now().astimezone()
@@ -192,6 +189,20 @@ def acquire(
         sop_instance_uids=stored.sop_instance_uids,
         seconds=stored.seconds,
     )
+
+
+def _awaited(asked: Peer, calling_aet: str, accession: str, patience: float) -> Dataset:
+    deadline = time.monotonic() + patience
+    while True:
+        items = query_worklist(
+            host=asked.host, port=asked.port, called_aet=asked.aet, calling_aet=calling_aet, accession=accession
+        )
+        item = _taken(items, calling_aet)
+        if item is not None:
+            return item
+        if time.monotonic() >= deadline:
+            raise NotFoundError(f"the worklist of {asked.aet} has no item of accession {accession}")
+        time.sleep(0.25)
 
 
 def echo(peer: Peer, calling_aet: str) -> None:

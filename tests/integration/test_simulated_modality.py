@@ -1,5 +1,6 @@
 """The simulated modality asks the worklist, takes pictures of its kind and stores them with the worklist's values."""
 
+import asyncio
 import io
 from datetime import UTC, datetime
 from typing import Any
@@ -154,6 +155,18 @@ async def test_of_several_stations_it_takes_its_own_item(orthanc: PrivateOrthanc
 async def test_an_accession_that_is_not_scheduled_is_said_so(orthanc: PrivateOrthanc) -> None:
     with pytest.raises(NotFoundError, match="has no item of accession NONE"):
         acquire(**numbers(orthanc, "CT1"), accession="NONE", images=1)
+
+
+async def test_an_item_that_comes_while_it_waits_is_taken(orthanc: PrivateOrthanc) -> None:
+    made = asyncio.get_running_loop().create_task(_made_later(WorklistFolder(orthanc.worklist)))
+    taken = asyncio.to_thread(acquire, **numbers(orthanc, "CT1"), accession="IMG1", images=1, patience=30.0)
+    assert (await taken).accession == "IMG1"
+    await made
+
+
+async def _made_later(folder: WorklistFolder) -> None:
+    await asyncio.sleep(0.5)
+    await folder.make("o1", {"CT1": worklist_bytes(item("CT1", "CT"))})
 
 
 async def test_a_station_that_is_not_listed_is_told_why(orthanc: PrivateOrthanc) -> None:
