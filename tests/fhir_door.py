@@ -29,6 +29,9 @@ class PlainSite:
 class PlainWriter:
     """Writes what it is given; the rules of orders and patients are somebody else's tests."""
 
+    def foresee(self, tx: Tx, site: Any, resource: dict[str, Any], id: str | None = None) -> None:
+        """Nothing is asked but what the door itself asks."""
+
     def create(self, tx: Tx, site: Any, resource: dict[str, Any], *, id: str | None = None) -> Stored:
         return tx.create(resource, id=id)
 

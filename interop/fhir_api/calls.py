@@ -63,6 +63,10 @@ class Answer:
 class Writer(Protocol):
     """Who carries out the writes: ``interop.workflow.resources``."""
 
+    def foresee(self, tx: Tx, site: Any, resource: dict[str, Any], id: str | None = None) -> None:
+        """Prepare for ``create``, or with an id for ``update`` over it: what they ask is asked at once."""
+        ...
+
     def create(self, tx: Tx, site: Any, resource: dict[str, Any], *, id: str | None = None) -> Stored:
         """Store a new resource, under this id if one is given."""
         ...

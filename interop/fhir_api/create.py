@@ -28,9 +28,12 @@ def create(tx: Tx, around: Surroundings, call: Call) -> Answer:
         require_all(tx, call.type)
         query = criteria(tx, around, call.type, criteria_of(call.type, call.if_none_exist))
         tx.lock(criteria_key(query))
+        around.writer.foresee(tx, around.site, resource)
         present = the_one(tx, query)
         if present is not None:
             return found(tx, call, present)
+    else:
+        around.writer.foresee(tx, around.site, resource)
     require_targets(tx, resource, coming=call.coming)
     permitted_merges(tx, resource, {})
     new = {name: value for name, value in resource.items() if name != "id"}

@@ -21,6 +21,7 @@ def update(tx: Tx, around: Surroundings, call: Call) -> Answer:
     call = addressed(tx, around, call)
     resource = permitted(tx, call, "u") if conditional else call.resource or {}
     tx.lock(f"{call.type}/{call.id}")
+    around.writer.foresee(tx, around.site, resource, call.id)
     present = tx.read(call.type, call.id)
     is_new = present is None or present.deleted
     if present is not None and not present.deleted:

@@ -5,13 +5,47 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.fhir.query import Identity
 from interop.store import instants
 from interop.store import statements as sql
 from interop.store.rows import DuplicateIdentityError, OrderRow, StepRow
 from interop.store.unit import Unit
+
+
+class _Asked(NamedTuple):
+    """The orders that are looked for."""
+
+    placer: Identity | None = None
+    filler: Identity | None = None
+    accession: Identity | None = None
+    study_uid: str | None = None
+    patient_id: str | None = None
+    scheduled: bool | None = None
+    waiting: bool = False  # something that scheduling needs is missing
+    limit: int = 100
+
+
+def _question(asked: _Asked) -> tuple[str, tuple[Any, ...]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    for name, identity in (("placer", asked.placer), ("filler", asked.filler), ("accession", asked.accession)):
+        if identity is not None:
+            conditions.append(f"{name} = ? AND {name}_system = ?")
+            values += (identity.value, identity.system)
+    if asked.study_uid is not None:
+        conditions.append("study_uid = ?")
+        values.append(asked.study_uid)
+    if asked.patient_id is not None:
+        conditions.append("patient_id = ?")
+        values.append(asked.patient_id)
+    if asked.scheduled is not None:  # a literal, so that the partial index serves
+        conditions.append("scheduled = 1" if asked.scheduled else "scheduled = 0")
+    if asked.waiting:
+        conditions.append("missing <> '' AND status IN ('active', 'on-hold')")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, asked.limit)
 
 
 class Orders(Unit):
@@ -48,25 +82,27 @@ class Orders(Unit):
         limit: int = 100,
     ) -> list[OrderRow]:
         """The orders for which all of this holds, the one changed last first."""
-        conditions: list[str] = []
-        values: list[Any] = []
-        for name, identity in (("placer", placer), ("filler", filler), ("accession", accession)):
-            if identity is not None:
-                conditions.append(f"{name} = ? AND {name}_system = ?")
-                values += (identity.value, identity.system)
-        if study_uid is not None:
-            conditions.append("study_uid = ?")
-            values.append(study_uid)
-        if patient_id is not None:
-            conditions.append("patient_id = ?")
-            values.append(patient_id)
-        if scheduled is not None:  # a literal, so that the partial index serves
-            conditions.append("scheduled = 1" if scheduled else "scheduled = 0")
-        if waiting:  # something that scheduling needs is missing
-            conditions.append("missing <> '' AND status IN ('active', 'on-hold')")
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        found = self.session.rows(f"{sql.ORDERS}{where} ORDER BY updated DESC, id DESC LIMIT ?", (*values, limit))
-        return [_order(row) for row in found]
+        asked = _Asked(placer, filler, accession, study_uid, patient_id, scheduled, waiting, limit)
+        return [_order(row) for row in self.session.rows(*_question(asked))]
+
+    def foresee_orders(
+        self,
+        *,
+        placer: Identity | None = None,
+        filler: Identity | None = None,
+        patient_id: str | None = None,
+        limit: int = 100,
+    ) -> None:
+        """``find_orders`` will be asked for these."""
+        self.session.foresee(*_question(_Asked(placer, filler, patient_id=patient_id, limit=limit)))
+
+    def foresee_order(self, id: str) -> None:
+        """``order`` will be asked for this one."""
+        self.session.foresee(sql.ORDER, (id,))
+
+    def foresee_accession(self, accession: Identity) -> None:
+        """``accession_taken`` will be asked for this one."""
+        self.session.foresee(sql.ACCESSION_TAKEN, (accession.value, accession.system))
 
     def order_steps(self, id: str) -> tuple[StepRow, ...]:
         """The steps of an order that has several, in their order; () for every other one."""

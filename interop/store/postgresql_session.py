@@ -12,6 +12,8 @@ from interop.store.postgresql_wire import Answer, Encoded, Wire, encoded
 from interop.store.session import Session, Values
 from interop.store.statements import AS_ARRAYS
 
+_Question = tuple[str, tuple[Any, ...]]
+
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"
 
 
@@ -58,10 +60,13 @@ class PostgresqlSession(Session):
         self._wire = wire
         self._numbers = numbers
         self._owed: list[Encoded] = []
+        self._awaited: dict[_Question, int] = {}  # foreseen ones among what is owed, and their places there
+        self._foreseen: dict[_Question, Answer] = {}  # and those that were answered
 
     def begin(self, statement: str = "BEGIN") -> None:
         """Start the transaction with the first statement."""
         self._owed = [encoded(statement, ())]
+        self._forget()
 
     def commit(self) -> str:
         """Send what is owed, and COMMIT; the server's answer."""
@@ -72,19 +77,46 @@ class PostgresqlSession(Session):
 
     def _exchange(self, asked: Sequence[Encoded]) -> list[Answer]:
         owed, self._owed = [*self._owed, *asked], []
-        return self._wire.exchange(owed)[-len(asked) :]
+        answers = self._wire.exchange(owed)
+        if self._awaited:
+            self._foreseen |= {question: answers[place] for question, place in self._awaited.items()}
+            self._awaited = {}
+        return answers[len(owed) - len(asked) :]
+
+    def foresee(self, sql: str, values: Values = ()) -> None:
+        question = sql, tuple(values)
+        if question not in self._awaited and question not in self._foreseen:
+            self._awaited[question] = len(self._owed)
+            self._owed.append(encoded(sql, values))
+
+    def _known(self, sql: str, values: Values) -> Answer | None:
+        """The answer to a question that was foreseen."""
+        if not self._awaited and not self._foreseen:
+            return None
+        question = sql, tuple(values)
+        if question in self._awaited:
+            self._exchange(())
+        return self._foreseen.pop(question, None)
+
+    def _forget(self) -> None:
+        """What was answered is perhaps no longer so."""
+        if self._awaited or self._foreseen:
+            self._awaited, self._foreseen = {}, {}
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).rows()
+        return (self._known(sql, values) or self._execute(sql, values)).rows()
 
     def rows_of_all(self, questions: Sequence[tuple[str, Values]]) -> list[list[tuple[Any, ...]]]:
-        asked = [encoded(sql, values) for sql, values in questions]
-        return [answer.rows() for answer in self._exchange(asked)] if asked else []
+        answers = [self._known(*question) for question in questions]
+        asked = [encoded(*question) for question, known in zip(questions, answers, strict=True) if known is None]
+        others = iter(self._exchange(asked) if asked else ())
+        return [(known or next(others)).rows() for known in answers]
 
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        return self._execute(sql, values).row()
+        return (self._known(sql, values) or self._execute(sql, values)).row()
 
     def insert(self, sql: str, values: Values = ()) -> int:
+        self._forget()
         made = self.row(sql, values)
         assert made is not None
         return int(made[0])
@@ -93,9 +125,11 @@ class PostgresqlSession(Session):
         self.put(sql, values)
 
     def run(self, sql: str, values: Values = ()) -> int:
+        self._forget()
         return self._execute(sql, values).touched
 
     def put(self, sql: str, values: Values = ()) -> None:
+        self._forget()
         self._owed.append(encoded(sql, values))
 
     def put_many(self, sql: str, many: Iterable[Values]) -> None:

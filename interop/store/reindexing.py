@@ -62,7 +62,8 @@ class Reindexing(Studies):
             stored = self._stored(row)
             if not stored.deleted:
                 found = self._surroundings.index(stored.resource(), self.zone)
-                search_index.rewrite(self.session, stored.type, pk, search_index.entries(found, stored.type, pk))
+                entries = search_index.entries(found, stored.type, pk)
+                search_index.rewrite(self.session, stored.type, stored.id, pk, entries)
         done = rows[-1][0] if rows else present.done
         return self._keep(Progress(done, max(present.last, done), len(rows) < size))
 

@@ -185,6 +185,26 @@ class Resources(Queue):
         ]
         return sum(int(row[0]) for row in counted if row is not None)
 
+    # what will be asked
+
+    def foresee(self, type: str, id: str) -> None:
+        """The current version will be read."""
+        if (type, id) not in self._seen:
+            self.session.foresee(sql.RESOURCE, (type, id))
+
+    def foresee_change(self, type: str, id: str) -> None:
+        """The resource will be changed: nobody else can from when it is read on."""
+        if self.session.alone or (type, id) in self._seen:
+            return
+        self._expected.add((type, id))
+        self.session.foresee(sql.RESOURCE_FOR_CHANGE, (type, id))
+        for kind in search_index.kinds_of(type):
+            self.session.foresee(sql.INDEX_OF_NAMED[kind], (type, id))
+
+    def foresee_identifier(self, type: str, system: str, value: str) -> None:
+        """``by_identifier`` will be asked for this one."""
+        self.session.foresee(sql.BY_IDENTIFIER, (type, search_index.key_text(value), search_index.key_text(system)))
+
     # what is written
 
     def _read_current(self, type: str, id: str) -> Row | None:
@@ -192,18 +212,31 @@ class Resources(Queue):
         try:
             return self._seen[type, id]
         except KeyError:
+            if (type, id) in self._expected:
+                return self._current(type, id)
             current = self._seen[type, id] = self.session.row(sql.RESOURCE, (type, id))
             return current
 
     def _current(self, type: str, id: str) -> Row | None:
+        key = type, id
         if self.session.alone:
+            self._expected.discard(key)
             return self._read_current(type, id)
-        current = self._seen[type, id] = self.session.row(sql.RESOURCE_FOR_CHANGE, (type, id))
+        if key in self._mine:
+            return self._seen[key]
+        current = self._seen[key] = self.session.row(sql.RESOURCE_FOR_CHANGE, key)
+        if current is not None:
+            self._mine.add(key)
         return current
+
+    def _unsee(self, type: str, id: str) -> None:
+        """This unit has written it."""
+        self._seen.pop((type, id), None)
+        self._mine.discard((type, id))
 
     def _insert(self, resource: dict[str, Any], id: str) -> Stored:
         type = resource["resourceType"]
-        self._seen.pop((type, id), None)
+        self._unsee(type, id)
         body = make_body(resource, id, 1, self._now)
         pk = self.session.make(sql.RESOURCE_INSERT, (type, id, 1, self._now, body))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
@@ -216,13 +249,13 @@ class Resources(Queue):
         pk, type, id = current[0], current[1], current[2]
         body = make_body(resource, id, current[3] + 1, self._moment_after(current))
         rows = self._surroundings.index(_with_id(resource, id), self.zone)
-        search_index.rewrite(self.session, type, pk, search_index.entries(rows, type, pk))
+        search_index.rewrite(self.session, type, id, pk, search_index.entries(rows, type, pk))
         return self._next_version(current, body)
 
     def _next_version(self, current: Row, body: bytes, *, deleted: bool = False) -> Stored:
         pk, type, id, version = current[:4]
         moment = self._moment_after(current)
-        self._seen.pop((type, id), None)
+        self._unsee(type, id)
         self.session.put(sql.HISTORY_INSERT, (pk,))
         self.session.put(sql.RESOURCE_UPDATE, (version + 1, moment, int(deleted), body, pk))
         if not deleted and type in self._surroundings.watched:  # a deletion is not notified (R4 subscription.html)

@@ -11,7 +11,7 @@ from typing import Any
 from interop.fhir.parameters import parameters
 from interop.fhir.query import IndexRow
 from interop.store import statements as sql
-from interop.store.session import Session
+from interop.store.session import Session, Values
 
 IndexRows = Callable[[dict[str, Any], tzinfo], list[IndexRow]]
 Entry = tuple[Any, ...]  # pk and then the columns of the kind's table
@@ -71,10 +71,16 @@ def kinds_of(type: str) -> tuple[str, ...]:
     return tuple(kind for kind in sql.INDEX_TABLES if kind != "tuple" or rare)
 
 
-def rewrite(session: Session, type: str, pk: int, wanted: Entries) -> None:
+def rows_now(session: Session, type: str, id: str, pk: int, kind: str) -> tuple[str, Values]:
+    """The question for the rows that a resource has."""
+    return (sql.INDEX_OF[kind], (pk,)) if session.alone else (sql.INDEX_OF_NAMED[kind], (type, id))
+
+
+def rewrite(session: Session, type: str, id: str, pk: int, wanted: Entries) -> None:
     """Make the rows of this resource exactly these."""
     kinds = list({**dict.fromkeys(kinds_of(type)), **wanted})
-    for kind, rows in zip(kinds, session.rows_of_all([(sql.INDEX_OF[kind], (pk,)) for kind in kinds]), strict=True):
+    questions = [rows_now(session, type, id, pk, kind) for kind in kinds]
+    for kind, rows in zip(kinds, session.rows_of_all(questions), strict=True):
         have = set(rows)
         want = wanted.get(kind, {})
         gone = have.difference(want)

@@ -33,6 +33,13 @@ class Session(ABC):
     def row(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         """The first row of a question, or of a statement that returns what it wrote."""
 
+    def foresee(self, sql: str, values: Values = ()) -> None:
+        """A question that will be put in these words: an engine at a distance asks it along with the next one.
+
+        The answer is forgotten with the next write or lock, behind which it may be another one.
+        """
+        return  # here there is no distance
+
     @abstractmethod
     def insert(self, sql: str, values: Values = ()) -> int:
         """Execute an INSERT that ends in RETURNING its surrogate key; the key."""

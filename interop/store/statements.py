@@ -78,6 +78,10 @@ AS_ARRAYS = {
     INDEX_INSERT[kind]: _index_insert_arrays(table, columns) for kind, (table, columns) in INDEX_TABLES.items()
 }
 INDEX_OF = {kind: f"SELECT pk, {columns} FROM {table} WHERE pk = ?" for kind, (table, columns) in INDEX_TABLES.items()}
+INDEX_OF_NAMED = {  # the same for who knows what the resource is called, but not its key
+    kind: f"SELECT pk, {columns} FROM {table} WHERE pk = (SELECT pk FROM resource WHERE type = ? AND id = ?)"
+    for kind, (table, columns) in INDEX_TABLES.items()
+}
 INDEX_CLEAR = {kind: f"DELETE FROM {table} WHERE pk = ?" for kind, (table, _) in INDEX_TABLES.items()}
 INDEX_DELETE = {
     kind: f"DELETE FROM {table} WHERE pk = ? AND " + " AND ".join(f"{c} = ?" for c in columns.split(", "))

@@ -217,7 +217,7 @@ class Studies(Resources):
         search_index.write(self.session, new)
 
     def _index_whole(self, made: Stored, pk: int) -> None:
-        search_index.rewrite(self.session, STUDY, pk, self._entries(loads(self._whole_study(made)), pk))
+        search_index.rewrite(self.session, STUDY, made.id, pk, self._entries(loads(self._whole_study(made)), pk))
 
     def _entries(self, resource: dict[str, Any], pk: int) -> search_index.Entries:
         return search_index.entries(self._surroundings.index(resource, self.zone), STUDY, pk)

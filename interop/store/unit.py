@@ -41,6 +41,9 @@ class Unit:
         self._held: set[str] = set()
         self._made: set[str] = set()  # ids that nobody but this unit knows
         self._seen: dict[tuple[str, str], tuple[Any, ...] | None] = {}  # current versions, as this unit has read them
+        self._mine: set[tuple[str, str]] = set()  # those of them that nobody else can change before this unit ends
+        self._expected: set[tuple[str, str]] = set()  # that it is going to change
+        self._drawn: dict[str, int] = {}  # numbers that it is going to ask for
 
     def new_id(self) -> str:
         """A new id; ids sort by the time they were made."""
@@ -58,8 +61,20 @@ class Unit:
             self._held.update(fresh)
             self.session.lock(fresh)
             if not self.session.alone:
-                self._seen.clear()
+                self._seen = {key: row for key, row in self._seen.items() if key in self._mine}
+
+    @property
+    def distant(self) -> bool:
+        """Whether each question takes a way there and back, so that it pays to foresee them."""
+        return not self.session.alone
 
     def next_number(self, name: str) -> int:
         """The next number of the named counter: given once, with gaps where a unit was undone."""
-        return self.session.next_number(name)
+        drawn = self._drawn.pop(name, None)
+        return self.session.next_number(name) if drawn is None else drawn
+
+    def foresee_number(self, name: str) -> int:
+        """The number that ``next_number`` will give to this unit."""
+        if name not in self._drawn:
+            self._drawn[name] = self.session.next_number(name)
+        return self._drawn[name]

@@ -167,8 +167,13 @@ def next_step_id(tx: Tx, site: Site) -> Identity:
 
 
 def _serial(tx: Tx, site: Site) -> str:
+    return serial_of(tx, site, tx.next_number("order"))
+
+
+def serial_of(tx: Tx, site: Site, number: int) -> str:
+    """The part that the numbers of one order have in common."""
     year = tx.now.astimezone(site.zone).year % 100
-    return f"{year:02d}{_base_36(tx.next_number('order')):0>6}"
+    return f"{year:02d}{_base_36(number):0>6}"
 
 
 def location_of(identity: str) -> str:
@@ -217,11 +222,16 @@ def ours(given: Numbers) -> frozenset[str]:
     return frozenset(found)
 
 
+def accession_of(site: Site, serial: str) -> Identity:
+    """The accession number of ours with this serial."""
+    return Identity(names.accession_system(site.facility), f"{site.facility}{serial}")
+
+
 def _free_accession(tx: Tx, site: Site, serial: str) -> str:
     while True:
-        value = f"{site.facility}{serial}"
-        if not tx.accession_taken(Identity(names.accession_system(site.facility), value)):
-            return value
+        accession = accession_of(site, serial)
+        if not tx.accession_taken(accession):
+            return accession.value
         serial = f"{serial[:2]}{_base_36(tx.next_number('order')):0>6}"  # a client has chosen ours by accident
 
 

@@ -14,6 +14,8 @@ from interop.workflow import former_numbers
 
 Resource = dict[str, Any]
 
+ALL_ORDERS = 10_000  # of one patient
+
 # What identifies a person to a human: a difference here may mean another person.
 _TELLING = {"name": "PID-5", "birthDate": "PID-7", "gender": "PID-8"}
 _NOT_DEMOGRAPHIC = ("resourceType", "id", "meta", "identifier", "text", "contained")
@@ -146,9 +148,10 @@ def _refuse_taken(tx: Tx, resource: Resource, own: str | None) -> None:
 
 def changed(tx: Tx, present: Stored, after: Resource) -> Stored:
     """The next version of a patient; its scheduled orders are shown with what is new."""
+    orders = tx.find_orders(patient_id=present.id, limit=ALL_ORDERS)
     stored = tx.update(after)
     if stored.version != present.version:
-        for row in tx.find_orders(patient_id=present.id, limit=10_000):
+        for row in orders:
             if row.scheduled or row.missing:
                 tx.enqueue("worklist", row.id, {"order": row.id}, replace=True)
     return stored

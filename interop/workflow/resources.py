@@ -7,6 +7,7 @@ from typing import Any
 from interop.errors import ForbiddenError, PreconditionError
 from interop.store import Stored, Tx
 from interop.workflow import bookings, orders, patient_links, patients, reports, studies, subscriptions
+from interop.workflow.foreseeing import foresee as foresee  # said before create and update
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.site import Site
 
