@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 16  # entries of a batch under way together
 
+_OF_ONE = frozenset(("read", "vread"))
+_READING = _OF_ONE | {"search-type", "search-system", "history-instance", "history-type", "history-system"}
+
 # What to call a request in the audit trail whose address means nothing here.
 _INTENDED = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -171,7 +174,12 @@ class FhirDoor:
             trail.refused(tx, call, error)
             return error
 
-        result = await self._store.unit(agent, work, refused=refused)
+        if call.interaction in _READING:
+            named = call.interaction in _OF_ONE and call.type != "AuditEvent"
+            wanted = ((call.type, call.id),) if named else ()
+            result = await self._store.reading(agent, work, wanted, refused=refused)
+        else:
+            result = await self._store.unit(agent, work, refused=refused)
         if isinstance(result, InteropError):
             raise result
         return result

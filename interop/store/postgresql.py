@@ -1,4 +1,4 @@
-"""The engine for many processes: PostgreSQL by psycopg, each unit a transaction of its own in a small pool of threads.
+"""The engine for many processes: PostgreSQL by psycopg, each unit a transaction over one of a few connections.
 
 READ COMMITTED: what must not happen twice is guarded by ``Tx.lock`` and by unique indexes. A unit that loses a race
 (serialization failure, deadlock, an identity that another has just taken) is run again as a whole. A connection lost
@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 
 from interop.access.agent import Agent, system_agent
 from interop.errors import ConflictError, InteropError, UnavailableError
-from interop.store import instants
+from interop.store import fibers, instants
 from interop.store import statements as sql
+from interop.store.fibers import wait
+from interop.store.postgresql_readings import Readings
 from interop.store.postgresql_session import Options, PostgresqlSession, connect
 from interop.store.postgresql_wire import Wire
 from interop.store.session import ReadOnlySession
@@ -45,18 +47,26 @@ _OUTAGE_CODES = frozenset(("25006", "55P03"))  # a standby answered; a lock was 
 class _Numbers:
     """Counters, handed out from blocks that a connection of their own takes."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, threads: ThreadPoolExecutor) -> None:
         self._options = options
+        self._threads = threads
         self._connection: Wire | None = None
-        self._guard = threading.Lock()
+        self._taking = asyncio.Lock()
         self._blocks: dict[str, range] = {}
 
     def take(self, name: str) -> int:
         """The next number of this counter."""
-        with self._guard:
-            block = self._blocks.get(name) or self._block(name)
-            self._blocks[name] = block[1:]
-            return block[0]
+        while not self._blocks.get(name):
+            wait(self._refill(name))
+        block = self._blocks[name]
+        self._blocks[name] = block[1:]
+        return block[0]
+
+    async def _refill(self, name: str) -> None:
+        async with self._taking:
+            if not self._blocks.get(name):
+                loop = asyncio.get_running_loop()
+                self._blocks[name] = await loop.run_in_executor(self._threads, self._block, name)
 
     def _block(self, name: str) -> range:
         for last_try in (False, True):
@@ -88,32 +98,65 @@ class PostgresqlStore(Store):
     def __init__(self, options: Options, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
         self._options = options
-        self._threads = ThreadPoolExecutor(options.pool_size, thread_name_prefix="store")
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="store")  # where connections are opened
+        self._slots = asyncio.Semaphore(options.pool_size)
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._idle: deque[Wire] = deque()
-        self._numbers = _Numbers(options)
+        self._numbers = _Numbers(options, self._threads)
+        self._readings = Readings(
+            lambda work, commit: self._on_fiber(lambda: self._over(work, commit)),
+            lambda one: self.unit(one.agent, one.work, refused=one.refused),
+            surroundings,
+        )
         self._closed = False
 
     async def unit(self, agent: Agent, work: Callable[[Tx], T], *, refused: Refused[T] | None = None) -> T:
-        value, enqueued = await self._in_thread(lambda: self._repeat(lambda c: self._attempt(c, agent, work, refused)))
+        value, enqueued = await self._on_fiber(lambda: self._repeat(lambda c: self._attempt(c, agent, work, refused)))
         self._tell_ready(enqueued)
         return value
 
+    async def reading(
+        self,
+        agent: Agent,
+        work: Callable[[Tx], T],
+        wanted: Sequence[tuple[str, str]] = (),
+        *,
+        refused: Refused[T] | None = None,
+    ) -> T:
+        value: T = await self._readings.read(agent, work, refused, wanted)
+        return value
+
     async def view(self, work: Callable[[Tx], T]) -> T:
-        return await self._in_thread(lambda: self._repeat(lambda c: self._look(c, work)))
+        return await self._on_fiber(lambda: self._repeat(lambda c: self._look(c, work)))
 
     async def close(self) -> None:
         self._closed = True
+        while self._under_way:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
         while self._idle:
             self._idle.popleft().close()
         self._numbers.close()
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _on_fiber(self, work: Callable[[], T]) -> T:
+        """Carried out to its end, also where whoever waits for it has gone."""
         if self._closed:
             raise UnavailableError("the store is closed", retry_after=RETRY_AFTER)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        task = asyncio.get_running_loop().create_task(self._in_turn(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
 
-    # in a thread of the pool
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        async with self._slots:
+            return await fibers.run(work)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it may have gone
+
+    # on a fiber
 
     def _repeat(self, attempt: Callable[[_Transaction], T]) -> T:
         """Run the attempt until it is decided."""
@@ -127,7 +170,7 @@ class PostgresqlStore(Store):
                 reached = transaction.connection is not None  # else whoever called may try later
                 again = (lost and reached and not transaction.committing) or error.sqlstate in _RACES
                 if again and left:
-                    time.sleep(random.uniform(0, 0.01) * (ATTEMPTS - left))  # noqa: S311 - no secret
+                    wait(asyncio.sleep(random.uniform(0, 0.01) * (ATTEMPTS - left)))  # noqa: S311 - no secret
                     continue
                 raise _answer(error) from error
             except BaseException:
@@ -152,6 +195,25 @@ class PostgresqlStore(Store):
         transaction.commit()
         return value, tx.enqueued
 
+    def _over(self, work: Callable[[PostgresqlSession], None], commit: bool) -> None:
+        """Work of several: committed, or, where it only asks, without a transaction; tried once."""
+        transaction = _Transaction()
+        try:
+            transaction.connection = self._take()
+            session = transaction.session = PostgresqlSession(transaction.open, self._numbers.take)
+            if commit:
+                session.begin()
+            work(session)
+            if commit:
+                transaction.commit()
+        except psycopg.Error as error:
+            self._discard_if_broken(transaction, error)
+            raise
+        except BaseException:
+            self._give_back(transaction)
+            raise
+        self._give_back(transaction)
+
     def _look(self, transaction: _Transaction, work: Callable[[Tx], T]) -> T:
         session = transaction.session = PostgresqlSession(transaction.open, self._numbers.take)
         session.begin(_VIEW)
@@ -165,10 +227,14 @@ class PostgresqlStore(Store):
         return Tx(session, agent, instants.now(), self._surroundings)
 
     def _take(self) -> Wire:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return connect(self._options)
+        while self._idle:
+            wire = self._idle.pop()
+            if not wire.closed:
+                return wire
+        loop = asyncio.get_running_loop()
+        wire = wait(loop.run_in_executor(self._threads, connect, self._options))
+        wire.attach()
+        return wire
 
     def _give_back(self, transaction: _Transaction) -> None:
         connection = transaction.connection

@@ -96,7 +96,7 @@ class PostgresqlSession(Session):
         question = sql, tuple(values)
         if question in self._awaited:
             self._exchange(())
-        return self._foreseen.pop(question, None)
+        return self._foreseen.get(question)
 
     def _forget(self) -> None:
         """What was answered is perhaps no longer so."""

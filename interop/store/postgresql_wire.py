@@ -7,6 +7,7 @@ handed over goes out in one write (PostgreSQL 18, 32.5 Pipeline Mode). Rows are 
 
 from __future__ import annotations
 
+import asyncio
 import select
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ import psycopg
 from psycopg import abc, pq
 from psycopg.adapt import Transformer
 
+from interop.store.fibers import wait
 from interop.store.session import Values, unstorable
 
 PREPARED = 400  # statements that a connection keeps prepared
@@ -165,6 +167,9 @@ class Wire:
         self._known: OrderedDict[tuple[str, tuple[int, ...]], _Known] = OrderedDict()
         self._names = 0
         self._broken = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._socket = self._pgconn.socket
+        self._answered: asyncio.Future[None] | None = None  # what a fiber waits for
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._pgconn.enter_pipeline_mode()
@@ -181,7 +186,32 @@ class Wire:
 
     def close(self) -> None:
         """Let the connection go."""
+        self._detach()
         self._connection.close()
+
+    def attach(self) -> None:
+        """From now on units on fibers of this event loop speak over it, and the others have their turn meanwhile."""
+        if self._loop is None and not self.closed:
+            self._loop = asyncio.get_running_loop()
+            self._socket = self._pgconn.socket  # libpq forgets it when it finds the connection lost
+            self._loop.add_reader(self._socket, self._readable)
+
+    def _detach(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.remove_reader(self._socket)
+
+    def _readable(self) -> None:
+        """Take in what the server says; asked or, where it ends the connection, unasked."""
+        waiting, self._answered = self._answered, None
+        try:
+            self._pgconn.consume_input()
+        except psycopg.OperationalError:  # whoever asks next is told
+            self._detach()
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+        elif self._pgconn.status != _OPEN:
+            self._detach()
 
     def check(self) -> None:
         """psycopg.OperationalError where the server has ended the connection, as far as is known here.
@@ -195,8 +225,8 @@ class Wire:
                 self._broken = self._pgconn.status != _OPEN
             finally:
                 if self._broken:
-                    self._connection.close()
-        if self._broken:
+                    self.close()
+        if self._broken or self._pgconn.status != _OPEN:
             raise psycopg.OperationalError("the connection is lost")
 
     def ask(self, text: str, values: Values = ()) -> Answer:
@@ -212,7 +242,7 @@ class Wire:
             results = self._exchanged(statements)
         finally:
             if self._broken:
-                self._connection.close()
+                self.close()
         for result in results:
             if result.status == _FAILED:
                 raise psycopg.errors.error_from_result(result)
@@ -290,8 +320,12 @@ class Wire:
 
     def _next(self) -> pq.abc.PGresult | None:
         while self._pgconn.is_busy():
-            self._poll.poll()
-            self._pgconn.consume_input()
+            if self._loop is not None:
+                self._answered = self._loop.create_future()
+                wait(self._answered)
+            else:
+                self._poll.poll()
+                self._pgconn.consume_input()
         return self._pgconn.get_result()
 
     def _flush(self) -> None:

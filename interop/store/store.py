@@ -46,6 +46,21 @@ class Store(ABC):
         without it the error is raised. Where the engine fails nothing is kept, and UnavailableError is raised.
         """
 
+    async def reading(
+        self,
+        agent: Agent,
+        work: Callable[[Tx], T],
+        wanted: Sequence[tuple[str, str]] = (),
+        *,
+        refused: Refused[T] | None = None,
+    ) -> T:
+        """A unit that reads, and leaves nothing but events; ``wanted`` are resources, by type and id, that it will.
+
+        Said beforehand it costs less on an engine at a distance: several share their questions and their commit. Should
+        it want to write something it is carried out as a unit.
+        """
+        return await self.unit(agent, work, refused=refused)
+
     @abstractmethod
     async def view(self, work: Callable[[Tx], T]) -> T:
         """Read: the work sees one state of the database and may not write."""

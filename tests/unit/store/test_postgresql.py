@@ -13,6 +13,7 @@ from interop.access.agent import system_agent
 from interop.errors import UnavailableError
 from interop.fhir.query import Query
 from interop.store import Store, Tx, open_store, postgresql
+from interop.store.fibers import wait
 from interop.store.postgresql import PostgresqlStore
 from interop.store.postgresql_session import PostgresqlSession
 from tests.postgres import Cluster
@@ -126,7 +127,6 @@ async def test_a_server_that_is_away_is_unavailable_and_comes_back(
 async def test_units_that_block_each_other_both_come_through(pg: PostgresqlStore) -> None:
     """A deadlock, which PostgreSQL ends by refusing one of the two."""
     both = asyncio.Barrier(2)
-    loop = asyncio.get_running_loop()
 
     def crossing(first: str, second: str) -> Any:
         met = False
@@ -137,7 +137,7 @@ async def test_units_that_block_each_other_both_come_through(pg: PostgresqlStore
             tx.get_state("any")  # a lock is taken with the next question
             if not met:
                 met = True
-                asyncio.run_coroutine_threadsafe(both.wait(), loop).result(10)
+                wait(both.wait())
             tx.lock(second)
             return create(tx)
 
@@ -250,3 +250,12 @@ def test_libpq_reads_its_own_options_and_not_ours() -> None:
         "dbname": "d",
         "sslmode": "require",
     }
+
+
+async def test_a_unit_is_carried_out_though_whoever_waits_for_it_has_gone(pg: PostgresqlStore) -> None:
+    waiting = asyncio.create_task(pg.unit(AGENT, create))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.gather(*(pg.unit(AGENT, create) for _ in range(2)))
+    assert await count(pg) == 3
