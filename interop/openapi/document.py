@@ -17,8 +17,8 @@ _SECURITY: Json = {
     "viewer": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "interop_viewer_…",
-        "description": "Set where a launch is redeemed; good for its studies alone.",
+        "name": "interop_viewer_00000000",  # sent as it stands: a token (RFC 6265 4.1.1)
+        "description": "Set where a launch is redeemed; good for its studies alone. Its name ends in any 8 hex digits.",
     },
     "console": {
         "type": "apiKey",

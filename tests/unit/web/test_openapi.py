@@ -160,3 +160,11 @@ async def test_a_method_that_a_path_does_not_take(web: Any, method: str, path: s
 async def test_it_needs_a_bearer(web: Any) -> None:
     async with web.client() as client:
         assert (await client.get("/openapi.json")).status_code == 401
+
+
+def test_cookies_are_named_as_they_can_be_sent(openapi: dict[str, Any]) -> None:
+    schemes = openapi["components"]["securitySchemes"]
+    cookies = {each["name"] for each in schemes.values() if each.get("in") == "cookie"}
+    assert cookies
+    assert all(re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", name, re.ASCII) for name in cookies)  # RFC 6265 4.1.1
+    assert re.fullmatch("interop_viewer_[0-9a-f]{8}", schemes["viewer"]["name"])
