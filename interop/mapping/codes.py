@@ -25,6 +25,7 @@ class Code:
     display: str
     system: str
     note: str
+    place: str = field(default="", compare=False)  # the file and line, or the site's table, that says so
 
     def coding(self) -> dict[str, str]:
         """The target as a Coding."""
@@ -59,9 +60,9 @@ class CodeTable:
             found = rows.get(code) or rows.get(code.upper())
         return found or (rows.get(ANY) if code else None)
 
-    def with_rows(self, more: dict[str, str]) -> CodeTable:
-        """The table with a site's own codes over it."""
-        own = {code: Code(code, target, "", self._system, "site") for code, target in more.items()}
+    def with_rows(self, more: dict[str, str], place: str = "") -> CodeTable:
+        """The table with a site's own codes over it, which stand at this place."""
+        own = {code: Code(code, target, "", self._system, "site", place) for code, target in more.items()}
         return CodeTable(self.name, {**self.rows, **own})
 
     @property
@@ -81,7 +82,8 @@ def read_codes(text: str, name: str) -> CodeTable:
         where = f"codes/{name}.csv line {reader.line_num}"
         if len(cells) != len(_COLUMNS):
             raise TableError(f"{where}: {len(cells)} columns instead of {len(_COLUMNS)}")
-        row = Code(*(cell.strip() for cell in cells))
+        code, target, display, system, note = (cell.strip() for cell in cells)
+        row = Code(code, target, display, system, note, where)
         if row.code in rows:
             raise TableError(f"{where}: the code {row.code!r} has a row already")
         rows[row.code] = row

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from interop.dicom.keywords import unknown_in
 from interop.mapping import dicom_values, hl7_values, obx_values
 from interop.mapping.codes import CodeTable
 from interop.mapping.fhir_rows import FhirRow
@@ -49,6 +50,9 @@ def worklist_rows(text: str) -> tuple[Row, ...]:
     for row in rows:
         if not _KEYWORD.match(row.target):
             raise row.error("the target has to be a DICOM keyword, in one sequence at most")
+        unknown = unknown_in(row.target.removesuffix("[]"))
+        if unknown:
+            raise row.error(unknown)
     return rows
 
 

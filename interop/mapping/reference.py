@@ -24,7 +24,8 @@ What cannot be mapped is an issue beside the result: it is stored with the messa
 acknowledgement tells the sender of it. `interop hl7 preview FILE` shows what a message becomes, FHIR and worklist item,
 each element with the field that it came from, with `--site NAME` as that site's sender; FHIR, worklist and issues stand
 side by side on a terminal of 120 columns or with `--columns N`. `interop mappings check [FOLDER]` compiles tables
-before a server reads them.
+as a server does at its start, and refuses, by file, table, row and code: a target that R4 or the DICOM dictionary does
+not have, a code outside of the value set that R4 requires there, a word that this server does not act on.
 
 How to read a target: `name[]` takes every value, any other the first; `identifier[PLAC]` is the one of that type;
 `extension[station]` is known by its short name. `""` in HL7 empties an element on record.

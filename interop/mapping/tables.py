@@ -13,6 +13,7 @@ from interop.hl7.charsets import charset_named
 from interop.mapping import clinical, visits
 from interop.mapping.authorities import Authorities, authorities_of
 from interop.mapping.codes import CodeTable, read_codes
+from interop.mapping.element_rules import check_codes, check_rows
 from interop.mapping.fhir_rows import FhirRow
 from interop.mapping.inbound import Trace
 from interop.mapping.manners import manner_of
@@ -203,6 +204,9 @@ def _compiled(
     trace: Trace | None,
 ) -> dict[str, CompiledMessage]:
     ready = {name: CompiledRows(name, table.rows, codes, trace) for name, table in segments.items() if table.rows}
+    for table in segments.values():
+        check_rows(table.resource, table.rows, codes)
+    check_codes(codes)
     found: dict[str, CompiledMessage] = {}
     for message in messages:
         compiled = _compiled_message(message, segments, ready)
@@ -310,7 +314,8 @@ def _site_codes(more: Mapping[str, dict[str, str]], codes: Mapping[str, CodeTabl
         for code, ours in rows.items():
             if not isinstance(ours, str):
                 raise TableError(f"{file}: codes.{table}: {code!r} has to become text, not {ours!r}")
-    return {name: table.with_rows(more[name]) if name in more else table for name, table in codes.items()}
+    own = {name: codes[name].with_rows(rows, f"{file} codes.{name}") for name, rows in more.items()}
+    return {**codes, **own}
 
 
 def _site_rows(more: Mapping[str, Any], segments: Mapping[str, SegmentTable], file: str) -> dict[str, tuple[Row, ...]]:
@@ -319,7 +324,7 @@ def _site_rows(more: Mapping[str, Any], segments: Mapping[str, SegmentTable], fi
     for table in more:
         if table not in segments:
             raise TableError(f"{file}: unknown segment table {table!r}")
-    return {table: rows_of(more, file, key=table) for table in more}
+    return {table: rows_of(more, f"{file} segments.{table}", key=table) for table in more}
 
 
 def _zone(name: str | None, file: str) -> ZoneInfo | None:

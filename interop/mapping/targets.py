@@ -16,6 +16,7 @@ from interop.mapping.context import Contained
 from interop.mapping.uris import EXTENSIONS, PARTICIPATION, TYPE_SYSTEMS
 
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[(\w+)\])?(\[\])?\Z")
+_BELOW = re.compile(r"[A-Za-z]\w*\Z")
 CHOICE = re.compile(r"(value|occurrence|effective|deceased|multipleBirth)[A-Z]\w*\Z")
 
 
@@ -47,14 +48,19 @@ Setter = Callable[[Draft, Any], bool]  # whether the value was taken
 
 def setter(target: str) -> Setter:
     """The function that puts a value there; ValueError if the target is none."""
-    head, _, tail = target.partition(".")
-    match = _STEP.match(head)
-    if match is None or (tail and not all(_STEP.match(part) for part in tail.split("."))):
-        raise ValueError(f"{target!r} is no target")
-    element, slot, many = match[1], match[2], bool(match[3])
+    element, slot, many, tail = parsed(target)
     if slot is None and not many:
-        return _scalar(element, tail.split(".") if tail else [])
-    return _listed(element, _adornment(element, slot), "" if many else (slot or ""), tail)
+        return _scalar(element, tail)
+    return _listed(element, _adornment(element, slot), "" if many else (slot or ""), ".".join(tail))
+
+
+def parsed(target: str) -> tuple[str, str | None, bool, list[str]]:
+    """Its element, the slot in a list, whether there is an item for each value, and the elements below; ValueError."""
+    head, *tail = target.split(".")
+    match = _STEP.match(head)
+    if match is None or not all(_BELOW.match(part) for part in tail):
+        raise ValueError(f"{target!r} is no target")
+    return match[1], match[2], bool(match[3]), tail
 
 
 def _adornment(element: str, slot: str | None) -> dict[str, Any]:

@@ -83,6 +83,11 @@ ROW = '\n[[row]]\nsource = ["PID-5"]\ntarget = "name[]"\n'
             ["dicom/worklist.toml row 1", "patient_to_x"],
         ),
         (replaced("dicom/worklist.toml", '"PatientName"', '"patientName"'), ["dicom/worklist.toml row 1", "keyword"]),
+        (replaced("dicom/worklist.toml", '"PatientName"', '"PatientNaem"'), ["row 1", "Naem is no DICOM keyword"]),
+        (
+            replaced("dicom/worklist.toml", '"PatientName"', '"PatientID.PatientName"'),
+            ["dicom/worklist.toml row 1", "the target has to be"],
+        ),
         (replaced("dicom/worklist.toml", '["Patient"]', '["Person"]'), ["dicom/worklist.toml row 1", "Person"]),
         (replaced("dicom/worklist.toml", "identifier[study]", "code[study]"), ["code[study]"]),
         (replaced("dicom/worklist.toml", "extension[step]", "extension[nothing]"), ["nothing"]),
@@ -104,7 +109,10 @@ ROW = '\n[[row]]\nsource = ["PID-5"]\ntarget = "name[]"\n'
         (replaced("sites/example.toml", "Asia/Nicosia", "Asia/Nowhere"), ["sites/example.toml", "Asia/Nowhere"]),
         (replaced("sites/example.toml", "8859/7", "8859/77"), ["sites/example.toml", "8859/77"]),
         (replaced("sites/example.toml", "codes.modality", "codes.mode"), ["sites/example.toml", "mode"]),
-        (replaced("sites/example.toml", "ei_to_accession", "ei_to_x"), ["sites/example.toml row 1", "ei_to_x"]),
+        (
+            replaced("sites/example.toml", "ei_to_accession", "ei_to_x"),
+            ["sites/example.toml segments.ORC_OBR_ServiceRequest row 1", "ei_to_x"],
+        ),
         (
             replaced("sites/example.toml", "segments.ORC_OBR_ServiceRequest", "segments.ORC"),
             ["sites/example.toml", "ORC"],
