@@ -38,16 +38,18 @@ def preview(
     """Show the FHIR resources, the worklist items and the issues of a message, each element with its field.
 
     On a terminal of 120 columns or more the three stand side by side. A new order's item is shown for each station that
-    it would be on; what it would wait for, if it would.
+    it would be on; what it would wait for, if it would. Status 1 if the answer would be AE or AR, as that of send.
     """
     result = _explained(file, number, site)
+    refused = result["answer"] != "AA"
     if as_json:
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
-        return
+        sys.exit(1 if refused else 0)
     terminal = sys.stdout.isatty()
     console = Console(width=columns or (None if terminal else WIDE), highlight=False)
     beside = (columns is not None or terminal) and console.width >= side_by_side.LEAST
     _show(console, result, every=every, beside=beside)
+    sys.exit(1 if refused else 0)
 
 
 def _explained(file: str, number: int | None, site: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -26,10 +26,10 @@ _ORDER = {"error": 0, "warning": 1, "information": 2}
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One message of a file: its report, or why there is none."""
+    """One message of a file: its report, or why there is none; without a number a file that holds none to examine."""
 
     file: str
-    number: int
+    number: int | None
     report: Report | None
     unreadable: str = ""
 
@@ -42,20 +42,43 @@ def validate(
 ) -> None:
     """Hold messages against the standard of their version: structure, cardinality, type, length, table.
 
-    Every segment is in the report; what recurs is gathered by place. Status 1 if there is an error. Nothing is stored,
-    and no server is needed.
+    Every segment is in the report; what recurs is gathered by place. Status 1 if there is an error, 2 if a file cannot
+    be read or holds no message; the others are examined all the same. Nothing is stored, and no server is needed.
     """
-    pieces = [(file, number, raw) for file in files for number, raw in enumerate(messages(file), 1)]
+    read = [_read(file) for file in files]
+    pieces = [(one.file, number, raw) for one in read for number, raw in enumerate(one.messages, 1)]
     shown = track(pieces, "validate", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     examined = [_examined(*piece) for piece in shown]
+    without = [Examined(one.file, None, None, one.fault) for one in read if one.fault]
     if as_json:
-        for one in examined:
+        for one in (*examined, *without):
             typer.echo(json.dumps(_as_json(one), ensure_ascii=False))
-    else:
+    elif examined:
         _print(examined)
+    for one in without:
+        typer.echo(f"interop: {one.unreadable}", err=True)
     severities = {found.severity for one in examined if one.report for found in one.report.found}
     bad = {"error", "warning"} if strict else {"error"}
+    if without:
+        sys.exit(2)
     sys.exit(1 if severities & bad or any(one.report is None for one in examined) else 0)
+
+
+class _Read(NamedTuple):
+    """A file: its messages, or why it has none."""
+
+    file: str
+    messages: list[bytes]
+    fault: str = ""
+
+
+def _read(file: str) -> _Read:
+    try:
+        return _Read(file, messages(file))
+    except MalformedError as error:
+        return _Read(file, [], error.text)
+    except OSError as error:
+        return _Read(file, [], f"{file}: {error.strerror or error}")
 
 
 def _examined(file: str, number: int, raw: bytes) -> Examined:

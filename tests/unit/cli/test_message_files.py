@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import threading
@@ -138,7 +139,7 @@ def test_a_message_of_several_that_is_not_answered_is_told(
 def test_a_file_without_a_message_is_said_to_have_none_at_once(
     command: str, data: bytes, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("hl7", command, saved(tmp_path, data)) == 1
+    assert run("hl7", command, saved(tmp_path, data)) == (2 if command == "validate" else 1)
     assert "there is no message in" in capsys.readouterr().err
 
 
@@ -152,3 +153,38 @@ def test_validate_says_where_a_character_set_had_to_be_guessed(
 ) -> None:
     run("hl7", "validate", saved(tmp_path, ONE.replace("Νίκος".encode(), b"M\xfcller")))
     assert "it was read as windows-1252 as a guess" in capsys.readouterr().out
+
+
+def test_validate_examines_the_other_files_and_names_each_that_it_could_not(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of several files may be empty, and one may not be there."""
+    empty, missing = tmp_path / "empty.hl7", str(tmp_path / "missing.hl7")
+    empty.write_bytes(b"\r\n")
+    files = (str(empty), missing, str(tmp_path), saved(tmp_path, ONE))
+    assert run("hl7", "validate", *files) == 2
+    told = capsys.readouterr()
+    assert "1 messages" in told.out
+    assert [file in told.err for file in files] == [True, True, True, False]
+    assert run("hl7", "validate", "--json", *files) == 2
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["number"], "unreadable" in one) for one in lines] == [
+        (files[3], 1, False),
+        (files[0], None, True),
+        (missing, None, True),
+        (str(tmp_path), None, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [(ONE, "AA"), (ONE.replace(b"ORC|NW", b"ORC|OP"), "AR"), (ONE.replace(b"PID|", b"ZID|"), "AE")],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_preview_ends_as_send_would(
+    message: bytes, answer: str, form: list[str], run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the status that says whether the message would be accepted."""
+    assert run("hl7", "preview", *form, saved(tmp_path, message)) == (0 if answer == "AA" else 1)
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["answer"] == answer if form else f"answer {answer}" in printed
