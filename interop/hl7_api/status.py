@@ -65,7 +65,7 @@ def _status(counts: PeerCounts, queue: PeerQueue, now: datetime) -> PeerStatus:
         dead=queue.dead,
         unanswered=queue.unanswered,
         oldest_waiting=None if queue.oldest is None else max(0.0, (now - queue.oldest).total_seconds()),
-        last_error=queue.trouble or counts.last_error,
+        last_error=counts.last_error,
         last_error_at=counts.last_error_at,
     )
 

@@ -279,7 +279,6 @@ class PeerQueue:
     dead: int = 0
     unanswered: int = 0  # accepted (CA), and never acknowledged by the application
     oldest: datetime | None = None  # since when the oldest that is queued waits
-    trouble: str | None = None  # why one of them was not taken, if one was tried
 
 
 @dataclass(frozen=True, slots=True)

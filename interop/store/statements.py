@@ -321,10 +321,6 @@ PEERS = f"SELECT {_PEER_FIELDS} FROM peer ORDER BY direction, name, address"
 PEER_QUEUES = """
     SELECT peer, state, count(*), min(at) FROM message
     WHERE direction = 'out' AND state IN ('queued', 'dead', 'unanswered') GROUP BY peer, state"""
-PEER_TROUBLE = """
-    SELECT issues FROM message
-    WHERE direction = 'out' AND state IN ('queued', 'dead', 'unanswered') AND peer = ? AND issues <> '[]'
-    ORDER BY id DESC LIMIT 1"""
 
 _DECISION = "study_uid, order_id, rule, who, person, evidence, before, at"
 MATCH_CLOSE = "UPDATE study_match SET held = 0 WHERE study_uid = ? AND held = 1"

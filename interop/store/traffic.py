@@ -6,7 +6,6 @@ can count the same peer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -55,12 +54,7 @@ class Traffic(Unit):
             queue[state] = count
             if state == "queued":
                 queue["oldest"] = instants.instant(oldest)
-        return {peer: PeerQueue(**queue, trouble=self._trouble(peer)) for peer, queue in found.items()}
-
-    def _trouble(self, peer: str) -> str | None:
-        """Why the newest message that was tried and not taken was not."""
-        row = self.session.row(sql.PEER_TROUBLE, (peer,))
-        return str(json.loads(row[0])[0].get("text", "")) if row else None
+        return {peer: PeerQueue(**queue) for peer, queue in found.items()}
 
 
 def _instant(micros: int | None) -> datetime | None:

@@ -8,6 +8,7 @@ CA.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from secrets import token_hex
 
 from interop.audit.event import Event
@@ -15,7 +16,7 @@ from interop.errors import InteropError
 from interop.hl7.acknowledgement import acknowledge
 from interop.hl7.acknowledgement_mode import asked_of, due
 from interop.hl7.message import Message, parse
-from interop.store import MessageRow, Tx
+from interop.store import MessageRow, PeerNote, Tx
 from interop.workflow import outbox
 from interop.workflow.messages import hash_of
 from interop.workflow.site import Site
@@ -109,4 +110,8 @@ def _settle(tx: Tx, row: MessageRow, code: str, message: Message | None, raw: by
     reasons = " ".join(one.value(3).text(1) for one in message.all("ERR")) if message is not None else ""
     why = "" if state == "sent" else f"{row.peer} answered {code} {reasons}".strip()
     kept = None if row.ack is not None and code not in _ACCEPT and (row.ack_code or "") in _ACCEPT else raw
+    first = int(row.state == "queued")  # else what took it, or refused it, has been counted
+    refused = int(state == "dead" and row.state != "dead")
+    note = PeerNote("out", row.peer, messages=first, refused=refused, last_at=tx.now)
+    tx.note_peers([replace(note, last_error=why, last_error_at=tx.now) if why else note])
     outbox.settle(tx, row, state, code, kept, why)  # the accept acknowledgement stays; the application's is linked

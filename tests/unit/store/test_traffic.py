@@ -44,8 +44,7 @@ async def test_what_a_receiver_is_owed(store: Store) -> None:
             ("sent", "C4", AT - timedelta(days=2)),
         ):
             named = {"direction": "out", "peer": "RIS", "application": "I", "facility": "I", "type": "ORM^O01"}
-            issues = [{"text": "no connection"}] if control == "C2" else []
-            tx.add_message(**named, control_id=control, raw=b"MSH", body_hash="", state=state, at=at, issues=issues)
+            tx.add_message(**named, control_id=control, raw=b"MSH", body_hash="", state=state, at=at)
 
     await store.unit(AGENT, owe)
-    assert await store.view(lambda tx: tx.peer_queues()) == {"RIS": PeerQueue(2, 1, 0, AT, "no connection")}
+    assert await store.view(lambda tx: tx.peer_queues()) == {"RIS": PeerQueue(2, 1, 0, AT)}
