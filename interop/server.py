@@ -186,7 +186,7 @@ async def _listen(rooms: Rooms, stack: contextlib.AsyncExitStack) -> None:
             port,
             allow,
             limits=limits,
-            release=settings.mllp_release,
+            release=(tls and settings.mllp_tls_release) or settings.mllp_release,
             batch_answers=settings.mllp_batch_answer == "batch",
             tls=tls,
         )

@@ -104,9 +104,8 @@ class Settings(BaseSettings):
         None, description="PEM authorities that sign the senders' certificates; one is then required of every sender."
     )
     mllp_max_bytes: int = Field(50_000_000, ge=1024, description="Largest HL7 message accepted, in bytes.")
-    mllp_release: int = Field(
-        1, ge=1, le=2, description="MLLP release that senders speak to the listener; 2 sends commit blocks (ACK, NAK)."
-    )
+    mllp_release: int = Field(1, ge=1, le=2, description="MLLP release of `mllp_port`; 2: commit blocks (ACK, NAK).")
+    mllp_tls_release: int | None = Field(None, ge=1, le=2, description="That of `mllp_tls_port`, if it is another.")
     mllp_batch_answer: str = Field(
         "each",
         pattern="^(each|batch)$",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from interop.fhir.query import Query
-from interop.hl7.framing import frame
+from interop.hl7.framing import commit_block, frame
 from interop.hl7.message import parse
 from interop.mllp_listener import MllpListener
 from interop.store import MessageQuery, Store
@@ -205,6 +205,7 @@ def test_a_running_server_listens_on_both_ports_or_on_one(real_server: object, a
         "mllp_tls_cert": authority.issue("server"),
         "mllp_tls_client_ca": authority.ca,
         "mllp_peers": "cn:ris=RIS",
+        "mllp_tls_release": 2,
     }
     server: RealServer = real_server(command="serve", mllp_plain="false", **settings)
     server.start("/healthz")
@@ -212,5 +213,9 @@ def test_a_running_server_listens_on_both_ports_or_on_one(real_server: object, a
     with HL7Sender("localhost", port, tls=context) as sender:
         assert parse(sender.send(orm(id="C1"))).get("MSA-1") == "AA"
         assert parse(sender.send(orm(id="C2", sender="EMR|HOSP"))).get("MSA-1") == "AR"
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    with context.wrap_socket(plain, server_hostname="localhost") as secured:
+        secured.sendall(frame(orm(id="C3")))
+        assert secured.recv(4) == commit_block(True)  # of this listener; the other one's release is 1
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.settings.mllp_port), timeout=2).close()
