@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from interop.errors import InteropError, NotFoundError, UnavailableError
+from interop.cli.acting import SHOWN, Act, DryRun, Limit, Number, Yes, carry_out
+from interop.cli.tables import plain, wide
+from interop.errors import NotFoundError
 from interop.settings import Settings
 
 commands = typer.Typer(help="Jobs that were given up (dead letters): list, retry, drop.", no_args_is_help=True)
 
 Shown = dict[str, Any]
-_SHOWN = 20  # jobs that a preview shows
 
 Kind = Annotated[
     str | None, typer.Option("--kind", help="send, tags, report-pdf, worklist, notify …: as the list shows it.")
 ]
-Number = Annotated[list[int] | None, typer.Option("--number", help="This one; several times for several.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most, newest first.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which it would be, and do nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @commands.command("list")
@@ -65,20 +61,22 @@ def drop(
 
 
 def _steer(verb: str, kind: str | None, numbers: Sequence[int] | None, limit: int, *, dry_run: bool, yes: bool) -> None:
-    settings, told = Settings(), Console(stderr=True)
+    settings = Settings()
     found = asyncio.run(_found(settings, kind, numbers, limit))
-    _show(found[:_SHOWN], settings)
-    more = f", {_SHOWN} of them shown" if len(found) > _SHOWN else ""
-    told.print(f"{len(found)} dead letter{'s' if len(found) != 1 else ''} to {verb}{more}")
-    if dry_run or not found:
-        return
-    if not yes and not typer.confirm(f"{verb} {len(found)}?", err=True):
-        raise typer.Exit(1)
-    failed = asyncio.run(_carry_out(settings, verb, [int(one["id"]) for one in reversed(found)]))
-    for text in failed[:_SHOWN]:
-        told.print(text, markup=False)
-    typer.echo(f"{len(found) - len(failed)} done" + (f", {len(failed)} not done" if failed else ""))
-    sys.exit(1 if failed else 0)
+    _show(found[:SHOWN], settings)
+
+    @asynccontextmanager
+    async def acting() -> AsyncIterator[Act]:
+        from interop.cli.jobs_desk import open_jobs_desk
+
+        async with open_jobs_desk(settings) as desk:
+
+            async def act(id: int) -> tuple[bool, str]:
+                return True, f"is {(await desk.act(verb, id))['state']}"
+
+            yield act
+
+    carry_out(verb, "dead letter", [int(one["id"]) for one in found], acting, dry_run=dry_run, yes=yes)
 
 
 async def _found(settings: Settings, kind: str | None, numbers: Sequence[int] | None, limit: int) -> list[Shown]:
@@ -103,22 +101,6 @@ def _page(before: int | None, size: int) -> dict[str, str]:
     return {"limit": str(size)} | ({} if before is None else {"before": str(before)})
 
 
-async def _carry_out(settings: Settings, verb: str, ids: Sequence[int]) -> list[str]:
-    """Why which of them could not be done."""
-    from interop.cli.jobs_desk import open_jobs_desk
-
-    failed: list[str] = []
-    async with open_jobs_desk(settings) as desk:
-        for id in ids:
-            try:
-                await desk.act(verb, id)
-            except UnavailableError:
-                raise
-            except InteropError as error:
-                failed.append(f"job {id}: {error.text}")
-    return failed
-
-
 def _show(found: Sequence[Shown], settings: Settings) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("number", "owed since", "kind", "about", "tries", "error"):
@@ -126,9 +108,5 @@ def _show(found: Sequence[Shown], settings: Settings) -> None:
     for one in found:
         since = f"{datetime.fromisoformat(one['created']).astimezone(settings.zone):%m-%d %H:%M:%S}"
         cells = (one["id"], since, one["kind"], one["about"], one["attempts"], one["error"] or "-")
-        table.add_row(*(_plain(str(cell)) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
-
-
-def _plain(text: str) -> Text:
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in text))
+        table.add_row(*(plain(str(cell)) for cell in cells))
+    wide().print(table)

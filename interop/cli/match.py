@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from interop.cli.tables import plain, wide
 from interop.settings import Settings
 
 commands = typer.Typer(help="Which order a study is of: list, show, resolve, undo, merge.", no_args_is_help=True)
@@ -39,8 +38,8 @@ def list_unmatched(
         likely = " ".join(f"{one['order'].partition('/')[2]} ({one['score']:.2f})" for one in study["candidates"][:3])
         modality = ",".join(study["modality"])
         cells = (study["study_uid"], study["why"], study["accession"], modality, study["started"], study["patient"])
-        table.add_row(*(_plain(cell) for cell in (*cells, likely)))
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+        table.add_row(*(plain(cell) for cell in (*cells, likely)))
+    wide().print(table)
     Console(stderr=True).print(f"{len(studies)} stud{'ies' if len(studies) != 1 else 'y'} without an order")
 
 
@@ -129,7 +128,3 @@ async def _asked(settings: Settings, verb: str, uid: str, order: str | None = No
 
     async with open_match_desk(settings) as desk:
         return await desk.act(verb, uid, order, correct=correct)
-
-
-def _plain(cell: object) -> Text:
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in str(cell or "-")))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from interop.cli.tables import plain, wide
 from interop.errors import InvalidContentError
 from interop.settings import Settings
 
@@ -61,8 +59,8 @@ def list_shares(
     for share in shares:
         cells = (share["id"], share["by"], share["state"], share["expires"], f"{share['openings']} times")
         more = ("yes" if share["annotate"] else "no", share["label"], " ".join(share["studies"]))
-        table.add_row(*(_plain(cell) for cell in (*cells, *more)))
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+        table.add_row(*(plain(cell) for cell in (*cells, *more)))
+    wide().print(table)
 
 
 @commands.command("revoke")
@@ -94,7 +92,3 @@ async def _revoked(settings: Settings, id: str) -> None:
 
     async with open_share_desk(settings) as desk:
         await desk.revoke(id)
-
-
-def _plain(cell: object) -> Text:
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in str(cell or "-")))

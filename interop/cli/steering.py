@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
+from interop.cli.acting import SHOWN, Act, DryRun, Limit, Number, Yes, carry_out
 from interop.cli.hl7 import commands
-from interop.errors import InteropError, UnavailableError
+from interop.cli.tables import plain, wide
 from interop.settings import Settings
 
 if TYPE_CHECKING:
     from interop.store import MessageLine
-
-_SHOWN = 20  # messages that a preview shows
 
 Patient = Annotated[str | None, typer.Option("--patient", help="Id of a Patient, or one of its identifiers.")]
 Accession = Annotated[str | None, typer.Option("--accession", help="Accession number of an order.")]
@@ -43,10 +39,6 @@ Direction = Annotated[str | None, typer.Option("--direction", help="in or out.")
 Peer = Annotated[str | None, typer.Option("--peer", help="Address of a sender, name of a receiver.")]
 Since = Annotated[str | None, typer.Option("--since", help="A moment (2026-11-21T08:30), or how long ago: 90m, 2h.")]
 Until = Annotated[str | None, typer.Option("--until", help="The same; before that.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most, newest first.")]
-Number = Annotated[list[int] | None, typer.Option("--number", help="This one; several times for several.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which it would be, and do nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @commands.command("list")
@@ -73,7 +65,7 @@ def list_messages(
         for line in lines:
             typer.echo(json.dumps(shown_line(line), ensure_ascii=False))
         return
-    _wide().print(_table(lines, settings))
+    wide().print(_table(lines, settings))
     Console(stderr=True).print(f"{len(lines)} message{'s' if len(lines) != 1 else ''}")
 
 
@@ -169,52 +161,24 @@ def _words(
 def _steer(
     verb: str, numbers: Sequence[int] | None, words: dict[str, str], limit: int, *, dry_run: bool, yes: bool
 ) -> None:
-    settings, told = Settings(), Console(stderr=True)
+    settings = Settings()
     lines = _lines(settings, words, limit, numbers)
     if verb == "replay" and not numbers:
         whole = [line for line in lines if line.control_id and not line.type.startswith("fault ")]
         if len(whole) < len(lines):
-            told.print(
-                f"{len(lines) - len(whole)} left out that are no whole messages (interop hl7 list --state refused)"
-            )
+            left = f"{len(lines) - len(whole)} left out that are no whole messages (interop hl7 list --state refused)"
+            Console(stderr=True).print(left)
         lines = whole
-    _wide().print(_table(lines[:_SHOWN], settings))
-    more = f", {_SHOWN} of them shown" if len(lines) > _SHOWN else ""
-    told.print(f"{len(lines)} message{'s' if len(lines) != 1 else ''} to {verb}{more}")
-    if dry_run or not lines:
-        return
-    if not yes and not typer.confirm(f"{verb} {len(lines)}?", err=True):
-        raise typer.Exit(1)
-    counted, failed = asyncio.run(_carry_out(settings, verb, [line.id for line in reversed(lines)], told))
-    for text in failed[:_SHOWN]:
-        told.print(text, markup=False)
-    typer.echo(", ".join(f"{count} {what}" for what, count in sorted(counted.items())))
-    sys.exit(1 if failed else 0)
+    wide().print(_table(lines[:SHOWN], settings))
 
+    @asynccontextmanager
+    async def acting() -> AsyncIterator[Act]:
+        from interop.cli.desk import open_desk
 
-async def _carry_out(
-    settings: Settings, verb: str, ids: Sequence[int], told: Console
-) -> tuple[Counter[str], list[str]]:
-    from interop.cli.desk import open_desk
+        async with open_desk(settings) as desk:
+            yield lambda id: desk.act(verb, id)
 
-    counted: Counter[str] = Counter()
-    failed: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with open_desk(settings) as desk:
-        with Progress(*columns, console=told) as progress:
-            task = progress.add_task(verb, total=len(ids))
-            for id in ids:
-                try:
-                    good, text = await desk.act(verb, id)
-                except UnavailableError:
-                    raise
-                except InteropError as error:
-                    good, text = False, error.text
-                counted["done" if good else "not done"] += 1
-                if not good:
-                    failed.append(f"message {id}: {text}")
-                progress.advance(task)
-    return counted, failed
+    carry_out(verb, "message", [line.id for line in lines], acting, dry_run=dry_run, yes=yes)
 
 
 def _lines(
@@ -247,17 +211,8 @@ def _table(lines: Sequence[MessageLine], settings: Settings) -> Table:
             _took(line.took),
             about,
         )
-        table.add_row(*(_plain(cell) for cell in cells))
+        table.add_row(*(plain(cell) for cell in cells))
     return table
-
-
-def _wide() -> Console:
-    """Standard output; into a file or a pipe a line is not folded at 80 characters."""
-    return Console(width=None if sys.stdout.isatty() else 240)
-
-
-def _plain(text: str) -> Text:
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in text))
 
 
 def _took(microseconds: int | None) -> str:

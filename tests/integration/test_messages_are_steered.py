@@ -80,6 +80,7 @@ def _replays(server: RealServer) -> None:
     assert all(one["touched"][0].startswith("Patient/") for one in found)
     again = run(server, "replay", "--number", str(found[0]["id"]), "--yes")
     assert (again.returncode, again.stdout.splitlines()[-1].strip()) == (0, "1 done")
+    assert f"message {found[0]['id']}: was carried out already, and stays as it is" in again.stderr
 
 
 def _sends_again(server: RealServer, ris: HL7Listener) -> None:
@@ -91,6 +92,7 @@ def _sends_again(server: RealServer, ris: HL7Listener) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done"), done.stderr
     done = run(server, "retry", "--number", str(job), "--yes", group="jobs")
     assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (0, "1 done"), done.stderr
+    assert ("1/1" in done.stderr, f"dead letter {job}: is ready" in done.stderr) == (True, True)
     eventually("two are sent", lambda: len(listed(server, "--state", "sent")) == 2 or None, 30)
     (left,) = listed(server, "--state", "dead")
     shown = run(server, "show", "--number", str(left["id"]))
