@@ -17,7 +17,7 @@ loss. Reported as a FramingFault: everything that may be a message, or a part of
 | more than ``max_size`` bytes in a frame                 | Fault ``too-large`` at its end; the next frame is in step |
 | ``VT ACK FS CR``, ``VT NAK FS CR`` (MLLP release 2)     | Fault ``commit-block``: this is not a message; what it    |
 |                                                         | means is for whoever speaks release 2                     |
-| end of the stream inside a frame                        | Fault ``unfinished``                                      |
+| end of the stream inside a frame                        | Fault ``unfinished``, or what ``eof`` is told             |
 | end of the stream outside one, or a bare connect        | nothing (health probes)                                   |
 | several MSH in one frame, FHS/BHS batches               | one Frame; ``interop.hl7.batches`` takes it apart         |
 | LF or CRLF as segment end, no CR at the very end        | the Frame as sent; ``interop.hl7.message`` reads it       |
@@ -41,13 +41,14 @@ ACK, NAK = b"\x06", b"\x15"  # what a commit block of MLLP release 2 holds
 _COMMIT_BLOCKS = (ACK, NAK)
 HEAD = 4096  # how much of refused bytes a fault keeps: the MSH is in it
 
-FaultReason = Literal["torn", "unframed", "too-large", "commit-block", "unfinished"]
+FaultReason = Literal["torn", "unframed", "too-large", "commit-block", "unfinished", "too-slow"]
 _WORDS: dict[FaultReason, str] = {
     "torn": "a new message began inside this one, which never ended",
     "unframed": "bytes outside an MLLP frame",
     "too-large": "the message is larger than this listener accepts",
     "commit-block": "an MLLP release 2 commit block where a message was expected",
     "unfinished": "the connection ended inside a message",
+    "too-slow": "the message did not come to its end in time",
 }
 
 
@@ -107,11 +108,11 @@ class FrameDecoder:
             return self._end_frame(len(self._buffer) - 1)
         return []
 
-    def eof(self) -> list[Frame | FramingFault]:
-        """What the end of the stream completes or cuts off."""
+    def eof(self, reason: FaultReason = "unfinished") -> list[Frame | FramingFault]:
+        """What the end of the stream completes or cuts off; ``reason`` is that of its end inside a frame."""
         found = self.quiet()
         if self._inside:
-            found += self._fault("unfinished", len(self._buffer)) if self.pending else []
+            found += self._fault(reason, len(self._buffer)) if self.pending else []
         else:
             found += self._unframed(len(self._buffer))
         self._inside = False

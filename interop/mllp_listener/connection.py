@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
         """Refuse what does not come to its end, and close."""
         logger.warning("MLLP connection closed: %d bytes did not come to their end", self._decoder.pending)
         self._intake.counts["slow"] += 1
-        self._take(self._decoder.eof())
+        self._take(self._decoder.eof("too-slow"))
         self._closing = True
         self._answer()
 
