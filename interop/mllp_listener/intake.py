@@ -132,17 +132,17 @@ class Intake:
         return self._unkept(message, error)
 
     async def keep_fault(self, kind: str, text: str, address: str, raw: bytes = b"") -> None:
-        """Audit a connection that came to nothing, and list the first of a minute beside the messages; the many of a
+        """Audit a connection that came to nothing, and list the same once a minute beside the messages; the many of a
         stubborn caller are counted, so that they cannot fill the disk."""
-        number = self._ledger.writes(kind, address)
-        if not number:
+        if not self._ledger.writes(kind, address):
             self.counts["refusals only counted"] += 1
             return
         event = Event("alert", f"mllp-{kind}-refused", "E", outcome="4", detail=text)
+        new = self._ledger.is_new(kind, address, text)
 
         def work(tx: Tx) -> None:
             tx.audit(event)
-            if number == 1:
+            if new:
                 messages.keep_fault(tx, f"fault {kind}", address, text, raw)
 
         try:

@@ -25,6 +25,7 @@ class Ledger:
         self._most = most
         self._began = time.monotonic()
         self._written: Counter[tuple[str, str]] = Counter()
+        self._said: set[tuple[str, ...]] = set()
         self._unwritten: dict[str, int] = {}
         self._addresses: dict[str, set[str]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -46,10 +47,18 @@ class Ledger:
             self._timer = asyncio.get_running_loop().call_later(self._window, self._turn)
         return 0
 
+    def is_new(self, *what: str) -> bool:
+        """Whether this is the first of its like in the window; asked of what may be written down, which is little."""
+        if what in self._said:
+            return False
+        self._said.add(what)
+        return True
+
     def _turn(self) -> None:
         """A new window, and a line for each kind of which some were only counted."""
         self._began = time.monotonic()
         self._written.clear()
+        self._said.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

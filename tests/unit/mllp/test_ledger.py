@@ -21,7 +21,10 @@ async def test_the_first_are_written_and_the_rest_are_told_in_one_line() -> None
         while len(told) < 2:
             await asyncio.sleep(0.01)
     assert sorted(told) == [("peer", 4, 2), ("tls", 1, 1)]
+    assert [ledger.is_new("tls", "10.0.0.1", why) for why in ("expired", "none", "expired")] == [True, True, False]
+    await asyncio.sleep(0.06)
     assert ledger.writes("peer", "10.0.0.1") == 1  # a new window
+    assert ledger.is_new("tls", "10.0.0.1", "expired")
 
 
 async def test_what_was_counted_is_told_when_the_listener_stops() -> None:
