@@ -86,11 +86,11 @@ class Connection(asyncio.Protocol):
         """To somebody who says no; what was done over TLS before is noted already."""
         logger.warning("MLLP connection refused: its sender is not on the list of peers")
         address, intake = self._address, self._intake
-        stranger = Stranger(self._strangers, lambda raw: intake.answer_stranger(raw, address))
+        noted = intake.certificate is not None
+        refused = None if noted else lambda raw: self._strangers.note(intake.refuse_connection(address, raw))
+        stranger = Stranger(self._strangers, lambda raw: intake.answer_stranger(raw, address), refused)
         transport.set_protocol(stranger)
         stranger.connection_made(transport)
-        if intake.certificate is None:
-            self._strangers.note(intake.refuse_connection(address))
 
     def data_received(self, data: bytes) -> None:
         if self._closing:

@@ -109,11 +109,11 @@ class Intake:
             return Answered([], None)
         return Answered([reply] if reply else [], False)
 
-    async def refuse_connection(self, address: str) -> None:
-        """Leave a trace of a connection from an address that is not on the list."""
+    async def refuse_connection(self, address: str, raw: bytes = b"") -> None:
+        """Leave a trace of a connection from an address that is not on the list, with the first bytes that came."""
         self.counts["connections refused"] += 1
         self.tallies.fault(address, "connection refused: the address is not on the list of peers")
-        await self.keep_fault("peer", "the address is not on the list of peers", address)
+        await self.keep_fault("peer", "the address is not on the list of peers", address, raw)
 
     async def answer_stranger(self, raw: bytes, address: str) -> bytes:
         """AR, with what would have to be added to the list; of an unknown certificate the message is kept with it."""

@@ -19,6 +19,7 @@ _HEAD = 4096  # of what is no frame: enough for its MSH
 _QUIET = 0.25  # silence that ends a frame whose last CR is missing
 
 Answering = Callable[[bytes], Awaitable[bytes]]
+Refused = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,11 @@ class Strangers:
 class Stranger(asyncio.Protocol):
     """One connection of somebody who is not on the list."""
 
-    def __init__(self, strangers: Strangers, answering: Answering) -> None:
+    def __init__(self, strangers: Strangers, answering: Answering, refused: Refused | None = None) -> None:
+        """``refused`` is told once, of the first bytes that came: when they are answered, or when it is gone."""
         self._strangers = strangers
         self._answering = answering
+        self._refused = refused
         self._decoder = FrameDecoder(strangers.limits.bytes)
         self._head = b""
         self._received = 0
@@ -106,6 +109,7 @@ class Stranger(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
+        self._note()
         self._transport = None
         self._stop_quiet()
         if self._timer is not None:
@@ -114,6 +118,7 @@ class Stranger(asyncio.Protocol):
 
     def end(self) -> None:
         """Close the connection, whatever is still to come."""
+        self._note()
         if self._transport is not None:
             self._transport.abort()
 
@@ -127,7 +132,13 @@ class Stranger(asyncio.Protocol):
             self._quiet.cancel()
             self._quiet = None
 
+    def _note(self) -> None:
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            refused(self._head)
+
     def _answer(self, raw: bytes) -> None:
+        self._note()
         self._stop_quiet()
         self.task = asyncio.ensure_future(self._part(raw.lstrip(b"\x0b")))
 

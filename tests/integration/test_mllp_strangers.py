@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from interop.fhir.query import Query
+from interop.hl7.framing import frame
 from interop.hl7.message import parse
 from interop.mllp_listener import StrangerLimits
 from interop.store import MessageQuery, Store
@@ -41,6 +42,20 @@ async def test_only_the_first_message_is_answered_and_nothing_is_kept(store: Sto
         assert listener.counts["messages"] == 0
     assert (await kept(store, "C1"), await kept(store, "C2")) == ([], [])
     assert await audited(store) == [("mllp-peer-refused", "the address is not on the list of peers")]
+    (fault,) = await store.view(lambda tx: tx.find_messages(state="fault"))
+    assert (fault.type, fault.raw[:40]) == ("fault peer", frame(orm(id="C1"))[:40])  # who it was, to add it to the list
+
+
+@pytest.mark.parametrize("brought", [b"", b"GET / HTTP/1.1\r\n"])
+async def test_one_that_goes_without_a_message_is_listed_with_what_it_brought(store: Store, brought: bytes) -> None:
+    async with listening(store, ELSEWHERE) as (_, connect):
+        peer = await connect()
+        await peer.write(brought)
+        peer.writer.close()
+        async with asyncio.timeout(10):
+            while not (found := await store.view(lambda tx: tx.find_messages(state="fault"))):
+                await asyncio.sleep(0.02)
+    assert [one.raw for one in found] == [brought]
 
 
 async def test_in_enhanced_mode_it_is_a_commit_reject(store: Store) -> None:
