@@ -63,7 +63,11 @@ def seeds() -> list[bytes]:
         "IPC|A7^I|RP7|1.2.3.4|SPS7|CT|CHEST^Chest^L|CT1||CT1",
     )
     odd = message(
-        header("ORU^R01", "F2"), "PID|1||9||D^J", "OBR|1||F9^RIS|X^Y|||2026|||||||||||||||||||F", "ZZZ|a^b&c~d\\F\\"
+        header("ORU^R01", "F2"),
+        "PID|1||9||D^J",
+        "OBR|1||F9^RIS|X^Y|||2026|||||||||||||||||||F",
+        "OBX|1|ED|PDF^Report^L||^application^pdf^Base64^JVBERi0xLjQKJSVFT0YK||||||F",
+        "ZZZ|a^b&c~d\\F\\",
     )
     orders = [orm(study="1.2.3.4.5", accession="A1", id="F3"), orm("CA", status="CA", id="F4"), omi]
     made = [*orders, odd, oru("C", id="F5"), adt("A01", id="F6"), adt("A40", id="F7")]

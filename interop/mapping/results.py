@@ -6,7 +6,6 @@ Numbers keep the digits that were sent; a value that does not fit its type stays
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Any
 
@@ -175,7 +174,7 @@ def _content(encoding: str, data: str) -> str | None:
         packed = "".join(data.split())
         try:
             base64.b64decode(packed, validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one; another, where a character is not of ASCII
             return None
         return packed
     if encoding.upper() == "HEX":

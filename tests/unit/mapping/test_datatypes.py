@@ -215,7 +215,7 @@ def test_media_types(kind: str, subtype: str, media: str) -> None:
     assert media_type(kind, subtype) == media
 
 
-@pytest.mark.parametrize("field", ["^AP^PDF^Base64^JV~", "^AP^PDF^Hex^4Z", "^AP^PDF^UUENCODE^x"])
+@pytest.mark.parametrize("field", ["^AP^PDF^Base64^JV~", "^AP^PDF^Base64^JVBé", "^AP^PDF^Hex^4Z", "^AP^PDF^UUENCODE^x"])
 def test_a_document_that_cannot_be_read_refuses_the_report(field: str) -> None:
     with pytest.raises(InvalidContentError) as caught:
         converted("ed_to_attachment", field)
