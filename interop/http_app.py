@@ -33,6 +33,7 @@ from interop.dicomweb import DicomWeb, dicomweb_routes
 from interop.dicomweb.archive import ONLY, Archive, NamedArchive
 from interop.dicomweb.archives import Archives
 from interop.dicomweb.everywhere import Everywhere
+from interop.dicomweb.reading_ahead import ReadingAhead
 from interop.dicomweb.warming import Warming
 from interop.errors import InteropError
 from interop.fhir_socket import SubscriptionSockets
@@ -63,6 +64,7 @@ class HttpApp:
     tokens: Tokens
     login: Login  # makes sign-in links
     launcher: Launcher
+    ahead: ReadingAhead | None = None  # to be run beside it; ``ahead_series`` of a complete study
 
 
 _RESOURCES = "/fhir/"
@@ -158,6 +160,10 @@ def _sessions(tokens: Tokens, ended: EndedSessions, urls: Wired, pages: ViewerPa
     return Sessions(tokens, secure=at.scheme == "https", ended=ended, framed=framed, path=at.path or "/")
 
 
+def _ahead(store: Store, warming: Warming | None, series: int) -> ReadingAhead | None:
+    return ReadingAhead(store, warming, series=series) if warming is not None and series else None
+
+
 def http_app(
     store: Store,
     archive: Archive | Sequence[NamedArchive],
@@ -171,6 +177,7 @@ def http_app(
     matching: Sequence[BaseRoute] = (),
     bindings: Bindings | None = None,
     metadata_bytes: int = 64 * 1024 * 1024,
+    ahead_series: int = 0,
     stow_bytes: int = 1024 * 1024 * 1024,
     spare: frozenset[str] = frozenset(),
     pacs: Sequence[BaseRoute] = (),
@@ -184,15 +191,14 @@ def http_app(
     """
     tokens, refusals, ended = Tokens(keys), Refusals(store), EndedSessions(store)
     sessions = _sessions(tokens, ended, urls, pages)
-    answers = Answers(error_page, pages)
+    answers, readiness = Answers(error_page, pages), Readiness(checks, spare)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=share_minutes)
     login = Login(store, sessions, refusals, ended, public_url=urls.base_url)
     archives = Archives(_named(archive), store, metadata_bytes=metadata_bytes)
     images = DicomWeb(archives, store, public_url=urls.public_url, stow_bytes=stow_bytes)
-    warming = Warming(archives, urls.base_url)
-    launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if metadata_bytes else None)
-    readiness = Readiness(checks, spare)
+    warming = Warming(archives, urls.base_url) if metadata_bytes else None
+    launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if warming is not None else None)
     given = [*fhir, *hl7, *jobs_routes(store), *matching, *pacs]
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
@@ -217,4 +223,4 @@ def http_app(
         public_url=urls.public_url,
         upgrades=Upgrades(store, tokens, bindings, refusals, urls.public_url) if bindings is not None else None,
     )
-    return HttpApp(_placed(app, urls), routes, tokens, login, launcher)
+    return HttpApp(_placed(app, urls), routes, tokens, login, launcher, _ahead(store, warming, ahead_series))

@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any
 
 import uvloop
-from starlette.types import ASGIApp
 
 from interop.archives import OpenArchives
 from interop.audit.resource import Observer, to_resource
@@ -29,7 +28,7 @@ from interop.errors import InteropError, UnavailableError
 from interop.fhir.search import index_rows
 from interop.fhir_api import fhir_routes
 from interop.hl7_api import hl7_routes
-from interop.http_app import http_app
+from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpServer
 from interop.imaging_api import match_routes, pacs_routes
 from interop.jobs import (
@@ -169,7 +168,7 @@ async def serving(settings: Settings, roles: frozenset[str]) -> AsyncIterator[se
         if "dimse" in roles:
             await _provide(rooms, stack)
         if "http" in roles:
-            running.add(await stack.enter_async_context(answering(rooms)))
+            running |= await stack.enter_async_context(answering(rooms))
         yield running
 
 
@@ -302,23 +301,27 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
 
 
 @asynccontextmanager
-async def answering(rooms: Rooms) -> AsyncIterator[asyncio.Task[None]]:
-    """The http role: uvicorn on its own socket, without its signal handlers."""
+async def answering(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
+    """The http role: uvicorn on its own socket, without its signal handlers, and what is read ahead for it."""
     settings = rooms.settings
     with _listening("HTTP", settings.http_host, settings.http_port):
         listening = socket.create_server((settings.http_host, settings.http_port), backlog=1024)
-    server = HttpServer.serving(application(rooms), STOP_SECONDS)
+    http = application(rooms)
+    server = HttpServer.serving(http.app, STOP_SECONDS)
     task = asyncio.create_task(server.serve([listening]), name="http")
+    ahead = {asyncio.create_task(http.ahead.run(), name="read-ahead")} if http.ahead is not None else set()
     log.info("HTTP on %s:%d", settings.http_host, listening.getsockname()[1])
     try:
-        yield task
+        yield {task, *ahead}
     finally:
         server.should_exit = True
-        await asyncio.gather(task, return_exceptions=True)
+        for each in ahead:
+            each.cancel()
+        await asyncio.gather(task, *ahead, return_exceptions=True)
         listening.close()
 
 
-def application(rooms: Rooms) -> ASGIApp:
+def application(rooms: Rooms) -> HttpApp:
     """All HTTP doors behind the one gate."""
     settings, store = rooms.settings, rooms.store
     assets = viewer_assets(settings)
@@ -345,6 +348,7 @@ def application(rooms: Rooms) -> ASGIApp:
         assets=assets,
         checks=checks,
         metadata_bytes=settings.metadata_cache_bytes,
+        ahead_series=settings.read_ahead_series,
         stow_bytes=settings.stow_max_bytes,
         share_minutes=settings.share_max_minutes,
         bindings=bindings,
@@ -352,7 +356,7 @@ def application(rooms: Rooms) -> ASGIApp:
         pacs=pacs_routes(store, rooms.archives.described()),
         pages=ViewerPages(settings.frame_ancestors, settings.base_path),
         **routes,
-    ).app
+    )
 
 
 @contextlib.contextmanager

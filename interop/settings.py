@@ -130,15 +130,14 @@ class Settings(BaseSettings):
     fhir_delete_multiple: bool = Field(
         False, description="Whether a FHIR conditional delete may end several resources (up to 100), not one only."
     )
-    stow_max_bytes: int = Field(
-        1_000_000_000,
-        ge=1024,
-        description="Largest body of a STOW-RS request, in bytes; it is held in a temporary file.",
-    )
+    stow_max_bytes: int = Field(1_000_000_000, ge=1024, description="Largest STOW-RS body in bytes; a file holds it.")
     metadata_cache_bytes: int = Field(
         64_000_000,
         ge=0,
         description="Memory for series metadata of the archive, compressed; an eighth more for thumbnails; 0: none.",
+    )
+    read_ahead_series: int = Field(
+        20, ge=0, description="Series of a complete study whose metadata and thumbnail are read ahead; 0: none."
     )
     share_max_minutes: int = Field(
         43_200,

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,15 +17,15 @@ from starlette.types import Receive, Scope, Send
 
 from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
-from interop.dicomweb.accept import STORED_DOCUMENT, Wish, wish
+from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
-from interop.dicomweb.archive import ArchiveAnswer
 from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
 from interop.dicomweb.own_window import with_own_window
-from interop.dicomweb.paths import DOCUMENT, ROOT, STORING, Target, parse
+from interop.dicomweb.paths import ROOT, STORING, Target, parse
+from interop.dicomweb.small_pictures import SIZE, as_the_archive_has_it, small_picture
 from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
 from interop.dicomweb.wado_uri import PATH as WADO_URI
@@ -41,7 +40,6 @@ _RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may loo
     "window": re.compile(r"-?[0-9.]{1,16},[0-9.]{1,16}(,[a-z-]{1,16})?"),
     "quality": re.compile(r"[0-9]{1,3}"),
 }
-_THUMBNAIL = "128,128"
 _PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
 _TURN = 30.0  # seconds to wait for one's turn
@@ -103,7 +101,7 @@ class DicomWeb:
     async def _retrieve(self, client: retrieve.Client, agent: Agent, target: Target, wanted: Wish, query: str) -> None:
         scope = client.scope
         upstream = await self._archives.of(str(target.study))
-        target, wanted = _as_the_archive_has_it(target, wanted, upstream)
+        target, wanted = as_the_archive_has_it(target, wanted, upstream)
         if wanted.accept == _JSON and await self._told_in_json(client, agent, upstream, target, query):
             return
         if target.thumbnail and await self._shown_small(client, agent, upstream, target, wanted, query):
@@ -129,14 +127,7 @@ class DicomWeb:
         self, client: retrieve.Client, agent: Agent, upstream: Upstream, target: Target, wanted: Wish, query: str
     ) -> bool:
         """Whether it was answered with a thumbnail that is at hand."""
-        if upstream.pictures is None or wanted.pdf:
-            return False
-
-        async def ask() -> ArchiveAnswer:
-            shown = await with_own_window(upstream.archive, target, query)
-            return await retrieve.ask(upstream.archive, target, shown, wanted, [self._forwarded(client.scope)])
-
-        kept = await upstream.pictures.get(target, query, wanted.accept, ask)
+        kept = await small_picture(upstream, target, query, wanted, self._forwarded(client.scope))
         if kept is not None:
             await retrieve.give_picture(kept, target, client, (self._access_log, agent))
         return kept is not None
@@ -281,16 +272,6 @@ def _with_port(host: str, scheme: str, server: tuple[str, int | None] | None) ->
     return f"{host}:{server[1]}"
 
 
-def _as_the_archive_has_it(target: Target, wanted: Wish, upstream: Upstream) -> tuple[Target, Wish]:
-    """A thumbnail where it has them; a document, whose rendering is itself (PS3.18 8.7.4), as Orthanc gives it."""
-    shown = target.path.removesuffix("rendered")
-    if target.thumbnail and upstream.thumbnails:
-        return replace(target, path=f"{shown}thumbnail"), wanted
-    if target.kind == "rendered" and wanted.pdf and upstream.orthanc:
-        return replace(target, path=f"{shown}{DOCUMENT}"), STORED_DOCUMENT
-    return target, wanted
-
-
 def _asked(scope: Scope, target: Target) -> tuple[Wish, str]:
     """In which form the resource is wanted, and the query that asks the archive for it."""
     query = scope["query_string"].decode("latin-1")
@@ -317,7 +298,7 @@ def _accept(scope: Scope) -> str:
 
 def _rendering(query: str, *, thumbnail: bool) -> str:
     """The parameters of a rendering, decoded: Orthanc does not understand ``viewport=256%2C256``."""
-    given: dict[str, str] = {"viewport": _THUMBNAIL} if thumbnail else {}
+    given: dict[str, str] = {"viewport": SIZE} if thumbnail else {}
     for name, value in parse_qsl(query):
         pattern = _RENDERING.get(name)
         if pattern is None:

@@ -36,11 +36,18 @@ class KeptThumbnails:
         self._memory: Memory[Thumbnail] = Memory(limit)
 
     async def get(
-        self, target: Target, query: str, accept: str, ask: Callable[[], Awaitable[ArchiveAnswer]]
+        self,
+        target: Target,
+        query: str,
+        accept: str,
+        ask: Callable[[], Awaitable[ArchiveAnswer]],
+        *,
+        counted: bool = True,
     ) -> Thumbnail | None:
         """The picture as the archive has it now; None where it is to be relayed.
 
-        ``ask`` gives the archive's answer or raises what its refusal means. UnavailableError when it does not answer.
+        ``ask`` gives the archive's answer or raises what its refusal means. Without ``counted`` it is read ahead.
+        UnavailableError when it does not answer.
         """
         if self._memory.limit == 0 or not target.series:
             return None
@@ -50,16 +57,17 @@ class KeptThumbnails:
         key = (target.path, query, accept)
         entry = self._memory.find(key)
         if entry is not None and entry.state == said[0]:
-            self._memory.counts.kept += 1
+            if counted:
+                self._memory.served(key)
             return entry
-        self._memory.counts.asked += 1
+        self._memory.counts.asked += counted
         if not await self._states.settled(said[1]):
             return None
         made = await self._made(said[0], ask)
         after = await self._states.of(target)
         if made is None or after is None or after[0] != said[0]:
             return None
-        self._memory.keep(key, made)
+        self._memory.keep(key, made, ahead=not counted)
         return made
 
     async def _made(self, state: bytes, ask: Callable[[], Awaitable[ArchiveAnswer]]) -> Thumbnail | None:

@@ -48,6 +48,8 @@ class Counts:
 
     kept: int = 0
     asked: int = 0
+    ahead: int = 0  # read before anybody had asked
+    ahead_used: int = 0  # of these: asked for while they were kept and true
 
 
 class Memory(Generic[E]):
@@ -57,7 +59,9 @@ class Memory(Generic[E]):
         self.limit = limit
         self.counts = Counts()
         self._bytes = 0
+        self._bytes_ahead = 0
         self._entries: OrderedDict[Key, E] = OrderedDict()
+        self._ahead: dict[Key, None] = {}  # what nobody has asked for yet, the oldest first
 
     def find(self, key: Key) -> E | None:
         """What is kept, asked for last from now on; None where there is nothing."""
@@ -66,22 +70,48 @@ class Memory(Generic[E]):
             self._entries.move_to_end(key)
         return entry
 
-    def keep(self, key: Key, entry: E) -> None:
-        """Keep it in place of what was there; one that is too large for all of the memory is not kept."""
+    def served(self, key: Key) -> None:
+        """Somebody was given what is kept."""
+        self.counts.kept += 1
+        if key in self._ahead:
+            self.counts.ahead_used += 1
+            self._bytes_ahead -= self._size(key)
+            del self._ahead[key]
+
+    def keep(self, key: Key, entry: E, *, ahead: bool = False) -> None:
+        """Keep it in place of what was there; one that is too large for all of the memory is not kept.
+
+        What is read ahead of those who may ask takes the place of what they did ask for in half of the memory at most.
+        """
         self.drop(key)
         size = len(entry.packed) + _OVERHEAD
-        if size > self.limit:
+        room = self.limit // 2 if ahead else self.limit
+        if size > room:
             return
+        while ahead and self._bytes_ahead + size > room:
+            self.drop(next(iter(self._ahead)))
         while self._entries and self._bytes + size > self.limit:
             self.drop(next(iter(self._entries)))
         self._entries[key] = entry
         self._bytes += size
+        if ahead:
+            self._ahead[key] = None
+            self._bytes_ahead += size
+            self.counts.ahead += 1
 
     def drop(self, key: Key) -> None:
         """Keep it no more."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= len(entry.packed) + _OVERHEAD
+        if key not in self._entries:
+            return
+        size = self._size(key)
+        self._bytes -= size
+        if key in self._ahead:
+            self._bytes_ahead -= size
+            del self._ahead[key]
+        del self._entries[key]
+
+    def _size(self, key: Key) -> int:
+        return len(self._entries[key].packed) + _OVERHEAD
 
     def report(self, what: str) -> dict[str, int]:
         """How much of what is kept, and how often it served."""
@@ -91,6 +121,8 @@ class Memory(Generic[E]):
             "limit": self.limit,
             "kept": self.counts.kept,
             "asked": self.counts.asked,
+            "ahead": self.counts.ahead,
+            "ahead_used": self.counts.ahead_used,
         }
 
 

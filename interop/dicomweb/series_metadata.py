@@ -32,7 +32,8 @@ class SeriesMetadata:
     ) -> KeptMetadata | None:
         """The metadata as the archive has them now; None where they are to be relayed, refusals included.
 
-        ``address`` is the scheme and host in the answer's own URLs. UnavailableError when the archive does not answer.
+        ``address`` is the scheme and host in the answer's own URLs. Without ``counted`` it is read ahead.
+        UnavailableError when the archive does not answer.
         """
         if self._memory.limit == 0:
             return None
@@ -46,15 +47,16 @@ class SeriesMetadata:
             await asyncio.shield(reading)
         entry = self._memory.find(key)
         if entry is not None and entry.state == state:
-            self._memory.counts.kept += counted
+            if counted:
+                self._memory.served(key)
             return entry
         self._memory.counts.asked += counted
         if key in self._reading or not await self._states.settled(changed):
             return None
-        return await self._renew(key, target, forwarded, state)
+        return await self._renew(key, target, forwarded, state, ahead=not counted)
 
     async def _renew(
-        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], state: bytes
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], state: bytes, *, ahead: bool
     ) -> KeptMetadata | None:
         if key in self._reading:
             return None
@@ -66,7 +68,7 @@ class SeriesMetadata:
                 after = await self._states.of(target)
                 if entry is None or after is None or after[0] != state:
                     return None
-            self._memory.keep(key, entry)
+            self._memory.keep(key, entry, ahead=ahead)
             return entry
         finally:
             del self._reading[key]

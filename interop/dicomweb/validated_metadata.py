@@ -36,7 +36,8 @@ class ValidatedMetadata:
     ) -> KeptMetadata | None:
         """The metadata as the archive has them now; None where they are to be relayed, refusals included.
 
-        ``address`` is the scheme and host in the answer's own URLs. UnavailableError when the archive does not answer.
+        ``address`` is the scheme and host in the answer's own URLs. Without ``counted`` it is read ahead.
+        UnavailableError when the archive does not answer.
         """
         if self._memory.limit == 0 or self._clock() < self._untagged_until:
             return None
@@ -45,16 +46,17 @@ class ValidatedMetadata:
             await asyncio.shield(reading)
         mark = self._reading[key] = asyncio.get_running_loop().create_future()
         try:
-            entry, fresh = await self._asked(key, target, forwarded)
+            entry, fresh = await self._asked(key, target, forwarded, ahead=not counted)
         finally:
             del self._reading[key]
             mark.set_result(None)
         self._memory.counts.asked += counted and fresh
-        self._memory.counts.kept += counted and not fresh and entry is not None
+        if counted and not fresh and entry is not None:
+            self._memory.served(key)
         return entry
 
     async def _asked(
-        self, key: Key, target: Target, forwarded: tuple[bytes, bytes]
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], *, ahead: bool
     ) -> tuple[KeptMetadata | None, bool]:
         """The answer, and whether it was read anew."""
         entry = self._memory.find(key)
@@ -77,7 +79,7 @@ class ValidatedMetadata:
                 answer.close()
             found = await asyncio.to_thread(packed, body, tag or b"", self._clock())
         if tag:
-            self._memory.keep(key, found)
+            self._memory.keep(key, found, ahead=ahead)
         else:
             self._untagged_until = self._clock() + _UNTAGGED
         return found, True

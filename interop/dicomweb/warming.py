@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import orjson
 
+from interop.dicomweb.accept import wish
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.archives import Archives
 from interop.dicomweb.paths import ROOT, parse
-from interop.errors import InteropError
+from interop.dicomweb.small_pictures import SIZE, as_the_archive_has_it, small_picture
+from interop.errors import InteropError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,23 @@ class Warming:
                 task = asyncio.get_running_loop().create_task(self._read(study))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    async def series(self, study: str, series: str) -> None:
+        """Reads the metadata and the thumbnail of one series, where they can be kept.
+
+        UnavailableError when the archive does not answer; a series without a picture is none.
+        """
+        upstream = await self._archives.of(study)
+        path = f"{ROOT}/studies/{study}/series/{series}"
+        await upstream.metadata.get(parse(f"{path}/metadata"), self._address, self._forwarded, counted=False)
+        asked = parse(f"{path}/thumbnail")
+        target, wanted = as_the_archive_has_it(asked, wish(asked, ""), upstream)
+        try:
+            await small_picture(upstream, target, f"viewport={SIZE}", wanted, self._forwarded, counted=False)
+        except UnavailableError:
+            raise
+        except InteropError as error:
+            log.debug("a series has no thumbnail: %s", error.text)
 
     async def _read(self, study: str) -> None:
         try:

@@ -331,6 +331,10 @@ MATCH_WAITING = f"""
     SELECT pk, {_DECISION} FROM study_match
     WHERE held = 1 AND order_id IS NULL AND pk < ? ORDER BY pk DESC LIMIT ?"""
 
+STUDIES_SINCE = """
+    SELECT type, id, version, last_updated, body FROM resource
+    WHERE type = 'ImagingStudy' AND last_updated >= ? AND deleted = 0 ORDER BY last_updated DESC, id DESC LIMIT ?"""
+
 # which archive holds a study
 PLACE = "SELECT archive FROM study_archive WHERE study_uid = ?"
 PLACE_PUT = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from interop.fhir.json import dumps, loads
@@ -114,6 +115,11 @@ class Studies(Resources):
             return None
         type, id, version, updated, deleted, body = found
         return Stored(type, id, version, instants.instant(updated), bool(deleted), body)
+
+    def recent_studies(self, since: datetime, limit: int) -> list[Stored]:
+        """The studies of which a version was made since then, the last first, without their series."""
+        rows = self.session.rows(sql.STUDIES_SINCE, (instants.micros(since), limit))
+        return [Stored(type, id, version, instants.instant(at), False, body) for type, id, version, at, body in rows]
 
     def study_series(self, study_id: str) -> dict[str, dict[str, Any]]:
         """The series of a study by their UID, without their instances."""

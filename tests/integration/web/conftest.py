@@ -162,7 +162,13 @@ def served(orthanc: PrivateOrthanc, folder: Path, records: Callable[[Any], dict[
         relay = Relay(orthanc.url, orthanc.credentials.username, orthanc.credentials.password)
         assets = Assets(OHIF, (shipped("ohif") / "app-config.js").read_bytes())
         http = http_app(
-            store, relay, Keys.load(folder), urls=Urls(base), assets=assets, checks={"database": store.ping}
+            store,
+            relay,
+            Keys.load(folder),
+            urls=Urls(base),
+            assets=assets,
+            checks={"database": store.ping},
+            ahead_series=20,  # whenever a test says so
         )
         patients = await store.unit(system_agent("test"), records)
         config = uvicorn.Config(

@@ -45,6 +45,7 @@ page = 2
     server = RealServer(tmp_path / "server", command="serve", pacs=tmp_path / "archives.toml")
     try:
         fill(orthanc.url, auth, "CT", CT, 3)
+        front.tags = True
         server.start()
         found = f"ImagingStudy?identifier=urn:dicom:uid|urn:oid:{CT}"
         [study] = eventually("the study is registered", lambda: server.found(found), 30)
@@ -92,16 +93,21 @@ page = 2
 
 def _keeps_metadata_that_are_tagged(server: RealServer, front: TlsFront, orthanc: PrivateOrthanc, series: str) -> None:
     """The archive's own word, each time; what changes there shows at once."""
-    front.tags = True
+
+    def told() -> dict[str, int]:
+        found: dict[str, int] = server.http.get("/api/v1/dicomweb").json()["series_metadata"]
+        return found
 
     def asked() -> tuple[int, int, int]:
         answer = server.http.get(f"{series}/metadata", headers={"Accept": "application/dicom+json"})
-        told = server.http.get("/api/v1/dicomweb").json()["series_metadata"]
-        return len(answer.json()), told["asked"], told["kept"]
+        now = told()
+        return len(answer.json()), now["asked"], now["kept"]
 
-    assert [asked(), asked(), asked()] == [(3, 1, 0), (3, 1, 1), (3, 1, 2)]
+    eventually("the complete study is read ahead", lambda: told()["ahead"], 30)
+    assert [asked(), asked(), asked()] == [(3, 0, 1), (3, 0, 2), (3, 0, 3)]
+    assert told()["ahead_used"] == 1
     auth = (orthanc.credentials.username, orthanc.credentials.password)
     with httpx.Client(base_url=orthanc.url, auth=auth, trust_env=False) as archive:
         gone = archive.get("/instances").json()[0]
         archive.delete(f"/instances/{gone}").raise_for_status()
-    assert [asked(), asked()] == [(2, 2, 2), (2, 2, 3)]
+    assert [asked(), asked()] == [(2, 1, 3), (2, 1, 4)]

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 from pydicom.uid import generate_uid
 
+from interop.access import system_agent
+from interop.dicomweb.reading_ahead import QUIET
 from interop.testing.images import study_images
 from tests.integration.web.conftest import CT, PDF, item, stored
 from tests.integration.web.test_dicomweb_through_the_proxy import direct, instances
@@ -137,6 +139,26 @@ def test_a_launch_reads_the_metadata_ahead_of_the_viewer(site: Any) -> None:
         assert viewer.get(link).status_code == 303
         assert viewer.get(path).status_code == 200
         assert (counts(client)["kept"], counts(client)["asked"]) == (1, 0)
+
+
+def test_a_complete_study_is_read_ahead_of_whoever_opens_it_first(site: Any) -> None:
+    with site.client(headers=site.bearer()) as client:
+        path = address(client, CT)
+        series = {"uid": path.split("/")[5], "modality": {"code": "CT"}}
+        site.run(
+            lambda: site.store.unit(
+                system_agent("test"), lambda tx: tx.update(tx.study(CT).resource() | {"series": [series]})
+            )
+        )
+        time.sleep(QUIET.total_seconds() + 0.1)
+        for _ in range(2):
+            site.run(site.http.ahead.turn)
+        assert counts(client)["ahead"] == 1
+        assert client.get(path).status_code == client.get(path).status_code == 200
+        shown = client.get(path.replace("/metadata", "/thumbnail"))
+        assert shown.content.startswith(b"\xff\xd8")
+        for told in client.get("/api/v1/dicomweb").json().values():
+            assert (told["ahead"], told["ahead_used"], told["asked"]) == (1, 1, 0), "nobody had to wait for the archive"
 
 
 def test_a_thumbnail_is_made_once_while_its_series_stays_as_it_was(site: Any) -> None:
