@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from traceback import format_tb
 
 from interop.dicomweb.warming import Warming
 from interop.errors import InteropError, UnavailableError
@@ -60,8 +61,9 @@ class ReadingAhead:
             except InteropError as error:
                 log.info("nothing is read ahead for now: %s", error.text)
                 pause = _AFTER_FAILURE
-            except Exception:  # nobody waits for this, and the server does not end because of it
-                log.exception("a series could not be read ahead")
+            except Exception as error:  # nobody waits for this, and the server does not end because of it
+                where = "".join(format_tb(error.__traceback__))  # its text may hold what an archive said
+                log.error("a series could not be read ahead: %s\n%s", type(error).__name__, where)
                 pause = _AFTER_FAILURE
             await asyncio.sleep(pause)
 
