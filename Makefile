@@ -57,8 +57,8 @@ pages: setup ## Write the pages that the code writes about itself (settings, lif
 bench: setup ## Measure, and write the figures to docs/performance.md
 	$(BIN)/python -m bench
 
-bench-large: setup ## Measure FHIR with a million resources (ENGINE=sqlite|postgresql, RESOURCES=)
-	$(BIN)/python -m bench.large --engine $(or $(ENGINE),sqlite) --resources $(or $(RESOURCES),1000000)
+bench-large: setup ## Measure FHIR with a million resources (ENGINE=sqlite|postgresql, RESOURCES=, ROUNDS=)
+	$(BIN)/python -m bench.large --engine $(or $(ENGINE),both) --resources $(or $(RESOURCES),1000000) --rounds $(or $(ROUNDS),3)
 
 bench-hapi: setup ## Measure FHIR beside HAPI on one PostgreSQL (BENCH_HAPI=the war of its starter project)
 	$(BIN)/python -m bench.hapi
