@@ -37,19 +37,43 @@ class Entry:
     if_none_exist: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None
+    problem: InteropError | None = None  # why the request cannot be understood
 
     @property
     def type(self) -> str:
-        """The resource type that the request is about."""
-        return self.segments[0]
+        """The resource type that the request is about; nothing where it cannot be understood."""
+        return self.segments[0] if self.segments else ""
 
 
 def entries_of(bundle: Mapping[str, Any], base_url: str) -> tuple[Entry, ...]:
-    """The entries of a batch or transaction, each with a request that can be understood."""
+    """The entries of a batch or transaction; a request that cannot be understood is its own entry's ``problem``.
+
+    InvalidContentError for what is no Bundle of requests (bdl-3); in a batch the other entries are carried out all the
+    same (http.html#brules).
+    """
     entries = bundle.get("entry", [])
     if not isinstance(entries, list) or len(entries) > MAX_ENTRIES:
         raise InvalidContentError(f"a Bundle has a list of at most {MAX_ENTRIES} entries", expression="Bundle.entry")
-    return tuple(_entry(index, entry, base_url) for index, entry in enumerate(entries))
+    found = tuple(_entry(index, entry, base_url) for index, entry in enumerate(entries))
+    _require_unique(found)
+    return found
+
+
+def _require_unique(entries: Sequence[Entry]) -> None:
+    """One fullUrl names one entry, or several versions of it (bdl-7): else no link to it could be followed."""
+    seen: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        if entry.full_url is None:
+            continue
+        meta = (entry.resource or {}).get("meta")
+        version = meta.get("versionId") if isinstance(meta, dict) else None
+        first = seen.setdefault((entry.full_url, str(version)), entry.index)
+        if first != entry.index:
+            raise InvalidContentError(
+                f"entry {first} has the same fullUrl (bdl-7)",
+                expression=f"Bundle.entry[{entry.index}].fullUrl",
+                status=400,
+            )
 
 
 def _entry(index: int, entry: Any, base_url: str) -> Entry:
@@ -65,29 +89,36 @@ def _entry(index: int, entry: Any, base_url: str) -> Entry:
                 f"the request has no {name}", expression=f"{path}.request.{name}", issue_code="required"
             )
     method = request["method"]
-    if method not in METHODS:
-        raise UnsupportedError(
-            f"entries with the method {method[:10]!r} are not offered", expression=f"{path}.request.method"
-        )
-    resource = entry.get("resource")
-    writes = method in ("POST", "PUT", "PATCH")
-    if not isinstance(resource, dict) if writes else "resource" in entry:
-        has = "needs a resource" if writes else "has no resource"
-        raise InvalidContentError(f"a {method} {has}", expression=f"{path}.resource", issue_code="required")
-    segments, query = _target(request["url"], base_url, f"{path}.request.url")
+    try:
+        _require_body(method, entry, path)
+        segments, query = _target(request["url"], base_url, f"{path}.request.url")
+    except InteropError as error:
+        return Entry(index, method, (), problem=error)
     return Entry(
         index,
         method,
         segments,
         tuple(parse_qsl(query, keep_blank_values=True)),
         query,
-        resource,
+        entry.get("resource"),
         _text(entry, "fullUrl", path),
         _text(request, "ifMatch", path),
         _text(request, "ifNoneExist", path),
         _text(request, "ifNoneMatch", path),
         _text(request, "ifModifiedSince", path),
     )
+
+
+def _require_body(method: str, entry: Mapping[str, Any], path: str) -> None:
+    """A method that is offered, with a resource exactly where it writes."""
+    if method not in METHODS:
+        raise UnsupportedError(
+            f"entries with the method {method[:10]!r} are not offered", expression=f"{path}.request.method"
+        )
+    writes = method in ("POST", "PUT", "PATCH")
+    if not isinstance(entry.get("resource"), dict) if writes else "resource" in entry:
+        has = "needs a resource" if writes else "has no resource"
+        raise InvalidContentError(f"a {method} {has}", expression=f"{path}.resource", issue_code="required")
 
 
 def _text(element: Mapping[str, Any], name: str, path: str) -> str | None:

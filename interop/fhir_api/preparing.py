@@ -153,13 +153,15 @@ def _placeholders(entries: tuple[Entry, ...], base_url: str) -> dict[str, str]:
     """Links between entries as references of the right type, so that validation can tell where they lead."""
     names: dict[str, str] = {}
     for entry in entries:
-        if entry.method in ("POST", "PUT"):
+        if entry.method in ("POST", "PUT") and entry.problem is None:
             names |= links(entry, f"{entry.type}/entry-{entry.index}", base_url)
     return names
 
 
 def _call(entry: Entry, names: Mapping[str, str], base_url: str) -> Call:
     call = Call("unknown", entry.type, params=entry.params, query=entry.query, resource=entry.resource)
+    if entry.problem is not None:
+        return replace(call, problem=entry.problem)
     try:
         target = resolve(entry.method, entry.segments)
         call = _conditioned(entry, target)

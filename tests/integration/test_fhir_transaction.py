@@ -179,13 +179,18 @@ async def test_a_batch_lets_each_entry_stand_for_itself(store: Store) -> None:
             plain("GET", "Nothing/1"),
             plain("GET", "Patient?nothing=1"),
             plain("GET", "Patient?_count=1"),
+            plain("GET", "metadata"),
+            plain("HEAD", "Patient/1"),
+            plain("POST", "Patient"),
             kind="batch",
         )
         assert done.status_code == 200, done.text
         assert done.json()["type"] == "batch-response"
         responses = [entry["response"] for entry in done.json()["entry"]]
-        assert [response["status"][:3] for response in responses] == ["201", "422", "404", "404", "400", "200"]
+        statuses = [response["status"][:3] for response in responses]
+        assert statuses == ["201", "422", "404", "404", "400", "200", "422", "400", "422"]
         assert responses[1]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[1].resource.x"]
+        assert responses[6]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[6].request.url"]
         assert await count(http, "Patient") == 1
 
 
@@ -206,6 +211,7 @@ async def test_bundles_that_cannot_be_carried_out(store: Store) -> None:
             (bundle({"resource": patient(), "request": {"method": "POST", "url": "Patient?identifier=1"}}), 400),
             (bundle(put(patient(id="a")), put(patient(id="a"))), 400),
             (bundle(put(patient(id="a")), plain("DELETE", "Patient/a")), 400),
+            (bundle(post(patient("1"), P), post(patient("2"), P)), 400),
             (bundle(post({"resourceType": "ImagingStudy"})), 403),
             (bundle({**plain("GET", "Patient"), "resource": []}), 422),
             (bundle({**plain("POST", "Patient"), "resource": {"resourceType": None, "a": {"reference": "x"}}}), 400),

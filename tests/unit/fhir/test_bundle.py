@@ -139,6 +139,20 @@ def test_urls(url: str, segments: tuple[str, ...], query: str) -> None:
         {"request": {}},
         {"request": {"method": "GET"}},
         {"request": {"method": "GET", "url": 5}},
+        {"fullUrl": 5, "request": {"method": "GET", "url": "Patient"}},
+        {"request": {"method": "GET", "url": "Patient", "ifMatch": 5}},
+    ],
+)
+def test_what_is_no_entry_of_a_batch(broken: Any) -> None:
+    good = {"request": {"method": "GET", "url": "Patient"}}
+    with pytest.raises(InteropError) as caught:
+        entries_of({"entry": [good, broken]}, BASE)
+    assert caught.value.issues[0].expression[0].startswith("Bundle.entry[1]")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
         {"request": {"method": "GET", "url": "http://other/fhir/Patient"}},
         {"request": {"method": "GET", "url": "patient"}},
         {"request": {"method": "HEAD", "url": "Patient"}},
@@ -147,12 +161,23 @@ def test_urls(url: str, segments: tuple[str, ...], query: str) -> None:
         {"request": {"method": "GET", "url": "a/b/c/d/e"}},
         {"request": {"method": "GET", "url": "Patient"}, "resource": []},
         {"request": {"method": "POST", "url": "Patient"}, "resource": "x"},
-        {"fullUrl": 5, "request": {"method": "GET", "url": "Patient"}},
-        {"request": {"method": "GET", "url": "Patient", "ifMatch": 5}},
     ],
 )
-def test_entries_that_cannot_be_understood(broken: Any) -> None:
+def test_requests_that_cannot_be_understood_are_faults_of_their_own_entries(broken: Any) -> None:
     good = {"request": {"method": "GET", "url": "Patient"}}
+    understood, entry = entries_of({"entry": [good, broken]}, BASE)
+    assert understood.problem is None
+    assert entry.problem is not None
+    assert entry.problem.issues[0].expression[0].startswith("Bundle.entry[1]")
+
+
+def test_a_full_url_names_one_entry_or_its_versions() -> None:
+    def posted(version: str | None) -> dict[str, Any]:
+        meta = {} if version is None else {"meta": {"versionId": version}}
+        resource = {"resourceType": "Patient", **meta}
+        return {"fullUrl": "urn:a", "resource": resource, "request": {"method": "POST", "url": "Patient"}}
+
+    assert len(entries_of({"entry": [posted("1"), posted("2")]}, BASE)) == 2
     with pytest.raises(InteropError) as caught:
-        entries_of({"entry": [good, broken]}, BASE)
-    assert caught.value.issues[0].expression[0].startswith("Bundle.entry[1]")
+        entries_of({"entry": [posted(None), posted("1"), posted(None)]}, BASE)
+    assert caught.value.issues[0].expression == ("Bundle.entry[2].fullUrl",)
