@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from interop.access import decide
-from interop.errors import NotFoundError, PreconditionError
+from interop.errors import PreconditionError
 from interop.fhir.json import dumps
 from interop.fhir.outcome import all_ok
 from interop.fhir_api import trail
@@ -19,14 +19,16 @@ MOST = 100  # resources that one conditional delete ends
 
 
 def delete(tx: Tx, around: Surroundings, call: Call) -> Answer:
-    """204, also for what is deleted already; 200 where the rules keep the resource and mark it instead."""
+    """204, also for what is deleted already or never was; 200 where the rules keep the resource and mark it instead."""
     if call.criteria is not None:
         return _conditional(tx, around, call, call.criteria)
     tx.lock(f"{call.type}/{call.id}")
     present = tx.read(call.type, call.id)
     if present is None:
         decide(tx.agent, "d", call.type)
-        raise NotFoundError(f"there is no {call.type}/{call.id}")
+        require_version(present, call.if_match)
+        trail.done(tx, call, entity=f"{call.type}/{call.id}")
+        return Answer(204)
     patient = decided(tx, "d", present)
     if present.deleted:
         trail.done(tx, call, entity=trail.versioned(present))

@@ -17,6 +17,7 @@ RESOURCE_TYPES = (*JSON_TYPES, *XML_TYPES)
 JSON_PATCH = "application/json-patch+json"
 PATCH_TYPES = (JSON_PATCH, *RESOURCE_TYPES)
 FORM_TYPE = "application/x-www-form-urlencoded"
+FHIR_VERSIONS = ("4.0", "4.0.1")  # of the parameter fhirVersion of a media type (R4 http.html#version-parameter)
 _ETAG = re.compile(r'\s*(?:W/)?"([0-9]{1,9})"\s*', re.ASCII)
 _ETAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
 _TAG = re.compile(r'"([^"]*)"')
@@ -37,13 +38,13 @@ def content_kind(request: Request) -> str:
 
 
 async def body_of(request: Request, max_bytes: int, kinds: tuple[str, ...]) -> bytes:
-    """The body; 415 for another content type, 413 as soon as it is too long."""
+    """The body; 415 for another content type or release of FHIR, 413 as soon as it is too long."""
     kind, *options = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
-    charset = next(
-        (option.partition("=")[2].strip('"') for option in options if option.startswith("charset=")), "utf-8"
-    )
-    if kind not in kinds or charset not in ("utf-8", "utf8"):
+    named = {name.strip(): value.strip(' "') for name, _, value in (option.partition("=") for option in options)}
+    if kind not in kinds or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
         raise UnsupportedError(f"the body must be {' or '.join(_main(kinds))} in UTF-8", status=415)
+    if named.get("fhirversion", "4.0") not in FHIR_VERSIONS:
+        raise UnsupportedError("the body must be of FHIR 4.0", status=415)
     return await bytes_of(request, max_bytes)
 
 

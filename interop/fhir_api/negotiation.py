@@ -9,6 +9,7 @@ from functools import lru_cache
 from starlette.requests import Request
 
 from interop.errors import UnsupportedError
+from interop.fhir_api.incoming import FHIR_VERSIONS
 
 Params = tuple[tuple[str, str], ...]
 
@@ -20,9 +21,9 @@ _FORMATS = {
 }
 # Said beside any interaction, and no criteria of a conditional one.
 PRESENTATION = ("_format", "_pretty", "_summary", "_elements")
-_RETURN = re.compile(r"\breturn\s*=\s*\"?(minimal|representation|OperationOutcome)\b")
-_HANDLING = re.compile(r"\bhandling\s*=\s*\"?(strict|lenient)\b")
-_VERSIONS = ("4.0", "4.0.1")
+# Names of preferences have no case (RFC 7240 2).
+_RETURN = re.compile(r"\b(?i:return)\s*=\s*\"?(minimal|representation|OperationOutcome)\b")
+_HANDLING = re.compile(r"\b(?i:handling)\s*=\s*\"?(strict|lenient)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def ranked(accept: str) -> list[str]:
         kind, *options = (part.strip().lower() for part in media_range.split(";"))
         named = dict(option.partition("=")[::2] for option in options)
         quality = _quality(named.get("q", "1"))
-        if quality > 0 and named.get("fhirversion", "4.0").strip('"') in _VERSIONS:
+        if quality > 0 and named.get("fhirversion", "4.0").strip('"') in FHIR_VERSIONS:
             found.append((quality, kind))
     return [kind for _, kind in sorted(found, key=lambda each: -each[0])]
 

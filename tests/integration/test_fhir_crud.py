@@ -99,7 +99,10 @@ async def test_delete(store: Store) -> None:
         assert (read.status_code, read.json()["issue"][0]["code"]) == (410, "deleted")
         assert (await http.get(f"Patient/{id}/_history/2")).status_code == 410
         assert (await http.delete(f"Patient/{id}")).status_code == 204
-        assert (await http.delete("Patient/never")).status_code == 404
+        never = await http.delete("Patient/never")  # http.html#delete: also "if the resource does not exist at all"
+        assert (never.status_code, never.content, "etag" in never.headers) == (204, b"", False)
+        assert (await http.delete("Patient/never", headers={"If-Match": 'W/"1"'})).status_code == 412
+        assert (await http.get("Patient/never")).status_code == 404
         back = await http.put(f"Patient/{id}", json=patient(id=id))
         assert (back.status_code, back.headers["etag"]) == (201, 'W/"3"')
 
@@ -126,7 +129,12 @@ async def test_history(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("prefer", "expected"),
-    [("return=minimal", ""), ("return=representation", "Patient"), ("return=OperationOutcome", "OperationOutcome")],
+    [
+        ("return=minimal", ""),
+        ("Return=minimal", ""),  # RFC 7240 2: names of preferences have no case
+        ("return=representation", "Patient"),
+        ("return=OperationOutcome", "OperationOutcome"),
+    ],
 )
 async def test_prefer(store: Store, prefer: str, expected: str) -> None:
     async with client(store) as http:

@@ -76,7 +76,10 @@ async def test_faults_say_where_they_are(store: Store) -> None:
         }
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "text/turtle", "application/json; charset=latin-1", ""])
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "text/turtle", "application/json; charset=latin-1", "application/fhir+json; fhirVersion=5.0", ""],
+)
 async def test_another_content_type_is_415(store: Store, kind: str) -> None:
     async with client(store) as http:
         assert (await http.post("Patient", content=b"{}", headers={"Content-Type": kind})).status_code == 415
