@@ -63,6 +63,26 @@ async def test_a_definition_is_found_by_its_own_parameters_and_by_no_others(door
     assert (await door.delete("StructureDefinition/imaging-order")).status_code == 403
 
 
+async def test_definitions_come_in_pages_of_the_size_that_is_asked_for(door: httpx.AsyncClient) -> None:
+    whole = (await door.get("SearchParameter?base=ServiceRequest")).json()
+    there = [entry["resource"]["id"] for entry in whole["entry"]]
+    page = (await door.get("SearchParameter?base=ServiceRequest&_count=2")).json()
+    met: list[str] = []
+    while page:
+        assert page["total"] == len(there)
+        assert len(page["entry"]) <= 2
+        met += [entry["resource"]["id"] for entry in page["entry"]]
+        following = [link["url"] for link in page["link"] if link["relation"] == "next"]
+        page = (await door.get(following[0])).json() if following else None
+    assert met == there
+    assert len(there) > 2
+    for none in ("_summary=count", "_count=0"):
+        counted = (await door.get(f"SearchParameter?base=ServiceRequest&{none}")).json()
+        assert (counted["total"], "entry" in counted, len(counted["link"])) == (len(there), False, 1)
+    for wrong in ("_count=-1", "_count=x", "_summary=text"):
+        assert (await door.get(f"SearchParameter?{wrong}")).status_code == 400
+
+
 async def test_definitions_need_a_token_like_everything_else(store: Store) -> None:
     async with fhir_door.anonymous(store) as nobody:
         assert (await nobody.get("StructureDefinition/imaging-order")).status_code == 401
@@ -84,6 +104,9 @@ async def test_validate_holds_the_profile_that_is_asked_for(door: httpx.AsyncCli
     assert await validated(door, "ServiceRequest/$validate", plan) == WELL
     told = await validated(door, f"ServiceRequest/$validate?profile={ORDER}", plan)
     assert told == [("error", "code-invalid", ["ServiceRequest.intent"])]
+    for base in ("ServiceRequest", "ServiceRequest|4.0.1"):  # R4's own is held in any case
+        url = f"http://hl7.org/fhir/StructureDefinition/{base}"
+        assert await validated(door, f"ServiceRequest/$validate?profile={url}", plan) == WELL
     refused = await door.post("ServiceRequest/$validate?profile=urn:none", json=plan, headers=fhir_door.JSON)
     assert refused.status_code == 400
     assert ORDER in refused.text
@@ -97,6 +120,10 @@ async def test_validate_for_a_mode_asks_what_that_write_would_meet(door: httpx.A
     await door.put("Patient/p1", json=patient, headers=fhir_door.JSON)
     assert await validated(door, "Patient/$validate?mode=update", patient) == WELL
     assert await validated(door, "Patient/p1/$validate?mode=delete", {"resourceType": "Parameters"}) == WELL
+    other = await validated(door, "Patient/p1/$validate?mode=update", patient | {"id": "p2"})
+    assert other == [("error", "invalid", ["Patient.id"])]
+    unnamed = await validated(door, "Patient/$validate?mode=update", {"resourceType": "Patient"})
+    assert unnamed == [("error", "required", ["Patient.id"])]
     nonsense = await door.post("Patient/$validate?mode=now", json=patient, headers=fhir_door.JSON)
     assert nonsense.status_code == 400
 

@@ -81,7 +81,7 @@ def only(given: dict[str, list[Any]], *names: str) -> None:
     for name in given:
         if name not in (*names, "_format", "_pretty"):
             raise InvalidContentError(
-                f"{name[:40]} is no parameter of this operation; it has {', '.join(names)}",
+                f"{name[:40]} is no parameter of this operation; it has {', '.join(names) or 'none'}",
                 status=400,
                 issue_code="not-supported",
             )

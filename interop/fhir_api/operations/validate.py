@@ -39,7 +39,8 @@ def _perform(tx: Tx, _around: Surroundings, call: Call) -> Answer:
 
 
 def _profile(url: Any, type: str) -> str | None:
-    if url is None:
+    """The profile of ours that is asked for; None where it is R4's own of the type, which is held in any case."""
+    if url is None or str(url).partition("|")[0] == f"http://hl7.org/fhir/StructureDefinition/{type}":
         return None
     known = constraining().get(str(url).partition("|")[0])
     if known is None or known["type"] != type:
@@ -77,10 +78,14 @@ def _issues(tx: Tx, call: Call, resource: Any, mode: str | None, profile: str | 
 
 
 def _there(tx: Tx, call: Call, resource: dict[str, Any]) -> None:
-    id = call.id or resource.get("id")
-    stored = tx.read(call.type, id) if id else None
+    id, own = call.id or resource.get("id"), f"{call.type}.id"
+    if not id:
+        raise InvalidContentError("a resource to change has an id", expression=own, issue_code="required")
+    if resource.get("id") != id:  # as an update refuses it
+        raise InvalidContentError("the id in the resource is not the id in the address", expression=own)
+    stored = tx.read(call.type, id)
     if stored is None or stored.deleted:
-        raise NotFoundError(f"there is no {call.type}/{id} to change" if id else "a resource to change has an id")
+        raise NotFoundError(f"there is no {call.type}/{id} to change")
 
 
 VALIDATE = Operation(
