@@ -5,7 +5,7 @@ the links between its entries. What an entry does is the door's business; nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -149,6 +149,26 @@ def ordered(entries: Sequence[Entry]) -> list[Entry]:
     deletes = [entry for entry in entries if entry.method == "DELETE"]
     gets = [entry for entry in entries if entry.method == "GET"]
     return deletes + _needed_first(writes) + gets
+
+
+def referrers_first(indexes: Sequence[int], refers: Mapping[int, Collection[int]]) -> list[int]:
+    """The entries that delete, each before those that it refers to, else as they stand; a circle is cut somewhere.
+
+    Whether something is still needed may not depend on the order of the entries (http.html#trules).
+    """
+    done: list[int] = []
+    seen: set[int] = set()
+    for first in reversed(indexes):
+        stack = [(first, False)]
+        while stack:
+            index, needs_met = stack.pop()
+            if needs_met:
+                done.append(index)
+            elif index not in seen:
+                seen.add(index)
+                stack.append((index, True))
+                stack += [(target, False) for target in refers.get(index, ()) if target not in seen]
+    return done[::-1]
 
 
 def _refuse_overlap(entries: Sequence[Entry]) -> None:

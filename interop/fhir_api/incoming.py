@@ -53,7 +53,9 @@ def _main(kinds: tuple[str, ...]) -> list[str]:
 
 
 async def bytes_of(request: Request, max_bytes: int) -> bytes:
-    """The body, whatever it is; 413 as soon as it is too long."""
+    """The body, whatever it is; 413 as soon as it is too long, 415 where it is compressed (RFC 9110 8.4)."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedError("a body is taken without a Content-Encoding", status=415)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
         raise TooLargeError(f"a body has at most {max_bytes} bytes")

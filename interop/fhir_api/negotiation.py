@@ -67,7 +67,7 @@ def wanted_of_errors(request: Request) -> Wanted:
 def _asked_format(request: Request, parameter: str) -> str:
     """``_format`` before Accept (http.html#mime-type)."""
     asked = parameter.replace(" ", "+")  # the + of fhir+json, where nobody escaped it
-    found = _best(asked or request.headers.get("accept", "*/*"))
+    found = _best(asked or request.headers.get("accept") or "*/*")
     if found is None:
         written = " or ".join(MEDIA_TYPES.values())
         raise UnsupportedError(f"answers are {written}, for FHIR 4.0", status=406)

@@ -6,7 +6,7 @@ known before anything is written, so links between entries may go in any directi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 
 from interop.access import decide
 from interop.errors import BrokenReferenceError, InteropError, InvalidContentError, Issue, PreconditionError
-from interop.fhir.bundle import Entry, conditional_reference, links, located, ordered
+from interop.fhir.bundle import Entry, conditional_reference, links, located, ordered, referrers_first
 from interop.fhir.json import dumps
 from interop.fhir.outcome import outcome
 from interop.fhir.references import references, rewrite
@@ -39,9 +39,8 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
     steps = ordered(plan.entries)
     answers: dict[int, Answer] = {}
     gone = ended(tx, around, plan)
-    for entry in steps:
-        if entry.method == "DELETE":
-            answers[entry.index] = _carry_out(tx, around, entry, plan.calls[entry.index])
+    for index in _deletions(tx, plan, gone):
+        answers[index] = _carry_out(tx, around, plan.entries[index], plan.calls[index])
     # Only now: what was deleted no longer meets the criteria of a conditional create.
     promised = promises(tx, around, plan, gone)
     names: dict[str, str] = {}
@@ -64,6 +63,22 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
             names |= _kept(mine, answers[entry.index], linked, around.base_url)
     trail.done(tx, call)
     return [answers[index] for index in range(len(plan.entries))]
+
+
+def _deletions(tx: Tx, plan: Plan, gone: Mapping[str, int]) -> list[int]:
+    """The entries that delete, in an order in which none has to stay because of another one."""
+    indexes = [entry.index for entry in plan.entries if entry.method == "DELETE"]
+    if len(indexes) < 2:
+        return indexes
+    refers: dict[int, set[int]] = {}
+    for reference, index in gone.items():
+        type, _, id = reference.partition("/")
+        stored = tx.read(type, id)
+        if stored is None or stored.deleted:
+            continue
+        named = (gone[target] for _, target in references(stored.resource()) if target in gone)
+        refers.setdefault(index, set()).update(other for other in named if other != index)
+    return referrers_first(indexes, refers)
 
 
 def _kept(promise: Promise, answer: Answer, linked: set[str], base_url: str) -> dict[str, str]:

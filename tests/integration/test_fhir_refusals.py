@@ -85,9 +85,18 @@ async def test_another_content_type_is_415(store: Store, kind: str) -> None:
         assert (await http.post("Patient", content=b"{}", headers={"Content-Type": kind})).status_code == 415
 
 
+@pytest.mark.parametrize("path", ["Patient", "Patient/_search", "Binary", ""])
+async def test_a_compressed_body_is_415(store: Store, path: str) -> None:
+    kind = {"Patient/_search": "application/x-www-form-urlencoded", "Binary": "text/plain"}
+    headers = {"Content-Type": kind.get(path, "application/fhir+json"), "Content-Encoding": "gzip"}
+    async with client(store) as http:
+        assert (await http.post(path, content=b"_count=1", headers=headers)).status_code == 415
+
+
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
+        ("", 200),
         ("application/fhir+json", 200),
         ("application/json", 200),
         ("text/html, */*;q=0.1", 200),

@@ -93,6 +93,17 @@ async def test_delete_post_put_get_in_that_order(store: Store) -> None:
         assert found == [entries[3]["response"]["location"].split("/")[1]]
 
 
+async def test_what_is_deleted_together_may_stand_in_any_order(store: Store) -> None:
+    """http.html#trules: the outcome does not depend on the order of the entries."""
+    async with client(store) as http:
+        for names in (["Patient/p", "ServiceRequest/o"], ["ServiceRequest/o", "Patient?identifier=urn:x:mrn|1"]):
+            await http.put("Patient/p", json=patient("1", id="p"))
+            assert (await http.put("ServiceRequest/o", json=order("Patient/p", id="o"))).status_code == 201
+            done = await send(http, *[plain("DELETE", name) for name in names])
+            assert done.status_code == 200, done.text
+            assert [entry["response"]["status"][:3] for entry in done.json()["entry"]] == ["204", "204"]
+
+
 async def test_conditional_create_in_a_transaction_links_to_what_is_there(store: Store) -> None:
     async with client(store) as http:
         await http.put("Patient/known", json=patient("7", id="known"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interop.errors import ConflictError, InteropError, Issue
-from interop.fhir.bundle import Entry, conditional_reference, entries_of, links, located, ordered
+from interop.fhir.bundle import Entry, conditional_reference, entries_of, links, located, ordered, referrers_first
 
 BASE = "http://x/fhir"
 
@@ -50,6 +50,13 @@ def test_what_is_referred_to_comes_first() -> None:
         entry(1, "POST", "ServiceRequest", "urn:b", "urn:a"),
         entry(2, "POST", "Patient", "urn:a"),
     ) == [2, 1, 0]
+
+
+def test_what_refers_goes_before_what_it_refers_to() -> None:
+    assert referrers_first([3, 5, 8], {}) == [3, 5, 8]
+    assert referrers_first([0, 1, 2], {1: {0}, 2: {1, 0}}) == [2, 1, 0]
+    assert referrers_first([0, 1, 2], {2: {0}}) == [1, 2, 0]
+    assert sorted(referrers_first([0, 1, 2], {0: {1}, 1: {0}})) == [0, 1, 2]
 
 
 def test_a_circle_is_cut_somewhere() -> None:
