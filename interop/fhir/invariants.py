@@ -57,13 +57,15 @@ def _never_home(key: str, name: str) -> Invariant:
 
 
 def _period(period: Json) -> Finding | None:
-    start, end = period.get("start"), period.get("end")
+    return _broken("per-1", "start is after end") if _after(period.get("start"), period.get("end")) else None
+
+
+def _after(start: Any, end: Any) -> bool:
+    """Whether both are there and all of the first is after all of the second."""
     if start is None or end is None:
-        return None
+        return False
     slack = DAY if has_zone(start) != has_zone(end) else 0  # a day without a zone could be a day in any
-    if bounds(start, UTC)[0] >= bounds(end, UTC)[1] + slack:
-        return _broken("per-1", "start is after end")
-    return None
+    return bounds(start, UTC)[0] >= bounds(end, UTC)[1] + slack
 
 
 def _range(value: Json) -> Finding | None:
@@ -170,6 +172,40 @@ def _bundle_entry(entry: Json) -> Finding | None:
     return None
 
 
+def _appointment_times(appointment: Json) -> Finding | None:
+    start, end = _has(appointment, "start"), _has(appointment, "end")
+    if start != end:
+        return _broken("app-2", "start and end stand together", "end" if start else "start")
+    if not start and appointment.get("status") not in ("proposed", "cancelled", "waitlist"):
+        return _broken("app-3", "only what is proposed, cancelled or on a waitlist has no start and end", "start")
+    return None
+
+
+def _cancelled_for(appointment: Json) -> Finding | None:
+    # The expression has no-show, which is no code of the status: noshow is meant.
+    if _has(appointment, "cancelationReason") and appointment.get("status") not in ("noshow", "cancelled"):
+        return _broken("app-4", "a reason stands only where it was cancelled or missed", "cancelationReason")
+    return None
+
+
+def _changed_after_made(task: Json) -> Finding | None:
+    late = _after(task.get("authoredOn"), task.get("lastModified"))
+    return _broken("inv-1", "lastModified is before authoredOn", "lastModified") if late else None
+
+
+def _simple(*names: str) -> Invariant:
+    """The quantities that are SimpleQuantity in R4."""
+
+    def check(element: Json) -> Finding | None:
+        for name in names:
+            quantity = element.get(name)
+            if isinstance(quantity, dict) and "comparator" in quantity:
+                return _broken("sqty-1", "no comparator here", f"{name}.comparator")
+        return None
+
+    return check
+
+
 _QUANTITY = _needs("qty-3", "code", "system")
 
 INVARIANTS: dict[str, tuple[Invariant, ...]] = {
@@ -181,7 +217,8 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "Distance": (_QUANTITY, _measured_in("dis-1")),
     "Duration": (_QUANTITY, _duration),
     "Period": (_period,),
-    "Range": (_range,),
+    "Range": (_simple("low", "high"), _range),
+    "SampledData": (_simple("origin"),),
     "Ratio": (_ratio,),
     "Timing.repeat": (
         _needs("tim-1", "duration", "durationUnit"),
@@ -197,7 +234,10 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "Patient.contact": (_one_of("pat-1", "name", "telecom", "address", "organization"),),
     "ServiceRequest": (_needs("prr-1", "orderDetail", "code"),),
     "Observation": (_no_value_and_reason, _component_repeats_code),
-    "Observation.referenceRange": (_one_of("obs-3", "low", "high", "text"),),
+    "Observation.referenceRange": (_one_of("obs-3", "low", "high", "text"), _simple("low", "high")),
+    "Appointment": (_appointment_times, _cancelled_for),
+    "Appointment.participant": (_one_of("app-1", "type", "actor"),),
+    "Task": (_changed_after_made,),
     "Organization": (
         _one_of("org-1", "identifier", "name"),
         _never_home("org-2", "address"),

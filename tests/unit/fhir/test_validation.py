@@ -228,6 +228,47 @@ def test_extensions_have_a_value_or_extensions() -> None:
     assert refused({"resourceType": "Patient", "extension": [step]}) == {"Patient.extension[0].value": "structure"}
 
 
+def appointment(**more: Any) -> dict[str, Any]:
+    times = {"start": "2026-03-01T09:00:00Z", "end": "2026-03-01T09:30:00Z"}
+    someone = {"participant": [{"status": "accepted", "actor": {"display": "x"}}]}
+    return {"resourceType": "Appointment", "status": "booked", **someone, **times, **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "without", "told"),
+    [
+        ({}, (), {}),
+        ({"participant": [{"status": "accepted"}]}, (), {"Appointment.participant[0]": "invariant"}),  # app-1
+        ({"status": "proposed"}, ("start",), {"Appointment.start": "invariant"}),  # app-2
+        ({"status": "proposed"}, ("end",), {"Appointment.end": "invariant"}),
+        ({"status": "arrived"}, ("start", "end"), {"Appointment.start": "invariant"}),  # app-3
+        ({"status": "proposed"}, ("start", "end"), {}),
+        ({"cancelationReason": {"text": "x"}}, (), {"Appointment.cancelationReason": "invariant"}),  # app-4
+        ({"cancelationReason": {"text": "x"}, "status": "noshow"}, (), {}),
+        ({"cancelationReason": {"text": "x"}, "status": "cancelled"}, ("start", "end"), {}),
+    ],
+)
+def test_invariants_of_appointments(more: dict[str, Any], without: tuple[str, ...], told: dict[str, str]) -> None:
+    resource = {name: value for name, value in appointment(**more).items() if name not in without}
+    assert refused(resource) == told
+
+
+def test_a_task_is_not_changed_before_it_was_made() -> None:
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "authoredOn": "2026-03-02T09:00:00Z"}
+    assert refused(task | {"lastModified": "2026-03-02T09:00:00Z"}) == {}
+    assert refused(task | {"lastModified": "2026-03-02"}) == {}
+    assert refused(task | {"lastModified": "2026-03-02T08:59:59Z"}) == {"Task.lastModified": "invariant"}  # inv-1
+
+
+def test_a_simple_quantity_has_no_comparator() -> None:
+    about = {"value": 1, "comparator": "<"}
+    base = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+    assert refused(base | {"valueQuantity": about}) == {}
+    assert refused(base | {"valueRange": {"low": about}}) == {"Observation.value.low.comparator": "invariant"}
+    limits = base | {"referenceRange": [{"high": about}]}
+    assert refused(limits) == {"Observation.referenceRange[0].high.comparator": "invariant"}
+
+
 def test_invariants_of_resources() -> None:
     assert refused({"resourceType": "Organization", "active": True}) == {"Organization": "invariant"}
     home = {
