@@ -235,6 +235,8 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "ServiceRequest": (_needs("prr-1", "orderDetail", "code"),),
     "Observation": (_no_value_and_reason, _component_repeats_code),
     "Observation.referenceRange": (_one_of("obs-3", "low", "high", "text"), _simple("low", "high")),
+    "Specimen.collection": (_simple("quantity"),),
+    "Specimen.container": (_simple("capacity", "specimenQuantity"),),
     "Appointment": (_appointment_times, _cancelled_for),
     "Appointment.participant": (_one_of("app-1", "type", "actor"),),
     "Task": (_changed_after_made,),

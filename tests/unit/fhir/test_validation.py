@@ -267,6 +267,8 @@ def test_a_simple_quantity_has_no_comparator() -> None:
     assert refused(base | {"valueRange": {"low": about}}) == {"Observation.value.low.comparator": "invariant"}
     limits = base | {"referenceRange": [{"high": about}]}
     assert refused(limits) == {"Observation.referenceRange[0].high.comparator": "invariant"}
+    kept = {"resourceType": "Specimen", "container": [{"specimenQuantity": about}]}
+    assert refused(kept) == {"Specimen.container[0].specimenQuantity.comparator": "invariant"}
 
 
 def test_invariants_of_resources() -> None:
