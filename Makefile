@@ -31,7 +31,7 @@ test: setup ## The whole suite on real parts: unit, integration, acceptance
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" $(TESTS)
 
 test-long: setup ## The whole suite and the tests that take minutes each
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: setup ## A million mutated HL7 frames through reading, mapping, writing (FRAMES=, SECONDS=, SEED=)
 	$(BIN)/python -m tests.fuzz --frames $(or $(FRAMES),1000000) --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))

@@ -108,13 +108,14 @@ def interactions(ours: Server, resources: int) -> list[Interaction]:
             [ask("GET", f"/fhir/ImagingStudy/{LARGE_STUDY}")],
             '"number":400}',
         ),
+        # Before the orders, which are all of these patients: each is shown anew with what its patient changes.
+        Interaction("update of a Patient", [ask.update(n) for n in numbers], "+357 "),
         Interaction(
             "create of an imaging ServiceRequest",
             [ask("POST", "/fhir/ServiceRequest", placed(patient_id(n), f"{run}@@@@@@@@", "US")) for n in numbers],
             '"ACSN"',
         ),
         Interaction("conditional create of a Patient", [ask.conditional(run)], '"versionId":"1"'),
-        Interaction("update of a Patient", [ask.update(n) for n in numbers], "+357 "),
         Interaction("transaction of 10", [ask("POST", "/fhir", _transaction(f"{run}t@@@@@@@@"))], '"201 Created"'),
     ]
 

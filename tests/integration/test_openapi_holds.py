@@ -44,7 +44,7 @@ def promised(server: RealServer, chosen: Callable[[str], bool], examples: int) -
         )
         @given(operation.as_strategy())
         def kept(case: Any) -> None:
-            answer = case.call(base_url=server.settings.base_url, headers=headers)
+            answer = case.call(base_url=server.settings.base_url, headers=headers, timeout=60)
             case.validate_response(answer, checks=CHECKS)
             if (
                 case.path.startswith("/fhir/")
