@@ -172,22 +172,6 @@ def _bundle_entry(entry: Json) -> Finding | None:
     return None
 
 
-def _appointment_times(appointment: Json) -> Finding | None:
-    start, end = _has(appointment, "start"), _has(appointment, "end")
-    if start != end:
-        return _broken("app-2", "start and end stand together", "end" if start else "start")
-    if not start and appointment.get("status") not in ("proposed", "cancelled", "waitlist"):
-        return _broken("app-3", "only what is proposed, cancelled or on a waitlist has no start and end", "start")
-    return None
-
-
-def _cancelled_for(appointment: Json) -> Finding | None:
-    # The expression has no-show, which is no code of the status: noshow is meant.
-    if _has(appointment, "cancelationReason") and appointment.get("status") not in ("noshow", "cancelled"):
-        return _broken("app-4", "a reason stands only where it was cancelled or missed", "cancelationReason")
-    return None
-
-
 def _changed_after_made(task: Json) -> Finding | None:
     late = _after(task.get("authoredOn"), task.get("lastModified"))
     return _broken("inv-1", "lastModified is before authoredOn", "lastModified") if late else None
@@ -237,7 +221,6 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "Observation.referenceRange": (_one_of("obs-3", "low", "high", "text"), _simple("low", "high")),
     "Specimen.collection": (_simple("quantity"),),
     "Specimen.container": (_simple("capacity", "specimenQuantity"),),
-    "Appointment": (_appointment_times, _cancelled_for),
     "Appointment.participant": (_one_of("app-1", "type", "actor"),),
     "Task": (_changed_after_made,),
     "Organization": (
