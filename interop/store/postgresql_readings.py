@@ -56,9 +56,6 @@ class _EventsSession(ReadOnlySession):
         super().__init__(inner)
         self.events: list[tuple[str, Values]] = []
 
-    def rows_of_all(self, questions: Sequence[tuple[str, Values]]) -> list[list[tuple[Any, ...]]]:
-        return self._inner.rows_of_all(questions)
-
     def put(self, sql: str, values: Values = ()) -> None:
         if sql not in _AUDIT:
             super().put(sql, values)

@@ -9,7 +9,7 @@ import pytest
 
 from interop.access.agent import system_agent
 from interop.store import Store, Tx, open_store
-from interop.store.postgresql_wire import Encoded, Wire
+from tests.round_trips import recorded
 
 AGENT = system_agent("test")
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:s", "value": "1"}]}
@@ -28,24 +28,15 @@ async def pg(database_url: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many statements went out with each round trip."""
-    seen: list[int] = []
-    plain = Wire.exchange
-
-    def counted(self: Wire, statements: list[Encoded]) -> Any:
-        seen.append(len(statements))
-        return plain(self, statements)
-
-    monkeypatch.setattr(Wire, "exchange", counted)
-    return seen
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    return recorded(monkeypatch)
 
 
 async def made(store: Store) -> str:
     return (await store.unit(AGENT, lambda tx: tx.create(PATIENT))).id
 
 
-async def test_what_was_foreseen_is_asked_with_the_first_question(pg: Store, exchanges: list[int]) -> None:
+async def test_what_was_foreseen_is_asked_with_the_first_question(pg: Store, exchanges: list[list[str]]) -> None:
     id = await made(pg)
 
     def work(tx: Tx) -> tuple[list[str], str]:
@@ -57,12 +48,14 @@ async def test_what_was_foreseen_is_asked_with_the_first_question(pg: Store, exc
             tx.by_identifier("Patient", "urn:s", "1"),
             tx.by_identifier("Patient", "", "2"),
         )
-        return [found[0], *(one.id for one in found[1]), *(one.id for one in found[2])], str(exchanges)
+        return [found[0], *(one.id for one in found[1]), *(one.id for one in found[2])], str(
+            [len(each) for each in exchanges]
+        )
 
     assert await pg.unit(AGENT, work) == ([id, id], "[3, 1]")
 
 
-async def test_a_change_that_was_foreseen_is_one_question_and_the_commit(pg: Store, exchanges: list[int]) -> None:
+async def test_a_change_that_was_foreseen_is_one_question_and_the_commit(pg: Store, exchanges: list[list[str]]) -> None:
     id = await made(pg)
 
     def work(tx: Tx) -> int:

@@ -14,7 +14,7 @@ from interop.errors import ConflictError, InteropError, NotFoundError
 from interop.fhir.query import Query
 from interop.store import Store, Tx
 from interop.store import postgresql_readings as readings
-from interop.store.postgresql_wire import Encoded, Wire
+from tests.round_trips import recorded
 
 AGENT = system_agent("test")
 PATIENT: dict[str, Any] = {"resourceType": "Patient"}
@@ -78,14 +78,7 @@ class TestOnPostgresql:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids = await made(store, 30)
-        seen: list[list[str]] = []
-        plain = Wire.exchange
-
-        def counted(self: Wire, statements: list[Encoded]) -> Any:
-            seen.append([each.text for each in statements])
-            return plain(self, statements)
-
-        monkeypatch.setattr(Wire, "exchange", counted)
+        seen = recorded(monkeypatch)
         await asyncio.gather(*(store.reading(AGENT, reading(id), (("Patient", id),)) for id in ids))
         assert sum("COMMIT" in each for each in seen) <= 4
         assert len(seen) <= 8

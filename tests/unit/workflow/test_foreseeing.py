@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from interop.store import Stored, Tx
-from interop.store.postgresql_wire import Encoded, Wire
 from interop.workflow import resources
 from tests.hospital import EMR, Hospital
+from tests.round_trips import recorded
 
 ORDER = {
     "resourceType": "ServiceRequest",
@@ -32,16 +32,8 @@ def backend() -> str:
 
 
 @pytest.fixture
-def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    seen: list[int] = []
-    plain = Wire.exchange
-
-    def counted(self: Wire, statements: list[Encoded]) -> Any:
-        seen.append(len(statements))
-        return plain(self, statements)
-
-    monkeypatch.setattr(Wire, "exchange", counted)
-    return seen
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    return recorded(monkeypatch)
 
 
 async def written(hospital: Hospital, resource: dict[str, Any]) -> Stored:
@@ -65,7 +57,7 @@ def patient(family: str, **more: Any) -> dict[str, Any]:
     return {"resourceType": "Patient", "identifier": [number], "name": [{"family": family}], **more}
 
 
-async def test_each_write_of_a_door_is_two_round_trips(hospital: Hospital, exchanges: list[int]) -> None:
+async def test_each_write_of_a_door_is_two_round_trips(hospital: Hospital, exchanges: list[list[str]]) -> None:
     first = await written(hospital, patient("A"))
     order = {**ORDER, "subject": {"reference": first.reference}}
     await written(hospital, order)  # takes a block of numbers
