@@ -30,8 +30,8 @@ def station() -> Iterator[AE]:
 
 
 def _has_gone(association: Association) -> bool:
-    """Whether its connection is closed on both sides (PS3.8 table 9-10: Sta1)."""
-    return association.dul.state_machine.current_state == "Sta1"
+    """Whether its state machine has ended: that of one whose connection is just opening is in Sta1, too (PS3.8 9.2)."""
+    return association.dul.ident is not None and not association.dul.is_alive()
 
 
 def listed(tmp_path: Path, port: int, aet: str = "CT1") -> Settings:
