@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from interop.archive_entries import ArchiveEntry
 from interop.archive_feed import ArchiveFeed, Feed, Kept, QidoFeed
@@ -12,7 +13,7 @@ from interop.dicomweb.archive import NamedArchive
 from interop.dicomweb_relay import Dialect, PlainArchive, Relay
 from interop.errors import InvalidContentError
 from interop.orthanc.client import OrthancClient
-from interop.parts import archive_credentials, archive_entries, archive_url
+from interop.parts import archive_credentials, archive_entries, archive_storage, archive_url
 from interop.settings import Settings, named_secret
 from interop.store import Store
 from interop.workflow import studies
@@ -27,6 +28,7 @@ class Opened:
     relay: Relay
     plain: PlainArchive | None
     client: OrthancClient | None
+    storage: Path | None = None  # where its files can be read
 
     async def ping(self) -> None:
         """UnavailableError unless it answers."""
@@ -81,7 +83,7 @@ class OpenArchives:
 def _link(opened: Opened) -> NamedArchive:
     entry = opened.entry
     if opened.plain is None:
-        return NamedArchive(entry.name, opened.relay)
+        return NamedArchive(entry.name, opened.relay, storage=opened.storage)
     return NamedArchive(entry.name, opened.plain, plain=True, thumbnails=entry.thumbnails, page=entry.page)
 
 
@@ -113,7 +115,7 @@ def open_archive(entry: ArchiveEntry, settings: Settings, *, timeout: float = 10
         username, password = archive_credentials(settings)
         url = archive_url(settings)
         client = OrthancClient(url, username, password or "", timeout=timeout)
-        return Opened(entry, Relay(url, username, password), None, client)
+        return Opened(entry, Relay(url, username, password), None, client, archive_storage(settings))
     tls = _tls(entry)
     password = _secret(entry, "password")
     bearer = _bearer(entry)

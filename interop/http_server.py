@@ -290,3 +290,19 @@ class ClientSink:
     def abort(self) -> None:
         """Closes the client's connection at once, whatever it has not taken."""
         self._transport.abort()
+
+    def lend(self) -> int | None:
+        """The number of the client's socket, for a body of announced length; None until what was written has left.
+
+        Nothing may be written here until it is given back. It is the socket's only while the client is there.
+        """
+        cycle, waiting = self._cycle, self._transport.get_write_buffer_size()
+        if cycle.head:
+            self._transport.write(cycle.head)
+            cycle.head, waiting = b"", 1  # the loop writes it at its next turn
+        usable = cycle.response_started and not cycle.chunked_encoding and self._protocol.descriptor >= 0
+        return self._protocol.descriptor if usable and not waiting and not self.gone else None
+
+    def given_back(self, written: int) -> None:
+        """So many bytes of the body were written to the socket meanwhile."""
+        self._cycle.expected_content_length -= written

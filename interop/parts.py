@@ -144,6 +144,14 @@ def archive_url(settings: Settings) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def archive_storage(settings: Settings) -> Path | None:
+    """Where Orthanc keeps its files: the setting, else the folder of the private Orthanc of this data directory."""
+    if settings.orthanc_storage is not None or settings.orthanc_url:
+        return settings.orthanc_storage
+    private = private_configuration(settings)
+    return Path(json.loads(private.read_text())["StorageDirectory"]) if private.is_file() else None
+
+
 def archive_entries(settings: Settings) -> tuple[ArchiveEntry, ...]:
     """The archives, the default one first: those of the file, else the one Orthanc."""
     if settings.pacs is None:
@@ -175,6 +183,7 @@ def overlay(settings: Settings) -> dict[str, Any] | None:
 async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
     """A private Orthanc as this process's child while the context lasts; gives the settings that lead to it."""
     settings.worklist.mkdir(parents=True, exist_ok=True)
+    own = settings.model_copy(update={"orthanc_url": ""})
     orthanc = PrivateOrthanc(
         settings.data_dir / "orthanc",
         template=read_template((shipped("orthanc") / TEMPLATE).read_text(encoding="utf-8")),
@@ -200,6 +209,7 @@ async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
                 "orthanc_username": orthanc.credentials.username,
                 "orthanc_password": _secret(orthanc.credentials.password),
                 "orthanc_password_file": None,
+                "orthanc_storage": archive_storage(own),
             }
         )
     finally:

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from interop.auth import Keys
+from interop.dicomweb.archive import ONLY, NamedArchive
 from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpProtocol, HttpServer
@@ -90,7 +91,8 @@ async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
 
     async with listening(archive) as port:
         relay = Relay(f"http://127.0.0.1:{port}")
-        http = http_app(store, relay, Keys.load(tmp_path), urls=Urls(), assets=None, checks={})
+        named = NamedArchive(ONLY, relay, storage=tmp_path / "storage")  # empty, unless a test puts files there
+        http = http_app(store, [named], Keys.load(tmp_path), urls=Urls(), assets=None, checks={})
         found.append(Running(http, store, relay))
 
         class Seen(HttpProtocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 SINK = "interop.sink"  # the ASGI extension by which a server offers one: {"open": a function that gives a Sink}
@@ -19,6 +20,8 @@ class Sink(Protocol):
     def write(self, *pieces: bytes | memoryview) -> bool: ...
     def tell(self, changed: Callable[[], None] | None) -> None: ...
     def abort(self) -> None: ...
+    def lend(self) -> int | None: ...
+    def given_back(self, written: int) -> None: ...
 
 
 class Answer(Protocol):
@@ -59,6 +62,7 @@ class NamedArchive:
     plain: bool = False  # DICOMweb is all it has; else it is an Orthanc
     thumbnails: bool = False  # whether it has /thumbnail (PS3.18 10.4.1.1.5)
     page: int = 1000  # rows that one search gives at most
+    storage: Path | None = None  # where an Orthanc keeps its files, if they can be read
 
 
 ONLY = "orthanc"  # the name of the archive where there is one

@@ -15,6 +15,7 @@ from interop.dicomweb.paths import ROOT
 from interop.dicomweb.patient_ids import PatientIds
 from interop.dicomweb.series_metadata import SeriesMetadata
 from interop.dicomweb.series_state import SeriesStates
+from interop.dicomweb.stored_files import StoredFiles
 from interop.dicomweb.stored_frames import StoredFrames
 from interop.dicomweb.storing import Storing
 from interop.dicomweb.stowing import StowStoring
@@ -38,6 +39,7 @@ class Upstream:
     archive: Archive
     storing: Storing
     frames: StoredFrames | None
+    files: StoredFiles | None
     metadata: SeriesMetadata | ValidatedMetadata
     pictures: KeptThumbnails | None
     thumbnails: bool  # whether it has /thumbnail itself
@@ -54,13 +56,14 @@ class Upstream:
         relay = named.relay
         if named.plain:
             kept = ValidatedMetadata(relay, limit=metadata_bytes)
-            return cls(named.name, relay, StowStoring(relay), None, kept, None, named.thumbnails, named.page)
+            return cls(named.name, relay, StowStoring(relay), None, None, kept, None, named.thumbnails, named.page)
         patients = PatientIds(relay)
         states = SeriesStates(relay, patients)
         metadata = SeriesMetadata(relay, states, limit=metadata_bytes)
         pictures = KeptThumbnails(states, limit=metadata_bytes // _TO_PICTURES)
         frames = StoredFrames(relay, patients)
-        return cls(named.name, relay, Storing(relay), frames, metadata, pictures, named.thumbnails, named.page)
+        files = StoredFiles(relay, named.storage, patients) if named.storage is not None else None
+        return cls(named.name, relay, Storing(relay), frames, files, metadata, pictures, named.thumbnails, named.page)
 
 
 class Archives:

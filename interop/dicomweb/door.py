@@ -19,6 +19,7 @@ from interop.access import Agent, decide
 from interop.dicomweb import retrieve, search
 from interop.dicomweb.accept import Wish, wish
 from interop.dicomweb.access_log import AccessLog
+from interop.dicomweb.archive import Answer
 from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
@@ -109,7 +110,9 @@ class DicomWeb:
         if upstream.orthanc and target.kind == "rendered" and not wanted.pdf:
             query = await with_own_window(upstream.archive, target, query)
         passed_on = retrieve.caller_headers(scope, _PASSED_ON)
-        answer = None
+        answer: Answer | None = None
+        if upstream.files is not None and target.kind == "retrieve" and not passed_on:
+            answer = await upstream.files.get(target, wanted.accept)
         if upstream.frames is not None and target.frames == 1 and wanted.syntax is not None and not passed_on:
             proto, host = self._address(scope)
             answer = await upstream.frames.get(Question(target, wanted.syntax, wanted.unwrap, f"{proto}://{host}"))

@@ -35,3 +35,11 @@ class PassingSink(ABC):
     def abort(self) -> None:
         """Cut the client off."""
         self._sink.abort()
+
+    def lend(self) -> int | None:
+        """None: what passes is looked at or cut."""
+        return None
+
+    def given_back(self, written: int) -> None:
+        """Nothing was lent here."""
+        self._sink.given_back(written)

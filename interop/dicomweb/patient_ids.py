@@ -37,6 +37,11 @@ class PatientIds:
         patient = await self._patient(str(target.study))
         return None if patient is None else orthanc_id(patient, str(target.study), target.series, target.instance)
 
+    async def study(self, target: Target) -> str | None:
+        """The archive's name of the study, if it exists; None where that is not certain."""
+        patient = await self._patient(str(target.study))
+        return None if patient is None else orthanc_id(patient, str(target.study))
+
     async def series(self, target: Target) -> str | None:
         """The archive's name of the series, if it exists; None where that is not certain."""
         patient = await self._patient(str(target.study))

@@ -21,6 +21,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from interop.access import system_agent
 from interop.auth import Keys
+from interop.dicomweb.archive import ONLY, NamedArchive
 from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpProtocol
@@ -163,7 +164,7 @@ def served(orthanc: PrivateOrthanc, folder: Path, records: Callable[[Any], dict[
         assets = Assets(OHIF, (shipped("ohif") / "app-config.js").read_bytes())
         http = http_app(
             store,
-            relay,
+            [NamedArchive(ONLY, relay, storage=orthanc.folder / "storage")],
             Keys.load(folder),
             urls=Urls(base),
             assets=assets,

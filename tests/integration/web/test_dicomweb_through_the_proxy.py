@@ -55,6 +55,21 @@ def test_the_archives_bytes_come_through(site: Any) -> None:
         assert whole.content[128:132] == b"DICM"
 
 
+def test_whole_studies_leave_from_the_stored_files_as_the_archive_would_give_them(site: Any) -> None:
+    stored = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+    with site.client(headers=site.bearer()) as client, direct(site) as archive:
+        for study in (CT, ECHO, PDF):
+            series = instances(client, study)[0].rsplit("/instances", 1)[0]
+            for path in (f"/dicom-web/studies/{study}", series):
+                ours, theirs = (each.get(path, headers=stored) for each in (client, archive))
+                assert re.search("boundary=[0-9a-f]{48}$", ours.headers["content-type"]), "it was relayed"
+                assert len(ours.content) == int(ours.headers["content-length"])
+                assert payload(ours) == payload(theirs)
+        big_endian = client.get(f"/dicom-web/studies/{BIG}", headers=stored)  # plugin 1.7 fails on it (its bug 219)
+        assert b"1.2.840.10008.1.2.2\0" in payload(big_endian)
+        assert client.get("/dicom-web/studies/9.9.9", headers=stored).status_code == 404
+
+
 def test_its_addresses_lead_to_us_and_its_secrets_lead_nowhere(site: Any) -> None:
     secrets = (site.orthanc.credentials.password, f":{site.orthanc.http_port}", "Orthanc", "Basic ")
     with site.client(headers=site.bearer()) as client:
