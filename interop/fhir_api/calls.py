@@ -34,7 +34,7 @@ class Call:
     operation: str = ""  # its name without the $, where the interaction is one
     resource: dict[str, Any] | None = None
     problem: InteropError | None = None
-    if_match: int | None = None
+    if_match: frozenset[str] | None = None  # versions that it may change; "*" any
     if_none_exist: str | None = None
     lenient: bool = False  # Prefer: handling=lenient
     new_id: str | None = None  # given beforehand to what a transaction creates

@@ -30,10 +30,10 @@ def delete(tx: Tx, around: Surroundings, call: Call) -> Answer:
         trail.done(tx, call, entity=f"{call.type}/{call.id}")
         return Answer(204)
     patient = decided(tx, "d", present)
+    require_version(present, call.if_match)
     if present.deleted:
         trail.done(tx, call, entity=trail.versioned(present))
         return Answer(204, stored=present)
-    require_version(present, call.if_match)
     stored = around.writer.delete(tx, around.site, call.type, call.id)
     trail.done(tx, call, patient=patient, entity=trail.versioned(stored))
     if stored.deleted:
@@ -50,6 +50,7 @@ def _conditional(tx: Tx, around: Surroundings, call: Call, params: tuple[tuple[s
     found = met(tx, around, call, params)
     answers = [delete(tx, around, replace(call, id=each.id, criteria=None)) for each in found]
     if not answers:
+        require_version(None, call.if_match)
         trail.done(tx, call)
         return Answer(204)
     return answers[0] if len(answers) == 1 else Answer(204)

@@ -58,7 +58,7 @@ _CONTROLS: dict[str, Json] = {
 _HEADERS = {
     "If-None-Match": 'versions that the client has, as W/"3"; of an update: * if it must not exist yet',
     "If-Modified-Since": "an HTTP date",
-    "If-Match": 'the version that is to be changed, as W/"3"',
+    "If-Match": 'the version that is to be changed, as W/"3", or several; * if it must exist',
     "If-None-Exist": "a search: what it finds is not created again",
     "Prefer": "return=minimal, representation or OperationOutcome; handling=strict or lenient",
 }

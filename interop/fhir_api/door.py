@@ -30,7 +30,7 @@ from interop.fhir_api.incoming import (
     moment_of,
     query_params,
     tags_of,
-    version_of,
+    versions_of,
 )
 from interop.fhir_api.interactions import perform
 from interop.fhir_api.metadata import statement
@@ -253,7 +253,7 @@ def _conditioned(call: Call, request: Request) -> Call:
         case "update" | "patch" | "delete":
             return replace(
                 call,
-                if_match=version_of(headers.get("if-match")),
+                if_match=versions_of(headers.get("if-match")),
                 if_none_match=tags_of(headers.get("if-none-match")),
                 criteria=None if call.id else without_presentation(call.params),
             )

@@ -18,7 +18,8 @@ JSON_PATCH = "application/json-patch+json"
 PATCH_TYPES = (JSON_PATCH, *RESOURCE_TYPES)
 FORM_TYPE = "application/x-www-form-urlencoded"
 FHIR_VERSIONS = ("4.0", "4.0.1")  # of the parameter fhirVersion of a media type (R4 http.html#version-parameter)
-_ETAG = re.compile(r'\s*(?:W/)?"([0-9]{1,9})"\s*', re.ASCII)
+_VERSION = r'\s*(?:W/)?"[0-9]{1,9}"\s*'
+_VERSIONS = re.compile(f"{_VERSION}(?:,{_VERSION})*", re.ASCII)
 _ETAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
 _TAG = re.compile(r'"([^"]*)"')
 _MAX_PARAMS = 200
@@ -69,14 +70,18 @@ async def bytes_of(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def version_of(if_match: str | None) -> int | None:
-    """The version that If-Match names (R4 http.html#concurrency); 400 if it is no version of ours."""
+def versions_of(if_match: str | None) -> frozenset[str] | None:
+    """The versions that If-Match names (R4 http.html#concurrency), ``*`` any that is there (RFC 9110 13.1.1).
+
+    400 if one is no version of ours.
+    """
     if if_match is None:
         return None
-    match = _ETAG.fullmatch(if_match)
-    if match is None:
-        raise MalformedError('If-Match names one version, as W/"3"', issue_code="value")
-    return int(match[1])
+    if if_match.strip() == "*":
+        return frozenset("*")
+    if not _VERSIONS.fullmatch(if_match):
+        raise MalformedError('If-Match names versions, as W/"3", or *', issue_code="value")
+    return frozenset(str(int(tag)) for tag in _TAG.findall(if_match))
 
 
 def tags_of(if_none_match: str | None) -> frozenset[str] | None:

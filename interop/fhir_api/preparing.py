@@ -24,7 +24,7 @@ from interop.fhir.summary import SUBSETTED, view_of
 from interop.fhir.validation import validate
 from interop.fhir.xml_reading import from_xml
 from interop.fhir_api.calls import Call, Patch
-from interop.fhir_api.incoming import JSON_PATCH, RESOURCE_TYPES, XML_TYPES, body_of, content_kind, tags_of, version_of
+from interop.fhir_api.incoming import JSON_PATCH, RESOURCE_TYPES, XML_TYPES, body_of, content_kind, tags_of, versions_of
 from interop.fhir_api.negotiation import without_presentation
 from interop.fhir_api.routing import Target, resolve
 
@@ -195,7 +195,7 @@ def _conditioned(entry: Entry, target: Target) -> Call:
         entry.query,
         target.operation,
         entry.resource if entry.method != "PATCH" else None,
-        if_match=version_of(entry.if_match),
+        if_match=versions_of(entry.if_match),
         if_none_exist=entry.if_none_exist if target.interaction == "create" else None,
         criteria=criteria,
         compartment=target.compartment,

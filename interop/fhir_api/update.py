@@ -36,19 +36,24 @@ def replaced(tx: Tx, around: Surroundings, call: Call, resource: dict[str, Any],
     """The version that was written, by the rules of its type; audited."""
     require_targets(tx, resource, coming=call.coming)
     permitted_merges(tx, resource, {} if present is None or present.deleted else present.resource())
-    stored = around.writer.update(tx, around.site, resource, call.if_match)
+    seen = present.version if call.if_match is not None and present is not None else None
+    stored = around.writer.update(tx, around.site, resource, seen)
     trail.done(tx, call, patient=trail.patient_in(stored), entity=trail.versioned(stored))
     return stored
 
 
-def require_version(present: Stored | None, if_match: int | None) -> None:
-    """PreconditionError (412) unless the version is the one the client has seen (http.html#concurrency)."""
-    if if_match is None:
+def require_version(present: Stored | None, versions: frozenset[str] | None) -> None:
+    """PreconditionError (412) unless the version is one the client has seen (http.html#concurrency).
+
+    ``*`` holds for whatever is there (RFC 9110 13.1.1).
+    """
+    if versions is None:
         return
     if present is None or present.deleted:
-        raise PreconditionError("If-Match names a version, but the resource does not exist")
-    if present.version != if_match:
-        raise PreconditionError(f"If-Match names version {if_match}, but the current one is {present.version}")
+        raise PreconditionError("If-Match asks for what is there, but the resource does not exist")
+    if "*" not in versions and str(present.version) not in versions:
+        named = ", ".join(sorted(versions, key=int))
+        raise PreconditionError(f"If-Match names version {named}, but the current one is {present.version}")
 
 
 def require_none_match(present: Stored, tags: frozenset[str] | None) -> None:

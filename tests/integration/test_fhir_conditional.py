@@ -95,6 +95,11 @@ async def test_if_match_holds_for_criteria_too(store: Store) -> None:
         assert (await http.delete("Patient", params=KEY, headers=stale)).status_code == 412
         fresh = {"If-Match": 'W/"1"'}
         assert (await http.put("Patient", params=KEY, json=patient(gender="male"), headers=fresh)).status_code == 200
+        nobody, there = {"identifier": "urn:x:mrn|nobody"}, {"If-Match": "*"}
+        other = patient("nobody")
+        assert (await http.put("Patient", params=nobody, json=other, headers=there)).status_code == 412
+        assert (await http.delete("Patient", params=nobody, headers=there)).status_code == 412
+        assert (await http.delete("Patient", params=KEY, headers=there)).status_code == 204
 
 
 async def test_if_none_match_keeps_an_update_from_what_is_there(store: Store) -> None:

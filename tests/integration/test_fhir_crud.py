@@ -90,6 +90,30 @@ async def test_if_match(store: Store) -> None:
         assert (await http.delete(f"Patient/{id}", headers={"If-Match": 'W/"2"'})).status_code == 204
 
 
+async def test_if_match_of_several_versions_or_any(store: Store) -> None:
+    """RFC 9110 13.1.1: a list holds if any of it is current, * if anything is there."""
+    any_, several = {"If-Match": "*"}, {"If-Match": 'W/"1", W/"2"'}
+    async with client(store) as http:
+        for headers in (any_, several):
+            assert (await http.put("Patient/a", json=patient(id="a"), headers=headers)).status_code == 412
+            assert (await http.delete("Patient/a", headers=headers)).status_code == 412
+        assert (await http.get("Patient/a")).status_code == 404
+        await http.put("Patient/a", json=patient(id="a"))
+        for headers, gender, status in ((any_, "male", 200), (several, "female", 200), (several, "other", 412)):
+            done = await http.put("Patient/a", json=patient(id="a", gender=gender), headers=headers)
+            assert done.status_code == status, gender
+        patched = await http.patch(
+            "Patient/a",
+            json=[{"op": "replace", "path": "/gender", "value": "unknown"}],
+            headers={"Content-Type": "application/json-patch+json", **any_},
+        )
+        assert (patched.status_code, patched.headers["etag"]) == (200, 'W/"4"')
+        assert (await http.delete("Patient/a", headers=several)).status_code == 412
+        assert (await http.delete("Patient/a", headers=any_)).status_code == 204
+        assert (await http.delete("Patient/a", headers=any_)).status_code == 412
+        assert (await http.put("Patient/a", json=patient(id="a"), headers=any_)).status_code == 412
+
+
 async def test_delete(store: Store) -> None:
     async with client(store) as http:
         id = (await http.post("Patient", json=patient())).json()["id"]

@@ -170,6 +170,9 @@ async def test_if_match_in_an_entry(store: Store) -> None:
         stale = await send(http, put(changed, ifMatch='W/"9"'))
         assert (stale.status_code, expressions(stale)) == (412, ["Bundle.entry[0]"])
         assert (await send(http, put(changed, ifMatch='W/"1"'))).status_code == 200
+        absent = await send(http, put(changed, ifMatch="*"), put(patient("2", id="b"), ifMatch="*"))
+        assert (absent.status_code, expressions(absent)) == (412, ["Bundle.entry[1]"])
+        assert (await send(http, put(patient(id="a"), ifMatch="*"))).status_code == 200
 
 
 async def test_prefer_representation_returns_what_was_written(store: Store) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interop.errors import ForbiddenError, InteropError, MalformedError, NotFoundError
 from interop.fhir.profile import accepted_types
 from interop.fhir_api.answers import http_date, http_error
-from interop.fhir_api.incoming import version_of
+from interop.fhir_api.incoming import versions_of
 from interop.fhir_api.routing import FORMS, MethodNotOfferedError, Target, resolve, segments_of
 
 
@@ -22,15 +22,27 @@ def test_http_dates(moment: datetime) -> None:
     assert http_date(aware) == format_datetime(aware.replace(microsecond=0), usegmt=True)
 
 
-@pytest.mark.parametrize(("text", "version"), [('W/"3"', 3), ('"3"', 3), (' W/"12" ', 12), (None, None)])
-def test_versions_of_if_match(text: str | None, version: int | None) -> None:
-    assert version_of(text) == version
+@pytest.mark.parametrize(
+    ("text", "versions"),
+    [
+        ('W/"3"', ["3"]),
+        ('"3"', ["3"]),
+        (' W/"12" ', ["12"]),
+        ('W/"1", "02" ,W/"3"', ["1", "2", "3"]),
+        (" * ", ["*"]),
+        (None, None),
+    ],
+)
+def test_versions_of_if_match(text: str | None, versions: list[str] | None) -> None:
+    assert versions_of(text) == (None if versions is None else frozenset(versions))
 
 
-@pytest.mark.parametrize("text", ["", "3", "*", 'W/"x"', 'W/"1", W/"2"', 'W/"9999999999"', 'w/"1"'])
+@pytest.mark.parametrize(
+    "text", ["", "3", "**", "*, *", 'W/"1", *', 'W/"x"', 'W/"1",', 'W/"1" W/"2"', 'W/"9999999999"', 'w/"1"']
+)
 def test_what_is_no_version_of_ours(text: str) -> None:
     with pytest.raises(MalformedError):
-        version_of(text)
+        versions_of(text)
 
 
 def test_every_form_of_every_type_is_resolved_or_refused() -> None:
