@@ -135,6 +135,8 @@ window.config = {
         singlepart: 'bulkdata,video',
         bulkDataURI: { enabled: true },
         omitQuotationForMultipartRequest: true,
+        // One bit a pixel, uncompressed, for all readers: Orthanc 1.10 cannot unpack the RLE that OHIF would make of it.
+        segmentation: { store: { defaultMode: 'bitmap', transferSyntaxUID: '1.2.840.10008.1.2.1' } },
       },
     },
   ],

@@ -81,5 +81,6 @@ STUDIES = {
     "CDA": Study(f"{_ROOT}.19", "DOC", kind=replace(KINDS["DOC"], sop_class=f"{_CLASSES}.104.2")),
     "photograph": Study(f"{_ROOT}.17", "OT", 1),
     "CT to be measured": Study(f"{_ROOT}.21", "CT", 3),
+    "CT to be segmented": Study(f"{_ROOT}.22", "CT", 3),
     "CT with what is drawn on it": Study(f"{_ROOT}.20", "CT", 5, derived=(measurements, segmentation, structures)),
 }

@@ -26,7 +26,7 @@ PROCESSING_FAILURE, DUPLICATE, OUT_OF_RESOURCES, NOT_UNDERSTOOD = 0x0110, 0x0111
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # PS3.4 B.5: structured reports and key objects, presentation states, segmentations, RT structure sets
-_ANNOTATIONS = tuple(f"{_STORAGE}{kind}" for kind in ("88.", "11.", "66.4", "66.5", "481.3"))
+_ANNOTATIONS = tuple(f"{_STORAGE}{kind}" for kind in ("88.", "11.", "66.4", "66.5", "66.7", "481.3"))
 
 
 @dataclass(frozen=True, slots=True)

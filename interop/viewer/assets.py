@@ -46,7 +46,7 @@ _READ_ONLY = b"""
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(
     `.h-9 > .space-x-1 > button:nth-child(2):not(:last-child),
-    [data-cy^=segmentation-][data-cy$=-more-btn] { display: none !important; }
+    [data-cy^=segmentation-][data-cy*=-more-btn] { display: none !important; }
     [role=dialog] { color: white; }`,
   );
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];

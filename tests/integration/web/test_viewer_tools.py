@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from interop.testing.pattern import pattern_share
+from tests.derived_objects import SEGMENTATION
 from tests.integration.web.conftest import Site
 from tests.viewed_studies import STUDIES
 from tests.viewer_screen import Open, Screen
@@ -131,6 +132,42 @@ def test_a_measurement_is_saved_and_shown_again(viewer: Open, hospital: Site) ->
     length = 300 * MILLIMETRES / screen.height()
     screen.until(lambda: _near((screen.measured() or "").removeprefix(": "), length), "the length that was saved")
     assert screen.complaints == []
+
+
+@pytest.mark.long
+def test_a_segment_is_painted_saved_and_shown_again(viewer: Open, hospital: Site) -> None:
+    """OHIF's own segmentation: bits (PS3.3 A.51) in a file that every reader knows, taken where annotations are."""
+    name = "CT to be segmented"
+    screen = viewer(name)
+    screen.pattern(number=3)
+    with hospital.client(headers=hospital.bearer()) as client:
+        asked = {"studies": [STUDIES[name].uid], "annotate": True}
+        screen.page.goto(client.post("/api/v1/launch", json=asked).raise_for_status().json()["url"])
+        screen.page.goto(f"{hospital.base}/segmentation?StudyInstanceUIDs={STUDIES[name].uid}")
+        screen.pattern(number=3)
+        painted = _paints(screen)
+        screen.page.locator('[data-cy="segmentation-collapsed-more-btn-Labelmap"]').click()
+        screen.page.get_by_role("menuitem", name="Export").click()
+        screen.page.get_by_role("menuitem", name="DICOM SEG").click()
+        screen.page.get_by_role("button", name="Save", exact=True).click()
+        path = f"/dicom-web/studies/{STUDIES[name].uid}/instances?Modality=SEG"
+        [row] = screen.until(lambda: (told := client.get(path)).status_code == 200 and told.json(), "the segmentation")
+        assert row["00080016"]["Value"] == [SEGMENTATION]
+    screen = viewer(name)
+    screen.pattern(number=3)
+    assert screen.coloured() == 0
+    screen.open_series("Segmentation 1")
+    screen.until(lambda: abs(screen.coloured() - painted) < 0.005, "the segment that was saved")
+    assert screen.complaints == []
+
+
+def _paints(screen: Screen) -> float:
+    """With the brush, across the picture; how much of it is covered."""
+    screen.page.get_by_text("Add Segmentation").first.click()
+    screen.button("Brush").click()
+    screen.drag((-100, 0), (0, 5), (100, 0))
+    screen.until(lambda: screen.coloured() > 0.04, "the segment")
+    return screen.coloured()
 
 
 def _near(text: str, length: float) -> bool:
