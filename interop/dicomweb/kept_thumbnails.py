@@ -1,6 +1,6 @@
 """Thumbnails kept for the next list that shows them: to make one, the archive decodes a whole image each time.
 
-A picture is given only while the archive says that its series is as it was when the picture was made
+A picture is given only while the archive says that its series (a study's: all) is as it was when the picture was made
 (``series_state``), so that one of a series shows what was added or deleted, and one of an image that it was replaced.
 """
 
@@ -49,7 +49,7 @@ class KeptThumbnails:
         ``ask`` gives the archive's answer or raises what its refusal means. Without ``counted`` it is read ahead.
         UnavailableError when it does not answer.
         """
-        if self._memory.limit == 0 or not target.series:
+        if self._memory.limit == 0:
             return None
         said = await self._states.of(target)
         if said is None:

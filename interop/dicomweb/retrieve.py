@@ -94,7 +94,7 @@ async def relay(
         source = WholeMultipart(answer)
     headers.append(_VARY)
     if target.kind in _PIXELS:
-        headers += [_CACHED, _FRAMED]
+        headers += [_CACHED if target.instance else _REVALIDATED, _FRAMED]
     length = answer.header(b"content-length")
     poured = source if isinstance(source, WholeMultipart) else answer if length and source is answer else None
     offered = client.scope.get("extensions", {}).get(SINK) if poured is not None else None

@@ -1,4 +1,4 @@
-"""What the archive says of a series: as long as it says the same, what was made of the series still holds.
+"""What the archive says of a series, or of all series of a study: while it says the same, what was made of them holds.
 
 ``/series/{id}`` names every instance and the second of the last change, and costs a thousandth of an answer about the
 series. A second is coarse: what was made within two seconds of a change, by the archive's own clock, proves nothing.
@@ -31,12 +31,13 @@ class SeriesStates:
     async def of(self, target: Target) -> tuple[bytes, datetime] | None:
         """A digest of what the archive says of the series, and when it last changed; None where it has none such.
 
-        None too where the archive's name of the series is not certain. UnavailableError when it does not answer.
+        Of a study: of all its series, for a study alone does not tell of an instance that was deleted. None too where
+        the archive's name is not certain. UnavailableError when it does not answer.
         """
-        name = await self._patients.series(target)
+        name = await (self._patients.series(target) if target.series else self._patients.study(target))
         if name is None:
             return None
-        said = await self._said(name)
+        said = await self._said(f"/series/{name}" if target.series else f"/studies/{name}/series")
         if said is None:  # no such series, under this name at least
             self._patients.forget(str(target.study))
         return said
@@ -50,8 +51,8 @@ class SeriesStates:
             answer.close()
         return (_moment(text.strip()) or _NEVER) - changed >= _SETTLED
 
-    async def _said(self, name: str) -> tuple[bytes, datetime] | None:
-        answer = await self._archive.get(f"/series/{name}".encode("ascii"))
+    async def _said(self, path: str) -> tuple[bytes, datetime] | None:
+        answer = await self._archive.get(path.encode("ascii"))
         try:
             if answer.status != 200:
                 return None
@@ -60,11 +61,13 @@ class SeriesStates:
             return None
         finally:
             answer.close()
-        for passing in ("IsStable", "Status"):  # they change while the images do not
-            said.pop(passing, None)
-        changed = _moment(said.get("LastUpdate"))
-        digest = hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
-        return None if changed is None else (digest, changed)
+        found = sorted(said, key=lambda each: str(each.get("ID"))) if isinstance(said, list) else [said]
+        for each in found:
+            for passing in ("IsStable", "Status"):  # they change while the images do not
+                each.pop(passing, None)
+        moments = [moment for each in found if (moment := _moment(each.get("LastUpdate"))) is not None]
+        digest = hashlib.blake2b(orjson.dumps(found, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+        return (digest, max(moments)) if found and len(moments) == len(found) else None
 
 
 def _moment(text: object) -> datetime | None:

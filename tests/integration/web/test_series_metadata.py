@@ -193,3 +193,23 @@ def test_a_thumbnail_is_made_once_while_its_series_stays_as_it_was(site: Any) ->
         archive.delete(f"/instances/{stored_as}").raise_for_status()
         with site.client() as stranger:
             assert stranger.get(f"{image}/thumbnail").status_code == 401
+
+
+def test_a_thumbnail_of_a_study_is_kept_until_an_image_is_deleted(site: Any) -> None:
+    def kept() -> tuple[int, int]:
+        found = client.get("/api/v1/dicomweb").json()["thumbnails"]
+        return found["asked"], found["kept"]
+
+    with site.client(headers=site.bearer()) as client, direct(site) as archive:
+        path = f"/dicom-web/studies/{CT}/thumbnail"
+        settle()
+        first, again = client.get(path), client.get(path)
+        assert first.content.startswith(b"\xff\xd8")
+        assert (again.content, kept()) == (first.content, (1, 1))
+        assert again.headers["cache-control"] == "private, no-cache"
+        same = client.get(path, headers={"If-None-Match": again.headers["etag"]})
+        assert (same.status_code, same.content, kept()) == (304, b"", (1, 2))
+        found = {"Level": "Instance", "Query": {"StudyInstanceUID": CT}}
+        archive.delete(f"/instances/{archive.post('/tools/find', json=found).json()[0]}").raise_for_status()
+        assert client.get(path).status_code == 200
+        assert kept() == (2, 2), "the study is another"
