@@ -31,6 +31,7 @@ from interop.fhir_api.promises import Promise, ended, promises
 from interop.store import Tx
 
 _VERBS = {"create": "c", "update": "u"}
+_REFERRERS = 1000  # more than a Bundle changes
 
 
 def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[Answer]:
@@ -39,8 +40,12 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
     steps = ordered(plan.entries)
     answers: dict[int, Answer] = {}
     gone = ended(tx, around, plan)
+    last: list[int] = []
     for index in _deletions(tx, plan, gone):
-        answers[index] = _carry_out(tx, around, plan.entries[index], plan.calls[index])
+        if _is_let_go(tx, plan, [reference for reference, entry in gone.items() if entry == index]):
+            last.append(index)
+        else:
+            answers[index] = _carry_out(tx, around, plan.entries[index], plan.calls[index])
     # Only now: what was deleted no longer meets the criteria of a conditional create.
     promised = promises(tx, around, plan, gone)
     names: dict[str, str] = {}
@@ -61,6 +66,8 @@ def transaction(tx: Tx, around: Surroundings, call: Call, plan: Plan) -> list[An
         answers[entry.index] = _carry_out(tx, around, entry, one)
         if mine is not None:
             names |= _kept(mine, answers[entry.index], linked, around.base_url)
+    for index in last:
+        answers[index] = _carry_out(tx, around, plan.entries[index], plan.calls[index])
     trail.done(tx, call)
     return [answers[index] for index in range(len(plan.entries))]
 
@@ -79,6 +86,19 @@ def _deletions(tx: Tx, plan: Plan, gone: Mapping[str, int]) -> list[int]:
         named = (gone[target] for _, target in references(stored.resource()) if target in gone)
         refers.setdefault(index, set()).update(other for other in named if other != index)
     return referrers_first(indexes, refers)
+
+
+def _is_let_go(tx: Tx, plan: Plan, references: Sequence[str]) -> bool:
+    """Whether something refers to these still, and other entries change all that does.
+
+    Deletions come first (R4 http.html#trules), but what counts for a reference is where the transaction ends.
+    """
+    referrers: set[str] = set()
+    for reference in references:
+        type, _, id = reference.partition("/")
+        referrers.update(f"{kind}/{each}" for kind, each in tx.referrers(type, id, limit=_REFERRERS))
+    changed = {f"{call.type}/{call.id}" for call in plan.calls if call.interaction in ("update", "patch") and call.id}
+    return bool(referrers) and referrers <= changed
 
 
 def _kept(promise: Promise, answer: Answer, linked: set[str], base_url: str) -> dict[str, str]:

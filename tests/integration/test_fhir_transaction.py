@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
+import orjson
+import pytest
 
 from interop.store import Store
+from interop.workflow import resources
 from tests.fhir_door import BASE, agent, audited, client, expressions, order, patient
+from tests.sites import a_site
 
 P = "urn:uuid:0a5d26c9-6b6f-4a3c-9d0c-111111111111"
 S = "urn:uuid:0a5d26c9-6b6f-4a3c-9d0c-222222222222"
@@ -102,6 +107,36 @@ async def test_what_is_deleted_together_may_stand_in_any_order(store: Store) -> 
             done = await send(http, *[plain("DELETE", name) for name in names])
             assert done.status_code == 200, done.text
             assert [entry["response"]["status"][:3] for entry in done.json()["entry"]] == ["204", "204"]
+
+
+@pytest.mark.parametrize("patched", [False, True])
+async def test_what_nothing_refers_to_in_the_end_is_deleted(store: Store, patched: bool) -> None:
+    async with client(store, site=a_site(), writer=resources) as http:
+        for name in ("old", "new"):
+            assert (await http.put(f"/Patient/{name}", json=patient(name, id=name))).status_code == 201
+        report = {
+            "resourceType": "DiagnosticReport",
+            "id": "r",
+            "status": "final",
+            "code": {"text": "x"},
+            "subject": {"reference": "Patient/old"},
+        }
+        assert (await http.put("/DiagnosticReport/r", json=report)).status_code == 201
+        moved = put(report | {"subject": {"reference": "Patient/new"}})
+        if patched:
+            change = [{"op": "replace", "path": "/subject/reference", "value": "Patient/new"}]
+            data = base64.b64encode(orjson.dumps(change)).decode()
+            moved = plain("PATCH", "DiagnosticReport/r")
+            moved["resource"] = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+        refused = await send(http, plain("DELETE", "Patient/old"), put(report | {"status": "amended"}))
+        assert refused.status_code == 409, refused.text
+        assert refused.json()["issue"][0]["expression"][0].startswith("Bundle.entry[0]")
+        assert (await http.get("/DiagnosticReport/r")).json()["status"] == "final"
+        done = await send(http, plain("DELETE", "Patient/old"), moved)
+        assert done.status_code == 200, done.text
+        assert [entry["response"]["status"][:3] for entry in done.json()["entry"]] == ["204", "200"]
+        assert (await http.get("/Patient/old")).status_code == 410
+        assert (await http.get("/DiagnosticReport/r")).json()["subject"]["reference"] == "Patient/new"
 
 
 async def test_conditional_create_in_a_transaction_links_to_what_is_there(store: Store) -> None:
