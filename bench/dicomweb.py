@@ -32,7 +32,7 @@ Through the proxy, with a bearer, authorised and audited, and from Orthanc's DIC
 rounds; the ratio is the middle one of the rounds'. 1, 8 and 32 clients, one request under way for each. Metadata of a
 series of {INSTANCES} instances: cold, all clients ask at once for what nobody has asked for before; warm, it has been
 asked for. The study has {SERIES * INSTANCES:,} CT images of 512 kB; what is counted of it are bytes, as few answers end
-within a round, the memory is that of the server's processes but Orthanc. Frames: of CT images of 512 kB, of an
+within a round, and the memory is that of the server's processes but Orthanc. Frames: of CT images of 512 kB, of an
 ultrasound loop of {US_FRAMES} JPEGs in colour, of an angiography of {XA_FRAMES} frames of 256 kB in one file of 16 MB.
 Storing: a STOW-RS request of each client, with images of 512 kB that the archive does not have."""
 
