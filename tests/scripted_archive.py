@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import uvicorn
 
 from interop.auth import Keys
 from interop.dicomweb.archive import ONLY, NamedArchive
+from interop.dicomweb.patient_ids import orthanc_id
 from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpProtocol, HttpServer
@@ -69,6 +71,11 @@ class Running:
             self.sent += 65536
 
 
+def found(patient: str, study: str) -> dict[str, Any]:
+    """A row of Orthanc's own search for the study."""
+    return {"ID": orthanc_id(patient, study), "PatientMainDicomTags": {"PatientID": patient}}
+
+
 @pytest.fixture
 async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
     found: list[Running] = []
@@ -77,6 +84,8 @@ async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
         try:
             while request := await reader.readuntil(b"\r\n\r\n"):
                 path = request.split(b" ")[1].decode()
+                if length := re.search(rb"(?i)\r\ncontent-length: ([0-9]+)", request):
+                    await reader.readexactly(int(length.group(1)))
                 found[0].asked.append(path)
                 if path != FRAME:
                     if found[0].others is None or not await found[0].others(path, writer):

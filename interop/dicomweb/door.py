@@ -150,10 +150,7 @@ class DicomWeb:
         if target.kind != "metadata" or target.level != "series":
             return False
         kept = await upstream.metadata.get(target, "://".join(self._address(client.scope)), forwarded)
-        if kept is None:
-            return False
-        await retrieve.give_metadata(kept, target, client, log_access)
-        return True
+        return kept is not None and await retrieve.give_metadata(kept, target, client, log_access)
 
     async def _take_in(self, client: retrieve.Client, agent: Agent, study: str | None) -> None:
         """STOW-RS: whoever may not store is told so before the body is read."""

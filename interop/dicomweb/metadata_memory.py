@@ -37,9 +37,57 @@ class KeptMetadata:
     tag: bytes  # ETag: weak, for it names the answer packed and unpacked
     since: float = 0.0  # when it was read, where its age matters
 
+    async def ready(self) -> bool:
+        """It is at hand."""
+        return True
+
+    async def zipped(self) -> bytes:
+        """The answer, gzip."""
+        return self.packed
+
     async def unpacked(self) -> bytes:
         """The answer as the archive gave it."""
         return await asyncio.to_thread(gzip.decompress, self.packed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The archive's answer, which is being packed."""
+
+    body: bytes
+    tag: bytes
+    packing: asyncio.Future[bytes]
+
+
+class FreshMetadata:
+    """The archive's answer to whoever asked first, who need not wait until it is packed and kept."""
+
+    def __init__(self, coming: asyncio.Future[Unpacked | None]) -> None:
+        self._coming = coming
+
+    async def ready(self) -> bool:
+        """Whether the answer has come; False where it is to be relayed. Raises what the archive's failure means."""
+        return await self._coming is not None
+
+    @property
+    def tag(self) -> bytes:
+        """ETag."""
+        return self._found.tag
+
+    async def zipped(self) -> bytes:
+        """The answer, gzip; waits until it is packed."""
+        return await asyncio.shield(self._found.packing)
+
+    async def unpacked(self) -> bytes:
+        """The answer as the archive gave it."""
+        return self._found.body
+
+    @property
+    def _found(self) -> Unpacked:
+        found = self._coming.result()
+        if found is None:
+            raise ValueError("no answer has come")
+        return found
 
 
 @dataclass(slots=True)
@@ -134,7 +182,16 @@ def is_whole(answer: ArchiveAnswer) -> bool:
     return answer.status == 200 and said and kind == JSON and not answer.ends_with_connection
 
 
+def tag_of(body: bytes) -> bytes:
+    """The answer's entity tag; takes a millisecond a megabyte."""
+    return b'W/"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii")
+
+
+def zipped(body: bytes) -> bytes:
+    """The answer, gzip; takes some milliseconds a megabyte."""
+    return gzip.compress(body, compresslevel=4, mtime=0)
+
+
 def packed(body: bytes, state: bytes, since: float = 0.0) -> KeptMetadata:
-    """The answer as it is kept; takes some milliseconds a megabyte."""
-    tag = b'W/"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii")
-    return KeptMetadata(state, gzip.compress(body, compresslevel=4, mtime=0), tag, since)
+    """The answer as it is kept."""
+    return KeptMetadata(state, zipped(body), tag_of(body), since)

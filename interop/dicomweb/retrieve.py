@@ -18,7 +18,7 @@ from interop.dicomweb.accept import Wish
 from interop.dicomweb.access_log import AccessLog
 from interop.dicomweb.archive import SINK, Answer, Archive, ArchiveAnswer, Sink
 from interop.dicomweb.kept_thumbnails import Thumbnail
-from interop.dicomweb.metadata_memory import JSON, KeptMetadata
+from interop.dicomweb.metadata_memory import JSON, FreshMetadata, KeptMetadata
 from interop.dicomweb.multipart import SinglePart, WholeMultipart
 from interop.dicomweb.paths import Target
 from interop.dicomweb.series_metadata import accepts_gzip, has_same_tag
@@ -109,17 +109,22 @@ async def relay(
 
 
 async def give_metadata(
-    kept: KeptMetadata, target: Target, client: Client, log_access: tuple[AccessLog, Agent]
-) -> None:
-    """Answers with metadata that are at hand, packed for who takes it so; 304 to who has them already."""
-    await _write_down(target, log_access)
+    kept: KeptMetadata | FreshMetadata, target: Target, client: Client, log_access: tuple[AccessLog, Agent]
+) -> bool:
+    """Answers with metadata that are at hand, packed for who takes it so; 304 to who has them already.
+
+    False where nothing was answered, for they are to be relayed.
+    """
+    await _write_down(target, log_access)  # an archive that is being asked answers meanwhile
+    if not await kept.ready():
+        return False
     asked = client.scope["headers"]
     headers = [(b"content-type", JSON), (b"etag", kept.tag), _REVALIDATED, _VARY_PACKED]
     status, body = 200, b""
     if has_same_tag(asked, kept.tag):
         status = 304
     elif accepts_gzip(asked):
-        body = kept.packed
+        body = await kept.zipped()
         headers.append((b"content-encoding", b"gzip"))
     else:
         body = await kept.unpacked()
@@ -127,6 +132,7 @@ async def give_metadata(
         headers.append((b"content-length", b"%d" % len(body)))
     await client.send({"type": "http.response.start", "status": status, "headers": headers})
     await client.send({"type": "http.response.body", "body": body, "more_body": False})
+    return True
 
 
 async def give_picture(kept: Thumbnail, target: Target, client: Client, log_access: tuple[AccessLog, Agent]) -> None:

@@ -1,18 +1,34 @@
 """Metadata of a series, kept for the next viewer: the archive needs half a second for 500 instances, each time.
 
 What is kept is the archive's own answer, compressed. It is given only while the archive says that the series is as it
-was when the answer was made (``series_state``), and kept only if nothing changed while it was read.
+was when the answer was made (``series_state``), and kept only if nothing changed while it was read. Who asks first is
+given the answer itself, as a relay would, before it is packed and kept.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from interop.dicomweb.archive import Archive
-from interop.dicomweb.metadata_memory import JSON, LARGEST, KeptMetadata, Key, Memory, is_whole, packed
+from interop.dicomweb.metadata_memory import (
+    JSON,
+    LARGEST,
+    FreshMetadata,
+    KeptMetadata,
+    Key,
+    Memory,
+    Unpacked,
+    is_whole,
+    tag_of,
+    zipped,
+)
 from interop.dicomweb.paths import Target
 from interop.dicomweb.series_state import SeriesStates
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 2  # answers read whole at the same time
 
@@ -24,69 +40,99 @@ class SeriesMetadata:
         self._archive = archive
         self._states = states
         self._memory: Memory[KeptMetadata] = Memory(limit)
-        self._reading: dict[Key, asyncio.Future[None]] = {}
+        self._reading: dict[Key, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def get(
         self, target: Target, address: str, forwarded: tuple[bytes, bytes], *, counted: bool = True
-    ) -> KeptMetadata | None:
+    ) -> KeptMetadata | FreshMetadata | None:
         """The metadata as the archive has them now; None where they are to be relayed, refusals included.
 
-        ``address`` is the scheme and host in the answer's own URLs. Without ``counted`` it is read ahead.
-        UnavailableError when the archive does not answer.
+        Whoever asks first may be given what is still on its way. ``address`` is the scheme and host in the answer's own
+        URLs. Without ``counted`` it is read ahead: what can be kept is, when this returns. UnavailableError when the
+        archive does not answer.
         """
         if self._memory.limit == 0:
             return None
         said = await self._states.of(target)
         if said is None:
             return None
-        state, changed = said
         key = (str(target.study), target.series, address)
         reading = self._reading.get(key)
         if reading is not None:
             await asyncio.shield(reading)
         entry = self._memory.find(key)
-        if entry is not None and entry.state == state:
+        if entry is not None and entry.state == said[0]:
             if counted:
                 self._memory.served(key)
             return entry
         self._memory.counts.asked += counted
-        if key in self._reading or not await self._states.settled(changed):
-            return None
-        return await self._renew(key, target, forwarded, state, ahead=not counted)
-
-    async def _renew(
-        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], state: bytes, *, ahead: bool
-    ) -> KeptMetadata | None:
         if key in self._reading:
             return None
+        fresh = self._begin(key, target, forwarded, said, ahead=not counted)
+        if not counted:
+            await asyncio.shield(self._reading[key])
+            await fresh.ready()
+        return fresh
+
+    def _begin(
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], said: tuple[bytes, datetime], *, ahead: bool
+    ) -> FreshMetadata:
+        """Whoever asked is answered when the archive has answered; others that ask wait until the answer is kept."""
         self._memory.drop(key)
-        reading = self._reading[key] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        coming: asyncio.Future[Unpacked | None] = loop.create_future()
+        self._reading[key] = loop.create_task(self._renew(key, target, forwarded, said, coming, ahead=ahead))
+        return FreshMetadata(coming)
+
+    async def _renew(
+        self,
+        key: Key,
+        target: Target,
+        forwarded: tuple[bytes, bytes],
+        said: tuple[bytes, datetime],
+        coming: asyncio.Future[Unpacked | None],
+        *,
+        ahead: bool,
+    ) -> None:
         try:
             async with self._turns:
-                entry = await self._read(target, state, forwarded)
+                body = await self._read(target, forwarded) if await self._states.settled(said[1]) else None
+                if body is None:
+                    _settle(coming, None)
+                    return
+                tag = await asyncio.to_thread(tag_of, body)
+                packing = asyncio.get_running_loop().run_in_executor(None, zipped, body)
+                _settle(coming, Unpacked(body, tag, packing))
                 after = await self._states.of(target)
-                if entry is None or after is None or after[0] != state:
-                    return None
-            self._memory.keep(key, entry, ahead=ahead)
-            return entry
+                kept = KeptMetadata(said[0], await packing, tag)
+            if after is not None and after[0] == said[0]:
+                self._memory.keep(key, kept, ahead=ahead)
+        except Exception as error:  # it is whoever asked that is told
+            if coming.done():
+                log.info("metadata of a series are not kept: %s", type(error).__name__)
+            else:
+                coming.set_exception(error)
+                coming.exception()  # whoever asked may have gone
         finally:
             del self._reading[key]
-            reading.set_result(None)
+            coming.cancel()
 
-    async def _read(self, target: Target, state: bytes, forwarded: tuple[bytes, bytes]) -> KeptMetadata | None:
+    async def _read(self, target: Target, forwarded: tuple[bytes, bytes]) -> bytes | None:
         answer = await self._archive.get(target.path.encode("ascii"), [(b"Accept", JSON), forwarded])
         try:
-            if not is_whole(answer):
-                return None
-            body = await answer.body(LARGEST)
+            return await answer.body(LARGEST) if is_whole(answer) else None
         finally:
             answer.close()
-        return await asyncio.to_thread(packed, body, state)
 
     def report(self) -> dict[str, int]:
         """How much is kept, and how often it served."""
         return self._memory.report("series")
+
+
+def _settle(coming: asyncio.Future[Unpacked | None], found: Unpacked | None) -> None:
+    if not coming.done():  # whoever asked may have gone
+        coming.set_result(found)
 
 
 def accepts_gzip(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -87,7 +87,11 @@ class FakeArchive:
         return FakeAnswer(200, [(b"content-type", b"image/jpeg"), (b"content-length", b"%d" % len(body))], [body])
 
     async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> FakeAnswer:
-        raise AssertionError("nothing is stored here")
+        assert target == b"/tools/find", "nothing is stored here"
+        self.asked.append((target.decode(), {}))
+        if self.down:
+            raise UnavailableError("the image archive does not answer", retry_after=10)
+        return FakeAnswer(200, [], [b"[]"])  # no study has a name by which it could be asked for
 
 
 @dataclass

@@ -137,7 +137,7 @@ async def test_thumbnails_and_viewports_are_put_as_the_archive_reads_them(web: A
     await get(web, f"{INSTANCE}/thumbnail")
     await get(web, f"{INSTANCE}/rendered?viewport=256%2C128&quality=90&script=x&window=40,400,linear")
     assert [path for path, _ in web.archive.asked] == [
-        "/dicom-web/studies?StudyInstanceUID=1.2.3.1",  # whose series may be as it was when a thumbnail was made
+        "/tools/find",  # whose study, for its series may be as it was when a thumbnail was made
         f"{INSTANCE}/metadata",  # for the window that the image brings along
         f"{INSTANCE}/rendered?viewport=128,128",
         f"{INSTANCE}/rendered?viewport=256,128&quality=90&window=40,400,linear",

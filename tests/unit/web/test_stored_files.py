@@ -14,7 +14,7 @@ import pytest
 from interop.dicomweb import file_answer, retrieve, stored_files
 from interop.dicomweb.patient_ids import orthanc_id
 from interop.fhir.query import Query
-from tests.scripted_archive import STUDY, TYPE, Running, head
+from tests.scripted_archive import STUDY, TYPE, Running, found, head
 
 ANY = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
 PATH = f"/dicom-web/studies/{STUDY}"
@@ -48,9 +48,8 @@ class Stock:
         return self.folder / name[:2] / name[2:4] / name
 
     async def answer(self, path: str, writer: asyncio.StreamWriter) -> bool:
-        if path.startswith("/dicom-web/studies?"):
-            row = {"0020000D": {"vr": "UI", "Value": [STUDY]}, "00100020": {"vr": "LO", "Value": ["P1"]}}
-            self._give(writer, orjson.dumps([row]))
+        if path == "/tools/find":
+            self._give(writer, orjson.dumps([found("P1", STUDY)]))
         elif path in (
             f"/studies/{orthanc_id('P1', STUDY)}/instances",
             f"/series/{orthanc_id('P1', STUDY, '1.2.3.4')}/instances",

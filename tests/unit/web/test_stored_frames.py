@@ -14,7 +14,7 @@ import pytest
 from interop.dicomweb.patient_ids import orthanc_id
 from interop.dicomweb_relay.buffers import SIZE
 from interop.fhir.query import Query
-from tests.scripted_archive import FRAME, STUDY, Running, head
+from tests.scripted_archive import FRAME, STUDY, Running, found, head
 from tests.unit.dicom.test_stored_image import compressed, image, written
 
 SERIES, INSTANCE = "1.2.3.4", "1.2.3.5"
@@ -56,9 +56,8 @@ class Stored:
         return hashlib.md5(self.file, usedforsecurity=False).hexdigest()
 
     async def __call__(self, path: str, writer: asyncio.StreamWriter) -> bool:
-        if path == f"/dicom-web/studies?StudyInstanceUID={STUDY}":
-            rows = [{"0020000D": {"Value": [STUDY]}, "00100020": {"Value": [one]}} for one in self.patients]
-            writer.write(self.answer(json.dumps(rows).encode()))
+        if path == "/tools/find":
+            writer.write(self.answer(json.dumps([found(one, STUDY) for one in self.patients]).encode()))
         elif path == f"/instances/{NAME}/attachments/dicom/data":
             await self.data(writer)
         elif path == f"/instances/{NAME}/attachments/dicom/md5":
