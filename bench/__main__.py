@@ -36,7 +36,7 @@ def _archive(folder: Path) -> Measured:
 
 
 def _dicomweb(folder: Path) -> Measured:
-    with server(folder / "dicomweb") as ours:
+    with server(folder / "dicomweb", settings=dicomweb.SETTINGS) as ours:
         return dicomweb.TITLE, dicomweb.EXPLANATION, dicomweb.measure(ours, folder / "images")
 
 

@@ -137,7 +137,9 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, database_url: str = "", roles: Sequence[str] = ()) -> Iterator[Server]:
+def server(
+    folder: Path, database_url: str = "", roles: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Everything up, or these roles of the server alone, in an empty data directory."""
     http, mllp, orthanc, dicom = free_ports(4)
     folder.mkdir(parents=True)
@@ -150,6 +152,7 @@ def server(folder: Path, database_url: str = "", roles: Sequence[str] = ()) -> I
         "INTEROP_ORTHANC_HTTP_PORT": str(orthanc),
         "INTEROP_ORTHANC_DICOM_PORT": str(dicom),
         "INTEROP_PEERS_FILE": str(folder / "peers.toml"),
+        **(settings or {}),
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INTEROP_")} | named
     log = folder / "server.log"

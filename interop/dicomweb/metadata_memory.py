@@ -37,6 +37,10 @@ class KeptMetadata:
     tag: bytes  # ETag: weak, for it names the answer packed and unpacked
     since: float = 0.0  # when it was read, where its age matters
 
+    async def there(self) -> bool:
+        """It is at hand."""
+        return True
+
     async def ready(self) -> bool:
         """It is at hand."""
         return True
@@ -55,23 +59,35 @@ class Unpacked:
     """The archive's answer, which is being packed."""
 
     body: bytes
-    tag: bytes
+    tag: bytes | None  # ETag, where the archive says that the series is as it was
     packing: asyncio.Future[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What is on its way from the archive."""
+
+    named: asyncio.Future[bool]  # whether its index has the series
+    answer: asyncio.Future[Unpacked | None]  # None: to be relayed
 
 
 class FreshMetadata:
     """The archive's answer to whoever asked first, who need not wait until it is packed and kept."""
 
-    def __init__(self, coming: asyncio.Future[Unpacked | None]) -> None:
+    def __init__(self, coming: Coming) -> None:
         self._coming = coming
+
+    async def there(self) -> bool:
+        """Whether there is such a series; known long before the answer has come."""
+        return await asyncio.shield(self._coming.named)
 
     async def ready(self) -> bool:
         """Whether the answer has come; False where it is to be relayed. Raises what the archive's failure means."""
-        return await self._coming is not None
+        return await self._coming.answer is not None
 
     @property
-    def tag(self) -> bytes:
-        """ETag."""
+    def tag(self) -> bytes | None:
+        """ETag; None where the next answer may be another without that being told."""
         return self._found.tag
 
     async def zipped(self) -> bytes:
@@ -84,7 +100,7 @@ class FreshMetadata:
 
     @property
     def _found(self) -> Unpacked:
-        found = self._coming.result()
+        found = self._coming.answer.result()
         if found is None:
             raise ValueError("no answer has come")
         return found
@@ -182,11 +198,6 @@ def is_whole(answer: ArchiveAnswer) -> bool:
     return answer.status == 200 and said and kind == JSON and not answer.ends_with_connection
 
 
-def tag_of(body: bytes) -> bytes:
-    """The answer's entity tag; takes a millisecond a megabyte."""
-    return b'W/"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii")
-
-
 def zipped(body: bytes) -> bytes:
     """The answer, gzip; takes some milliseconds a megabyte."""
     return gzip.compress(body, compresslevel=4, mtime=0)
@@ -194,4 +205,5 @@ def zipped(body: bytes) -> bytes:
 
 def packed(body: bytes, state: bytes, since: float = 0.0) -> KeptMetadata:
     """The answer as it is kept."""
-    return KeptMetadata(state, zipped(body), tag_of(body), since)
+    tag = b'W/"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii")
+    return KeptMetadata(state, zipped(body), tag, since)

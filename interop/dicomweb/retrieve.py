@@ -115,13 +115,17 @@ async def give_metadata(
 
     False where nothing was answered, for they are to be relayed.
     """
-    await _write_down(target, log_access)  # an archive that is being asked answers meanwhile
+    if await kept.there():
+        await _write_down(target, log_access)  # an archive that is being asked answers meanwhile
     if not await kept.ready():
         return False
+    await _write_down(target, log_access)
     asked = client.scope["headers"]
-    headers = [(b"content-type", JSON), (b"etag", kept.tag), _REVALIDATED, _VARY_PACKED]
+    headers = [(b"content-type", JSON), _REVALIDATED, _VARY_PACKED]
+    if kept.tag is not None:
+        headers.append((b"etag", kept.tag))
     status, body = 200, b""
-    if has_same_tag(asked, kept.tag):
+    if kept.tag is not None and has_same_tag(asked, kept.tag):
         status = 304
     elif accepts_gzip(asked):
         body = await kept.zipped()

@@ -8,21 +8,24 @@ given the answer itself, as a relay would, before it is packed and kept.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.metadata_memory import (
     JSON,
     LARGEST,
+    Coming,
     FreshMetadata,
     KeptMetadata,
     Key,
     Memory,
     Unpacked,
     is_whole,
-    tag_of,
     zipped,
 )
 from interop.dicomweb.paths import Target
@@ -30,18 +33,23 @@ from interop.dicomweb.series_state import SeriesStates
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _AT_ONCE = 2  # answers read whole at the same time
+_AT_MOST = 1.0  # seconds
 
 
 class SeriesMetadata:
     """Keeps answers up to so many (compressed) bytes; the one that was not asked for longest goes first."""
 
-    def __init__(self, archive: Archive, states: SeriesStates, *, limit: int) -> None:
-        self._archive = archive
+    def __init__(
+        self, archive: Archive, states: SeriesStates, *, limit: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._archive, self._clock = archive, clock
         self._states = states
         self._memory: Memory[KeptMetadata] = Memory(limit)
         self._reading: dict[Key, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._salt = os.urandom(16)
 
     async def get(
         self, target: Target, address: str, forwarded: tuple[bytes, bytes], *, counted: bool = True
@@ -54,69 +62,90 @@ class SeriesMetadata:
         """
         if self._memory.limit == 0:
             return None
-        said = await self._states.of(target)
-        if said is None:
-            return None
         key = (str(target.study), target.series, address)
         reading = self._reading.get(key)
         if reading is not None:
             await asyncio.shield(reading)
         entry = self._memory.find(key)
-        if entry is not None and entry.state == said[0]:
+        said = await self._states.of(target) if entry is not None else None
+        if entry is not None and said is not None and entry.state == said[0]:
             if counted:
                 self._memory.served(key)
             return entry
         self._memory.counts.asked += counted
         if key in self._reading:
             return None
-        fresh = self._begin(key, target, forwarded, said, ahead=not counted)
+        fresh = self._begin(key, target, forwarded, ahead=not counted)
         if not counted:
             await asyncio.shield(self._reading[key])
             await fresh.ready()
         return fresh
 
-    def _begin(
-        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], said: tuple[bytes, datetime], *, ahead: bool
-    ) -> FreshMetadata:
+    def _begin(self, key: Key, target: Target, forwarded: tuple[bytes, bytes], *, ahead: bool) -> FreshMetadata:
         """Whoever asked is answered when the archive has answered; others that ask wait until the answer is kept."""
         self._memory.drop(key)
         loop = asyncio.get_running_loop()
-        coming: asyncio.Future[Unpacked | None] = loop.create_future()
-        self._reading[key] = loop.create_task(self._renew(key, target, forwarded, said, coming, ahead=ahead))
+        coming = Coming(loop.create_future(), loop.create_future())
+        self._reading[key] = loop.create_task(self._renew(key, target, forwarded, coming, ahead=ahead))
         return FreshMetadata(coming)
 
     async def _renew(
-        self,
-        key: Key,
-        target: Target,
-        forwarded: tuple[bytes, bytes],
-        said: tuple[bytes, datetime],
-        coming: asyncio.Future[Unpacked | None],
-        *,
-        ahead: bool,
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], coming: Coming, *, ahead: bool
     ) -> None:
         try:
             async with self._turns:
-                body = await self._read(target, forwarded) if await self._states.settled(said[1]) else None
-                if body is None:
-                    _settle(coming, None)
-                    return
-                tag = await asyncio.to_thread(tag_of, body)
-                packing = asyncio.get_running_loop().run_in_executor(None, zipped, body)
-                _settle(coming, Unpacked(body, tag, packing))
-                after = await self._states.of(target)
-                kept = KeptMetadata(said[0], await packing, tag)
-            if after is not None and after[0] == said[0]:
+                kept = await self._answered(key, target, forwarded, coming)
+            if kept is not None:
                 self._memory.keep(key, kept, ahead=ahead)
         except Exception as error:  # it is whoever asked that is told
-            if coming.done():
+            if coming.answer.done():
                 log.info("metadata of a series are not kept: %s", type(error).__name__)
             else:
-                coming.set_exception(error)
-                coming.exception()  # whoever asked may have gone
+                coming.answer.set_exception(error)
+                coming.answer.exception()  # whoever asked may have gone
         finally:
             del self._reading[key]
-            coming.cancel()
+            _settle(coming.named, False)
+            coming.answer.cancel()
+
+    async def _answered(
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], coming: Coming
+    ) -> KeptMetadata | None:
+        """Gives the answer; what of it can be kept."""
+        loop = asyncio.get_running_loop()
+        asking = loop.create_task(self._state(target, coming.named, self._clock()))
+        try:
+            body = await self._read(target, forwarded)
+            if body is None:
+                _settle(coming.answer, None)
+                return None
+            state = await asking
+        finally:
+            asking.cancel()
+        tag = self._tag(key, state) if state is not None else None
+        packing = loop.run_in_executor(None, zipped, body)
+        _settle(coming.answer, Unpacked(body, tag, packing))
+        if state is None or tag is None:
+            return None
+        after = await self._states.of(target)
+        packed = await packing
+        return KeptMetadata(state, packed, tag) if after is not None and after[0] == state else None
+
+    async def _state(self, target: Target, named: asyncio.Future[bool], begun: float) -> bytes | None:
+        """The state in which the series is read that began to be read at that time; None where that is not certain.
+
+        It is asked for while that goes on. By a clock of whole seconds, what has not changed for two of them has not
+        changed for one; so it had not changed any more when the reading began, if that was less than a second ago.
+        """
+        said = await self._states.of(target)
+        _settle(named, said is not None)
+        settled = said is not None and await self._states.settled(said[1])
+        return said[0] if said is not None and settled and self._clock() - begun < _AT_MOST else None
+
+    def _tag(self, key: Key, state: bytes) -> bytes:
+        """Weak, for it names the answer packed and unpacked; another from the next start on, as what is kept."""
+        said = b"\0".join((self._salt, state, *(part.encode() for part in key)))
+        return b'W/"%s"' % hashlib.blake2b(said, digest_size=16).hexdigest().encode("ascii")
 
     async def _read(self, target: Target, forwarded: tuple[bytes, bytes]) -> bytes | None:
         answer = await self._archive.get(target.path.encode("ascii"), [(b"Accept", JSON), forwarded])
@@ -130,9 +159,9 @@ class SeriesMetadata:
         return self._memory.report("series")
 
 
-def _settle(coming: asyncio.Future[Unpacked | None], found: Unpacked | None) -> None:
-    if not coming.done():  # whoever asked may have gone
-        coming.set_result(found)
+def _settle(future: asyncio.Future[T], found: T) -> None:
+    if not future.done():  # whoever asked may have gone
+        future.set_result(found)
 
 
 def accepts_gzip(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -19,10 +19,12 @@ BODY = b'[{"00080018": {}}]'
 FORWARDED = (b"Forwarded", b"host=here;proto=https")
 
 
+@dataclass
 class Answer:
     """Whole, as the wire gives them."""
 
-    status, ends_with_connection = 200, False
+    status: int = 200
+    ends_with_connection: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         return {b"content-type": JSON, b"content-length": b"%d" % len(BODY)}.get(name)
@@ -38,11 +40,12 @@ class Answer:
 class Archive:
     """Has one series, answers when it is let, and says the states one after the other, the last one ever after."""
 
-    said: list[bytes] = field(default_factory=lambda: [b"1"])
+    said: list[bytes | None] = field(default_factory=lambda: [b"1"])
     settles: bool = True
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     checks: asyncio.Event = field(default_factory=asyncio.Event)  # the state behind an answer
     down: bool = False
+    status: int = 200
     asked: int = 0
     states: int = 0
 
@@ -51,13 +54,14 @@ class Archive:
         await self.answers.wait()
         if self.down:
             raise UnavailableError("the archive does not answer")
-        return Answer()
+        return Answer(self.status)
 
     async def of(self, target: Target) -> tuple[bytes, datetime] | None:
         self.states += 1
-        if self.asked:
+        if self.states > 1:
             await self.checks.wait()
-        return (self.said.pop(0) if len(self.said) > 1 else self.said[0]), datetime(2026, 1, 1, tzinfo=UTC)
+        said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
+        return None if said is None else (said, datetime(2026, 1, 1, tzinfo=UTC))
 
     async def settled(self, changed: datetime) -> bool:
         return self.settles
@@ -116,12 +120,39 @@ async def test_what_changed_while_it_was_read_is_given_once_and_not_kept() -> No
     assert archive.asked == 2
 
 
-async def test_what_may_still_change_in_its_second_is_relayed() -> None:
-    archive = Archive(settles=False)
+@pytest.mark.parametrize("archive", [Archive(settles=False), Archive(said=[None])], ids=["unsettled", "unnamed"])
+async def test_what_may_still_change_unnoticed_is_given_without_a_tag_and_not_kept(archive: Archive) -> None:
+    archive.answers.set()
+    archive.checks.set()
+    memory = memory_of(archive)
+    for _ in range(2):
+        first = await ask(memory)
+        assert isinstance(first, FreshMetadata)
+        assert await first.there() == (archive.said != [None])
+        assert await first.ready()
+        assert (await first.unpacked(), first.tag) == (BODY, None)
+    assert archive.asked == 2
+
+
+async def test_a_state_that_was_long_in_coming_proves_nothing() -> None:
+    archive = Archive()
+    archive.answers.set()
+    archive.checks.set()
+    clock = iter((0.0, 1.5))
+    memory = SeriesMetadata(archive, archive, limit=1 << 20, clock=lambda: next(clock))  # type: ignore[arg-type]
+    first = await ask(memory)
+    assert first is not None
+    assert await first.ready()
+    assert first.tag is None
+
+
+async def test_what_the_archive_does_not_give_whole_is_relayed() -> None:
+    archive = Archive(status=404)
+    archive.answers.set()
+    archive.checks.set()
     first = await ask(memory_of(archive))
     assert first is not None
     assert not await first.ready()
-    assert archive.asked == 0
 
 
 async def test_the_archives_failure_reaches_who_asked_and_who_reads_ahead() -> None:
