@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
+from interop.dicomweb.taken_file import TakenFile
 from interop.errors import MalformedError, TooLargeError, UnsupportedError
 
 MAX_PARTS = 5000
 _MAX_HEAD = 16 * 1024
-_BLOCK = 512 * 1024
+_BLOCK = 1024 * 1024  # written or read at once
+_PIECES = 256
 _PATIENCE = 60.0  # seconds for a client to send the next piece
 _TYPE = re.compile(r'multipart/related\s*;.*\btype="?application/dicom"?\s*(;.*)?', re.IGNORECASE)
 _BOUNDARY = re.compile(r"""boundary=(?:"([0-9A-Za-z'()+_,./:=? -]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
@@ -67,106 +66,112 @@ class Intake:
     def __init__(self, boundary: bytes, limit: int) -> None:
         self._mark = b"\r\n--" + boundary
         self._limit = limit
-        self.file: BinaryIO = tempfile.TemporaryFile(prefix="interop-stow-")  # noqa: SIM115  # closed by close()
-        self._held = bytearray(b"\r\n")  # the first boundary may stand at the very beginning
+        self.file = TakenFile()
+        self._parts: list[Part] = []
+        self._held = b"\r\n"  # of what came, what cannot be judged yet; the first boundary may stand at the beginning
+        self._in_head = False
         self._ended = False
-        self._written = 0
-        self._pending = bytearray()
+        self._start = -1  # of the part that is being read
+        self._kept = 0  # bytes of parts, written or not
+        self._pieces: list[memoryview] = []  # not written yet
+        self._waiting = 0
 
     def close(self) -> None:
         """Forgets the body."""
         self.file.close()
 
     async def take(self, receive: Receive) -> list[Part]:
-        """The parts, all there. MalformedError, TooLargeError (413) or SenderLeftError if they are not."""
-        parts: list[Part] = []
-        size = 0
-        start: int | None = None  # of the part that is being read
-        while True:
-            message = await _next(receive)
-            data = message.get("body", b"")
-            size += len(data)
-            if size > self._limit:
-                raise TooLargeError(f"a request stores at most {self._limit} bytes")
-            self._held += data
-            while not self._ended:
-                found, start = await self._step(start, parts)
-                if not found:
-                    break
-            if self._ended:
-                self._held.clear()
-            if not message.get("more_body", False):
-                break
-        if not self._ended or not parts:
+        """The parts, all there.
+
+        MalformedError, TooLargeError (413) or SenderLeftError if they are not; InteropError (507) without room.
+        """
+        size, more, now = 0, True, asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(_PATIENCE) as patience:
+                while more:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise SenderLeftError("the sender left before the body was whole; nothing was stored")
+                    data, more = message.get("body", b""), message.get("more_body", False)
+                    size += len(data)
+                    if size > self._limit:
+                        raise TooLargeError(f"a request stores at most {self._limit} bytes")
+                    self._read_on(data)
+                    if self._waiting >= _BLOCK or len(self._pieces) >= _PIECES:
+                        patience.reschedule(None)
+                        await self._flush()
+                    patience.reschedule(now() + _PATIENCE)
+        except TimeoutError:
+            text = "nothing more of the body came for a minute; nothing was stored"
+            raise SenderLeftError(text, status=408) from None
+        if not self._ended or not self._parts:
             raise MalformedError("the multipart body has no end, or nothing in it")
         await self._flush()
-        await asyncio.to_thread(self.file.flush)
-        return parts
+        return self._parts
 
-    async def _step(self, start: int | None, parts: list[Part]) -> tuple[bool, int | None]:
-        """Reads up to the next boundary and past the part head behind it; whether it got that far."""
-        at = self._held.find(self._mark)
-        if at < 0:
-            safe = max(len(self._held) - len(self._mark) + 1, 0)
-            await self._keep(safe, start)
-            return False, start
-        await self._keep(at, start)
-        if start is not None:
-            parts.append(Part(start, self._written - start))
-        after = len(self._mark)
-        if self._held[after : after + 2] == b"--":
+    def _read_on(self, data: bytes) -> None:
+        """Sorts what has come: what belongs to a part is kept, by reference."""
+        data, self._held = self._held + data if self._held else data, b""
+        at = 0
+        while not self._ended:
+            if self._in_head:
+                at = self._read_head(data, at)
+                if self._in_head or self._ended:
+                    return
+            found = data.find(self._mark, at)
+            if found < 0:
+                end = data.find(b"\r", max(len(data) - len(self._mark) + 1, at))  # where a boundary may have begun
+                end = len(data) if end < 0 else end
+                self._keep(data, at, end)
+                self._held = data[end:]
+                return
+            self._keep(data, at, found)
+            if self._start >= 0:
+                self._parts.append(Part(self._start, self._kept - self._start))
+            at, self._in_head = found + len(self._mark), True
+
+    def _read_head(self, data: bytes, at: int) -> int:
+        """Reads what follows a boundary; where the part begins, if all of its head is there."""
+        if data[at : at + 2] == b"--":
             self._ended = True
-            return True, None
-        end = self._held.find(b"\r\n\r\n", after)
+            return len(data)
+        end = data.find(b"\r\n\r\n", at)
         if end < 0:
-            if len(self._held) > _MAX_HEAD:
+            if len(data) - at > _MAX_HEAD:
                 raise MalformedError("a part of the body has no end of its headers")
-            if start is not None:
-                parts.pop()  # it is looked at again when more is there
-            return False, start
-        if not _PART_TYPE.search(bytes(self._held[after:end]).replace(b"\r\n", b"\n")):
+            self._held = data[at:]
+            return len(data)
+        if not _PART_TYPE.search(data[at:end].replace(b"\r\n", b"\n")):
             raise UnsupportedError("every part of the body has to be application/dicom", status=415)
-        if len(parts) >= MAX_PARTS:
+        if len(self._parts) >= MAX_PARTS:
             raise TooLargeError(f"a request stores at most {MAX_PARTS} instances")
-        del self._held[: end + 4]
-        return True, self._written
+        self._in_head, self._start = False, self._kept
+        return end + 4
 
-    async def _keep(self, size: int, start: int | None) -> None:
-        """Moves the first bytes to the file; drops them where they belong to no part."""
-        if start is not None and size:
-            self._pending += self._held[:size]
-            self._written += size
-            if len(self._pending) >= _BLOCK:
-                await self._flush()
-        del self._held[:size]
+    def _keep(self, data: bytes, start: int, end: int) -> None:
+        """What stands before the first part belongs to none."""
+        if self._start >= 0 and end > start:
+            self._pieces.append(memoryview(data)[start:end])
+            self._waiting += end - start
+            self._kept += end - start
 
     async def _flush(self) -> None:
-        block, self._pending = bytes(self._pending), bytearray()
-        await asyncio.to_thread(self.file.write, block)
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        await asyncio.to_thread(self.file.append, pieces)
 
     def digest(self, part: Part) -> bytes:
         """MD5 of a part, by which Orthanc calls its files; for a thread."""
         digest = hashlib.md5(usedforsecurity=False)
-        for position in range(part.start, part.start + part.length, _BLOCK):
-            digest.update(self._read(position, min(_BLOCK, part.start + part.length - position)))
+        for start, size in _blocks(part):
+            digest.update(self.file.read(start, size))
         return digest.hexdigest().encode("ascii")
 
     async def pieces(self, part: Part) -> AsyncIterator[bytes]:
         """The bytes of a part."""
-        for position in range(part.start, part.start + part.length, _BLOCK):
-            yield await asyncio.to_thread(self._read, position, min(_BLOCK, part.start + part.length - position))
-
-    def _read(self, position: int, size: int) -> bytes:
-        """Several parts are read at the same time, so none moves the place in the file."""
-        return os.pread(self.file.fileno(), size, position)
+        for start, size in _blocks(part):
+            yield await asyncio.to_thread(self.file.read, start, size)
 
 
-async def _next(receive: Receive) -> Message:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            message = await receive()
-    except TimeoutError:
-        raise SenderLeftError("nothing more of the body came for a minute; nothing was stored", status=408) from None
-    if message["type"] != "http.request":
-        raise SenderLeftError("the sender left before the body was whole; nothing was stored")
-    return message
+def _blocks(part: Part) -> Iterator[tuple[int, int]]:
+    end = part.start + part.length
+    return ((start, min(_BLOCK, end - start)) for start in range(part.start, end, _BLOCK))

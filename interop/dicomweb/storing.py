@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import orjson
 
@@ -42,7 +42,7 @@ async def read_instances(intake: Intake, parts: Sequence[Part], study: str | Non
 
     MalformedError (400) if one is no DICOM file, ConflictError (409) if one belongs elsewhere. Nothing is stored.
     """
-    found = await asyncio.to_thread(_read, intake.file, parts)
+    found = await asyncio.to_thread(_read, intake, parts)
     studies = {each.identity.study for each in found}
     if len(studies) > 1:
         raise ConflictError("the request holds instances of several studies; nothing was stored")
@@ -180,16 +180,17 @@ def only_annotations(instances: Sequence[Instance]) -> None:
             raise ForbiddenError("a viewer stores reports, segmentations, key objects and presentation states only")
 
 
-def _read(file: BinaryIO, parts: Sequence[Part]) -> list[Instance]:
+def _read(intake: Intake, parts: Sequence[Part]) -> list[Instance]:
     found = []
-    for number, part in enumerate(parts, 1):
-        file.seek(part.start)
-        try:
-            found.append(Instance(read_identity(file), part))
-        except MalformedError as error:
-            raise MalformedError(f"part {number}: {error.text}; nothing was stored") from None
-        if file.tell() > part.start + part.length:  # the next part was read for this one
-            raise MalformedError(f"part {number}: that is not a DICOM file; nothing was stored")
+    with intake.file.reader() as file:
+        for number, part in enumerate(parts, 1):
+            file.seek(part.start)
+            try:
+                found.append(Instance(read_identity(file), part))
+            except MalformedError as error:
+                raise MalformedError(f"part {number}: {error.text}; nothing was stored") from None
+            if file.tell() > part.start + part.length:  # the next part was read for this one
+                raise MalformedError(f"part {number}: that is not a DICOM file; nothing was stored")
     return found
 
 
