@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import socket
@@ -49,14 +50,15 @@ class Sending:
         """Whether another answer need not wait for its thread."""
         return self._under_way < STREAMS
 
-    async def run(self, job: Callable[[], bool], stop: Callable[[], None]) -> bool:
-        """What the job gives, from a thread; it is told to stop when nobody waits for it any more."""
+    async def run(self, job: Callable[[], bool], left: Callable[[bool], None]) -> bool:
+        """What the job gives, from a thread; ``left`` is told when nobody waits any more, and whether it never ran."""
         self._under_way += 1
+        under_way = self._threads.submit(job)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+            return await asyncio.wrap_future(under_way)
         finally:
             self._under_way -= 1
-            stop()
+            left(under_way.cancelled())
 
 
 class FilesAnswer:
@@ -116,10 +118,16 @@ class FilesAnswer:
         descriptor = await _lent(sink, patience)
         if descriptor is None:
             return False
+        client = _copied(descriptor)
         sink.tell(lambda: stop.set() if sink.gone else None)
-        client = socket.socket(fileno=os.dup(descriptor))  # the event loop holds on to its own number
+
+        def left(never_ran: bool) -> None:
+            stop.set()
+            if never_ran:
+                client.close()
+
         try:
-            sent = await self._sending.run(lambda: self._send(client, stop, patience), stop.set)
+            sent = await self._sending.run(lambda: self._send(client, stop, patience), left)
         except OSError:
             self._changed()
             raise ChangedError("a file of the archive is not there any more", retry_after=5) from None
@@ -151,6 +159,16 @@ class FilesAnswer:
     def close(self) -> None:
         """Nothing is held beyond an answer's end."""
         self._pieces = None
+
+
+def _copied(descriptor: int) -> socket.socket:
+    """The client's socket under a number of its own: the event loop holds on to the one that it has."""
+    try:
+        return socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise UnavailableError("no file number is left to send files with", retry_after=5) from None
 
 
 def _opened(file: StoredFile) -> BinaryIO:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,39 @@ async def test_a_file_that_changes_under_way_cuts_the_answer_and_the_next_is_rel
     writer.close()
     assert "ends early" in caplog.text
     assert (await get(running))[1] == RELAYED
+
+
+async def test_a_process_out_of_file_numbers_says_so_and_cuts_the_answer(
+    running: Running, stock: Callable[..., Stock], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock(5000)
+
+    def none_left(descriptor: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(file_answer.os, "dup", none_left)
+    reader, writer = await running.connect()
+    writer.write(running.request(PATH, ANY).replace(b"Accept: multipart/related\r\n", b""))
+    await head(reader)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+    assert "no file number is left" in caplog.text
+
+
+async def test_what_never_came_to_its_thread_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_answer, "STREAMS", 1)
+    sending = file_answer.Sending()
+    release, told = threading.Event(), []
+    first = asyncio.create_task(sending.run(lambda: release.wait(10), told.append))
+    second = asyncio.create_task(sending.run(lambda: True, told.append))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    await asyncio.wait([second])
+    assert told == [True]
+    release.set()
+    assert await first
+    assert told == [True, False]
+    assert sending.free
 
 
 async def test_a_client_that_goes_away_frees_its_thread(
