@@ -28,7 +28,7 @@ class TlsFront:
         self.ca, self.token = authority.ca, token
         self.quirk: Quirk = lambda target, accept: None
         self.refused = 0
-        self.tags = False  # whether metadata have an ETag, and are 304 to who has them
+        self.tags = False  # whether metadata and pictures have an ETag, and are 304 to who has them
         self._archive, self._auth = archive, auth
         config = uvicorn.Config(
             self._answer,
@@ -89,11 +89,14 @@ class TlsFront:
             return
         headers = [pair for pair in scope["headers"] if pair[0] not in _OWN]
         request = self._client.build_request(
-            scope["method"], target, content=body or None, headers=[*headers, (b"host", given[b"host"])]
+            scope["method"],
+            target.replace("/thumbnail", "/rendered"),
+            content=body or None,
+            headers=[*headers, (b"host", given[b"host"])],
         )
         answer = await self._client.send(request, stream=True)
         kept = [pair for pair in answer.headers.raw if pair[0].lower() not in _HOP]
-        if self.tags and target.endswith("/metadata"):
+        if self.tags and target.partition("?")[0].endswith(("/metadata", "/thumbnail")):
             tag = b'"%s"' % hashlib.sha256(await answer.aread()).hexdigest()[:16].encode()
             if given.get(b"if-none-match") == tag:
                 await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", tag)]})

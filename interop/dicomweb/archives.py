@@ -20,6 +20,7 @@ from interop.dicomweb.stored_frames import StoredFrames
 from interop.dicomweb.storing import Storing
 from interop.dicomweb.stowing import StowStoring
 from interop.dicomweb.validated_metadata import ValidatedMetadata
+from interop.dicomweb.validated_thumbnails import ValidatedThumbnails
 from interop.errors import UnavailableError
 from interop.store import Store
 
@@ -41,7 +42,7 @@ class Upstream:
     frames: StoredFrames | None
     files: StoredFiles | None
     metadata: SeriesMetadata | ValidatedMetadata
-    pictures: KeptThumbnails | None
+    pictures: KeptThumbnails | ValidatedThumbnails
     thumbnails: bool  # whether it has /thumbnail itself
     page: int  # rows that it gives at most
 
@@ -56,7 +57,8 @@ class Upstream:
         relay = named.relay
         if named.plain:
             kept = ValidatedMetadata(relay, limit=metadata_bytes)
-            return cls(named.name, relay, StowStoring(relay), None, None, kept, None, named.thumbnails, named.page)
+            shown = ValidatedThumbnails(limit=metadata_bytes // _TO_PICTURES)
+            return cls(named.name, relay, StowStoring(relay), None, None, kept, shown, named.thumbnails, named.page)
         patients = PatientIds(relay)
         states = SeriesStates(relay, patients)
         metadata = SeriesMetadata(relay, states, limit=metadata_bytes)
@@ -140,10 +142,9 @@ class Archives:
 
     def report(self) -> dict[str, dict[str, int]]:
         """How the memories of metadata and of thumbnails fare, over all archives."""
-        pictures = [each.pictures.report() for each in self.all if each.pictures is not None]
         return {
             "series_metadata": _summed([each.metadata.report() for each in self.all]),
-            "thumbnails": _summed(pictures),
+            "thumbnails": _summed([each.pictures.report() for each in self.all]),
         }
 
 

@@ -7,7 +7,7 @@ A picture is given only while the archive says that its series (a study's: all) 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from interop.dicomweb.archive import ArchiveAnswer
@@ -16,6 +16,8 @@ from interop.dicomweb.paths import Target
 from interop.dicomweb.series_state import SeriesStates
 
 LARGEST = 256 * 1024  # of one picture; a larger one is passed on as it arrives
+
+Ask = Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[ArchiveAnswer]]  # with further headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Thumbnail:
     packed: bytes
     tag: bytes  # ETag
     type: bytes
+    since: float = 0.0  # when it was read, where its age matters
 
 
 class KeptThumbnails:
@@ -40,7 +43,7 @@ class KeptThumbnails:
         target: Target,
         query: str,
         accept: str,
-        ask: Callable[[], Awaitable[ArchiveAnswer]],
+        ask: Ask,
         *,
         counted: bool = True,
     ) -> Thumbnail | None:
@@ -63,24 +66,37 @@ class KeptThumbnails:
         self._memory.counts.asked += counted
         if not await self._states.settled(said[1]):
             return None
-        made = await self._made(said[0], ask)
+        answer = await ask(())
+        try:
+            made = await picture(answer, said[0])
+        finally:
+            answer.close()
         after = await self._states.of(target)
         if made is None or after is None or after[0] != said[0]:
             return None
         self._memory.keep(key, made, ahead=not counted)
         return made
 
-    async def _made(self, state: bytes, ask: Callable[[], Awaitable[ArchiveAnswer]]) -> Thumbnail | None:
-        answer = await ask()
-        try:
-            length, kind = answer.header(b"content-length") or b"", answer.header(b"content-type") or b""
-            if not length.isdigit() or int(length) > LARGEST or not kind.startswith(b"image/"):
-                return None
-            body = await answer.body(LARGEST)
-        finally:
-            answer.close()
-        return Thumbnail(state, body, b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii"), kind)
-
     def report(self) -> dict[str, int]:
         """How much is kept, and how often it served."""
         return self._memory.report("pictures")
+
+
+async def picture(answer: ArchiveAnswer, state: bytes, since: float = 0.0) -> Thumbnail | None:
+    """The answer as it is kept; None where it is no picture, too large, or may have been cut short unnoticed."""
+    kind, length = answer.header(b"content-type") or b"", answer.header(b"content-length")
+    if not kind.startswith(b"image/") or answer.ends_with_connection:
+        return None
+    if length is not None and (not length.isdigit() or int(length) > LARGEST):
+        return None
+    pieces: list[bytes] = []
+    size = 0
+    while data := await answer.chunk():
+        pieces.append(bytes(data))
+        size += len(data)
+        if size > LARGEST:
+            return None
+    body = b"".join(pieces)
+    return Thumbnail(
+        state, body, b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode("ascii"), kind, since
+    )

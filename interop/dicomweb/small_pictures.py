@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from interop.dicomweb import retrieve
@@ -35,11 +36,12 @@ async def small_picture(
     counted: bool = True,
 ) -> Thumbnail | None:
     """The thumbnail, kept or made now; None where it is to be relayed. An error where the archive refuses it."""
-    if upstream.pictures is None or wanted.pdf:
+    # What other archives render of a series is all of its images.
+    if wanted.pdf or not (upstream.orthanc or upstream.thumbnails or target.instance):
         return None
 
-    async def ask() -> ArchiveAnswer:
-        shown = await with_own_window(upstream.archive, target, query)
-        return await retrieve.ask(upstream.archive, target, shown, wanted, [forwarded])
+    async def ask(headers: Sequence[tuple[bytes, bytes]]) -> ArchiveAnswer:
+        shown = await with_own_window(upstream.archive, target, query) if upstream.orthanc else query
+        return await retrieve.ask(upstream.archive, target, shown, wanted, [forwarded, *headers])
 
     return await upstream.pictures.get(target, query, wanted.accept, ask, counted=counted)

@@ -17,7 +17,7 @@ from interop.dicomweb.metadata_memory import JSON, LARGEST, KeptMetadata, Key, M
 from interop.dicomweb.paths import Target
 
 OLDEST = 3600.0  # seconds for which an archive's word is taken that nothing has changed
-_UNTAGGED = 600.0  # seconds for which an archive that gave no tag is not expected to give one
+UNTAGGED = 600.0  # seconds for which an archive that gave no tag is not expected to give one
 _AT_ONCE = 4  # requests at the same time; the wire reads their answers whole
 
 
@@ -81,7 +81,7 @@ class ValidatedMetadata:
         if tag:
             self._memory.keep(key, found, ahead=ahead)
         else:
-            self._untagged_until = self._clock() + _UNTAGGED
+            self._untagged_until = self._clock() + UNTAGGED
         return found, True
 
     def report(self) -> dict[str, int]:

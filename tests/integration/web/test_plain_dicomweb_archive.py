@@ -39,6 +39,7 @@ token_file = "{token}"
 ca_file = "{front.ca}"
 poll_seconds = 1
 poll_days = 3650
+thumbnails = true
 page = 2
 """
     )
@@ -75,6 +76,7 @@ page = 2
         assert server.http.get(f"{path}/metadata", headers=json).status_code == 503
         token.write_text("renewed")
         assert server.http.get(f"{path}/metadata", headers=json).content == metadata.content
+        _keeps_pictures_that_are_tagged(server, path)
         _keeps_metadata_that_are_tagged(server, front, orthanc, path.rsplit("/instances", 1)[0])
         now = datetime(2026, 8, 2, tzinfo=UTC)
         [image] = study_images(item("CT", NEW), aet="CT1", images=1, now=now)
@@ -111,3 +113,24 @@ def _keeps_metadata_that_are_tagged(server: RealServer, front: TlsFront, orthanc
         gone = archive.get("/instances").json()[0]
         archive.delete(f"/instances/{gone}").raise_for_status()
     assert [asked(), asked()] == [(2, 1, 3), (2, 1, 4)]
+
+
+def _keeps_pictures_that_are_tagged(server: RealServer, image: str) -> None:
+    """As metadata; the picture of a series was read ahead."""
+
+    def told() -> dict[str, int]:
+        found: dict[str, int] = server.http.get("/api/v1/dicomweb").json()["thumbnails"]
+        return found
+
+    def asked(path: str) -> tuple[bytes, int, int]:
+        answer = server.http.get(f"{path}/thumbnail")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        now = told()
+        return answer.content, now["asked"], now["kept"]
+
+    eventually("the picture of the complete study is read ahead", lambda: told()["ahead"], 30)
+    picture, *counts = asked(image.rsplit("/instances", 1)[0])
+    assert (picture[:2], counts, told()["ahead_used"]) == (b"\xff\xd8", [0, 1], 1)
+    small, *counts = asked(image)
+    assert counts == [1, 1]
+    assert asked(image) == (small, 1, 2)
