@@ -19,9 +19,9 @@ _PAGE = [
     in_query("fuzzymatching", {"enum": ["true", "false"]}),
 ]
 _RENDERING = [
-    in_query("viewport", {"type": "string", "pattern": "^[0-9]{1,5},[0-9]{1,5}$"}),
-    in_query("window", {"type": "string", "pattern": "^-?[0-9.]{1,16},[0-9.]{1,16}(?:,[a-z-]{1,16})?$"}),
-    in_query("quality", {"type": "string", "pattern": "^[0-9]{1,3}$"}),
+    in_query("viewport", {"type": "string", "pattern": "^[1-9][0-9]{0,3},[1-9][0-9]{0,3}$"}),
+    in_query("window", {"type": "string", "pattern": r"^-?[0-9]{1,12},[1-9][0-9]{0,11}(?:,linear(?:-exact)?)?$"}),
+    in_query("quality", {"type": "string", "pattern": "^(?:[1-9][0-9]?|100)$"}),
 ]
 _KEYS = ("PatientID", "PatientName", "AccessionNumber", "StudyDate", "ModalitiesInStudy", "StudyInstanceUID")
 _LEVELS = (("study", _STUDY), ("series", _STUDY + _SERIES), ("instance", _STUDY + _SERIES + _INSTANCE))

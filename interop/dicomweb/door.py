@@ -26,6 +26,7 @@ from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
 from interop.dicomweb.own_window import with_own_window
 from interop.dicomweb.paths import ROOT, STORING, Target, parse
+from interop.dicomweb.rendering import as_orthanc_draws, rendering
 from interop.dicomweb.small_pictures import SIZE, as_the_archive_has_it, small_picture
 from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
@@ -36,11 +37,6 @@ from interop.store import Store
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 _PASSED_ON = frozenset({b"range", b"if-none-match", b"if-modified-since"})
-_RENDERING = {  # PS3.18 8.3.5: what a rendering may ask for, and how it may look
-    "viewport": re.compile(r"[0-9]{1,5},[0-9]{1,5}"),
-    "window": re.compile(r"-?[0-9.]{1,16},[0-9.]{1,16}(,[a-z-]{1,16})?"),
-    "quality": re.compile(r"[0-9]{1,3}"),
-}
 _PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
 _TURN = 30.0  # seconds to wait for one's turn
@@ -103,6 +99,8 @@ class DicomWeb:
         scope = client.scope
         upstream = await self._archives.of(str(target.study))
         target, wanted = as_the_archive_has_it(target, wanted, upstream)
+        if upstream.orthanc and target.kind == "rendered":
+            query = as_orthanc_draws(query)
         if wanted.accept == _JSON and await self._told_in_json(client, agent, upstream, target, query):
             return
         if target.thumbnail and await self._shown_small(client, agent, upstream, target, wanted, query):
@@ -277,7 +275,7 @@ def _asked(scope: Scope, target: Target) -> tuple[Wish, str]:
     query = scope["query_string"].decode("latin-1")
     wanted = wish(target, _accept(scope))
     if target.kind == "rendered":
-        return wanted, _rendering(query, thumbnail=scope["path"].endswith("/thumbnail"))
+        return wanted, rendering(query, size=SIZE if target.thumbnail else "")
     if target.kind != "search-in-study":
         return wanted, ""
     question = search.parse_question(query)
@@ -294,20 +292,6 @@ def _accept(scope: Scope) -> str:
             if name == "accept":
                 return str(value)
     return b", ".join([value for name, value in scope["headers"] if name == b"accept"]).decode("latin-1")
-
-
-def _rendering(query: str, *, thumbnail: bool) -> str:
-    """The parameters of a rendering, decoded: Orthanc does not understand ``viewport=256%2C256``."""
-    given: dict[str, str] = {"viewport": SIZE} if thumbnail else {}
-    for name, value in parse_qsl(query):
-        pattern = _RENDERING.get(name)
-        if pattern is None:
-            continue
-        value = re.sub(r",+$", "", value)  # OHIF writes an empty source rectangle as trailing commas
-        if not pattern.fullmatch(value):
-            raise UnsupportedError(f"{name} is not readable")
-        given[name] = value
-    return "&".join(f"{name}={value}" for name, value in given.items())
 
 
 def dicomweb_routes(door: DicomWeb) -> list[BaseRoute]:

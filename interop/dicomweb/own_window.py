@@ -12,6 +12,7 @@ import orjson
 
 from interop.dicomweb.archive import Archive
 from interop.dicomweb.paths import ROOT, Target
+from interop.errors import NotFoundError
 
 _MAX_ANSWER = 32 * 1024 * 1024  # the groups of each frame of a long enhanced image
 _LINEAR = frozenset({"", "LINEAR", "LINEAR_EXACT"})  # half a grey level apart
@@ -20,7 +21,10 @@ Tags = Mapping[str, Any]
 
 
 async def with_own_window(archive: Archive, target: Target, query: str) -> str:
-    """The query of a rendering, with the image's own window if it names none and one image is asked for."""
+    """The query of a rendering, with the image's own window if it names none and one image is asked for.
+
+    NotFoundError for a frame that the image does not have: the archive would call it a form that it cannot give.
+    """
     if "window=" in query or target.level not in ("instance", "frames"):
         return query
     path = f"{ROOT}/studies/{target.study}/series/{target.series}/instances/{target.instance}/metadata"
@@ -30,6 +34,8 @@ async def with_own_window(archive: Archive, target: Target, query: str) -> str:
         found = orjson.loads(await answer.body(_MAX_ANSWER)) if answer.status == 200 else []
     finally:
         answer.close()
+    if found and target.frame > _frames(found[0]):
+        raise NotFoundError(f"there is no frame {target.frame} in this image")
     window = own_window(found[0], max(target.frame, 1)) if found else ""
     return "&".join(filter(None, (query, window)))
 
@@ -53,6 +59,12 @@ def _sources(image: Tags, frame: int) -> list[Tags]:
     each, shared = (image.get(tag, {}).get("Value", ()) for tag in ("52009230", "52009229"))
     groups = [*each[frame - 1 : frame], *shared[:1]]
     return [*(item for group in groups for item in group.get("00289132", {}).get("Value", ())[:1]), image]
+
+
+def _frames(image: Tags) -> int:
+    """How many it has."""
+    number = _value(image, "00280008")
+    return number if isinstance(number, int) else 1
 
 
 def _value(tags: Tags, tag: str) -> Any:

@@ -62,6 +62,8 @@ def parse(path: str) -> Target:
         raise NotFoundError("a UID has at most 64 characters")
     if what == "thumbnail":  # Orthanc has it from plugin 1.19 only; a small rendering serves
         path = path.removesuffix("thumbnail") + "rendered"
+    if frames and not all(int(number) for number in frames.split(",")):
+        raise NotFoundError("frames are counted from 1")
     count = frames.count(",") + 1 if frames else 0
     first = int(frames.partition(",")[0]) if frames else 0
     return Target(_kind(level, what), level, study, path, count, series, instance, first, what == "thumbnail")

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from interop.dicomweb.accept import Wish
 from interop.dicomweb.paths import ROOT, Target, parse
+from interop.dicomweb.rendering import quality, viewport, window
 from interop.errors import NotFoundError, UnsupportedError
 
 PATH = f"{ROOT}/wado"
@@ -88,17 +89,15 @@ def _rendering(given: dict[str, str]) -> str:
         rows, columns = rows or columns, columns or rows
         if not _NUMBER.fullmatch(rows) or not _NUMBER.fullmatch(columns):
             raise UnsupportedError("rows and columns are numbers")
-        query.append(f"viewport={columns},{rows}")
+        query.append(f"viewport={viewport(f'{columns},{rows}')}")
     center, width = given.pop("windowCenter", ""), given.pop("windowWidth", "")
     if center or width:
         if not _DECIMAL.fullmatch(center) or not _DECIMAL.fullmatch(width):
             raise UnsupportedError("windowCenter and windowWidth are numbers and come together")
-        query.append(f"window={center},{width},linear")
-    quality = given.pop("imageQuality", "")
-    if quality:
-        if not _NUMBER.fullmatch(quality) or not 1 <= int(quality) <= 100:
-            raise UnsupportedError("imageQuality is a number from 1 to 100")
-        query.append(f"quality={int(quality)}")
+        query.append(f"window={window(f'{center},{width},linear')}")
+    compressed = given.pop("imageQuality", "")
+    if compressed:
+        query.append(f"quality={quality(compressed)}")
     _nothing_else(given)
     return "&".join(query)
 

@@ -145,6 +145,31 @@ async def test_thumbnails_and_viewports_are_put_as_the_archive_reads_them(web: A
     assert (await get(web, f"{INSTANCE}/rendered?viewport=1%0d%0aX:y")).status_code == 400
 
 
+async def test_what_would_end_the_archive_never_reaches_it(web: Any) -> None:
+    wado = f"/dicom-web/wado?requestType=WADO&studyUID={A}&seriesUID=1.3&objectUID=1.4"
+    for path in (
+        f"{INSTANCE}/rendered?viewport=0,0",
+        f"{INSTANCE}/frames/1/thumbnail?viewport=256,0",
+        f"/dicom-web/studies/{A}/thumbnail?viewport=99999,99999",
+        f"{wado}&rows=0",
+        f"{wado}&rows=99999&columns=99999",
+        f"{INSTANCE}/rendered?window=40,400,sigmoid",  # it would be drawn as a line
+    ):
+        assert (await get(web, path)).status_code == 400, path
+    assert web.archive.asked == []
+
+
+async def test_a_frame_that_there_is_not_is_404(web: Any) -> None:
+    fake = web.archive.Answer
+    web.archive.answer = lambda path, headers: (
+        fake(200, [], [b'[{"00280008": {"vr": "IS", "Value": [2]}}]'])
+        if path.endswith("/metadata")
+        else fake(200, [(b"content-length", b"2")], [b"ok"])
+    )
+    statuses = [(await get(web, f"{INSTANCE}/frames/{number}/rendered")).status_code for number in (0, 1, 2, 3)]
+    assert statuses == [404, 200, 200, 404]
+
+
 async def test_a_single_part_is_unwrapped(web: Any) -> None:
     fake = web.archive.Answer
     head = b"--b\r\nContent-Type: application/octet-stream\r\nContent-Length: 11\r\n\r\n"
