@@ -15,6 +15,7 @@ from interop.errors import UnsupportedError
 
 _PARTS = re.compile(r'(?:[^,;"]|"[^"]*")+|[,;]')
 _LONGEST = 2048  # of an Accept header
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,6})?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+*/-]{1,100}")
 
 
@@ -24,6 +25,7 @@ class MediaRange:
 
     type: str
     parameters: dict[str, str]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Wish:
 
 
 def media_ranges(header: str) -> list[MediaRange]:
-    """The alternatives in their order; broken ones are left out."""
+    """The alternatives, the preferred ones first (RFC 9110 12.4.2); refused (q=0) and broken ones are left out."""
     ranges: list[MediaRange] = []
     for alternative in _split(header, ","):
         first, *rest = _split(alternative, ";")
@@ -46,9 +48,11 @@ def media_ranges(header: str) -> list[MediaRange]:
         for parameter in rest:
             name, _, value = parameter.partition("=")
             parameters[name.strip().lower()] = value.strip().strip('"')
-        if parameters.get("q") not in ("0", "0.0") and _TOKEN.fullmatch(first.strip()):
-            ranges.append(MediaRange(first.strip().lower(), parameters))
-    return ranges
+        weight = parameters.pop("q", "1")
+        preferred = float(weight) if _WEIGHT.fullmatch(weight) else 1.0
+        if preferred > 0 and _TOKEN.fullmatch(first.strip()):
+            ranges.append(MediaRange(first.strip().lower(), parameters, preferred))
+    return sorted(ranges, key=lambda each: -each.weight)
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -107,7 +111,8 @@ def _related(inner: str, syntax: str = "") -> str:
 
 def _frames(ranges: list[MediaRange], *, several: bool) -> Wish | None:
     octets = "application/octet-stream"
-    if alternatives := _multiparts(ranges, octets):
+    first = next((each.type for each in ranges if each.type in (octets, "multipart/related")), "")
+    if first != octets and (alternatives := _multiparts(ranges, octets)):
         asked, *others = alternatives
         syntax = asked.partition("; transfer-syntax=")[2]
         if not others and any(each.parameters.get("type") == "*/*" for each in ranges):
@@ -116,12 +121,19 @@ def _frames(ranges: list[MediaRange], *, several: bool) -> Wish | None:
             others = [_related(octets), *others]
         own = syntax if asked == _related(octets, syntax) else None
         return Wish(asked, next(iter(others), None), syntax=own)
-    single = any(each.type == octets for each in ranges)
-    if single or _anything(ranges):
-        if single and several:
-            return None
+    if (single := _one_part(ranges, octets)) is not None:
         # Explicit VR Little Endian is the default; where the archive cannot decode, the stored form beats none.
-        return Wish(_related(octets), _related(octets, "*"), unwrap=single, syntax="")
+        other = "" if single == "*" else "*"
+        return None if several else Wish(_related(octets, single), _related(octets, other), unwrap=True, syntax=single)
+    return Wish(_related(octets), _related(octets, "*"), syntax="") if _anything(ranges) else None
+
+
+def _one_part(ranges: list[MediaRange], kind: str) -> str | None:
+    """The transfer syntax in which one part of the type is wanted, "" for the default; None where it is not."""
+    for each in ranges:
+        syntax = each.parameters.get("transfer-syntax", "")
+        if each.type == kind and (not syntax or _TOKEN.fullmatch(syntax)):
+            return syntax
     return None
 
 
@@ -140,18 +152,34 @@ STORED_DOCUMENT = Wish(_related("application/octet-stream"), unwrap=True, pdf=Tr
 
 
 def _instances(ranges: list[MediaRange], *, single: bool) -> Wish | None:
-    if alternatives := _multiparts(ranges, "application/dicom"):
-        return Wish(alternatives[0], next(iter(alternatives[1:]), None))
-    if single and any(each.type == "application/dicom" for each in ranges):
-        return Wish(_related("application/dicom"), unwrap=True)
-    return Wish(_related("application/dicom")) if _anything(ranges) else None
+    """Files, in the order of preference. One for which no transfer syntax is named comes as it is stored where the
+    archive cannot decode it: it says itself what it is in."""
+    files = "application/dicom"
+    for position, each in enumerate(ranges):
+        if alternatives := _multiparts([each], files):
+            others = [*_multiparts(ranges[position + 1 :], files), *_as_stored(alternatives[0])]
+            return Wish(alternatives[0], next(iter(others), None))
+        if single and (syntax := _one_part([each], files)) is not None:
+            asked = _related(files, syntax)
+            return Wish(asked, next(iter(_as_stored(asked)), None), unwrap=True)
+        if each.type == "*/*":
+            return Wish(_related(files), _related(files, "*"))
+    return None
+
+
+def _as_stored(asked: str) -> list[str]:
+    return [] if "transfer-syntax=" in asked else [f"{asked}; transfer-syntax=*"]
 
 
 def _json(ranges: list[MediaRange], *, xml: bool) -> Wish | None:
-    if any(each.type in ("application/dicom+json", "application/json", "application/*", "*/*") for each in ranges):
-        return Wish("application/dicom+json")
-    asked = next((one for one in _multiparts(ranges, "application/dicom+xml") if "+xml" in one), None)
-    return Wish(asked) if xml and asked is not None else None
+    """JSON, unless XML is preferred to it."""
+    kinds = ("application/dicom+json", "application/json", "application/*", "*/*")
+    weight = max((each.weight for each in ranges if each.type in kinds), default=0.0)
+    preferred = [each for each in ranges if each.weight > weight]
+    asked = next((one for one in _multiparts(preferred, "application/dicom+xml") if "+xml" in one), None)
+    if xml and asked is not None:
+        return Wish(asked)
+    return Wish("application/dicom+json") if weight else None
 
 
 def _rendered(ranges: list[MediaRange], level: str) -> Wish | None:

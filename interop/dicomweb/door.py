@@ -288,7 +288,8 @@ def _asked(scope: Scope, target: Target) -> tuple[Wish, str]:
 def _accept(scope: Scope) -> str:
     """The Accept header, or the query parameter that stands for it (PS3.18 8.3.3.1)."""
     if b"accept=" in scope["query_string"]:
-        for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
+        query = scope["query_string"].decode("latin-1").replace("+", "%2B")  # of a type: no space, as in forms
+        for name, value in parse_qsl(query):
             if name == "accept":
                 return str(value)
     return b", ".join([value for name, value in scope["headers"] if name == b"accept"]).decode("latin-1")

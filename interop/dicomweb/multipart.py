@@ -10,6 +10,7 @@ from interop.errors import UnavailableError
 
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
 _LENGTH = re.compile(rb"^content-length:\s*(\d{1,15})\s*$", re.IGNORECASE | re.MULTILINE)
+_SYNTAX = re.compile(rb"^content-type:[^\r\n]*transfer-syntax=\"?([0-9.]{1,64})", re.IGNORECASE | re.MULTILINE)
 _MAX_HEAD = 16 * 1024
 
 
@@ -26,6 +27,7 @@ class SinglePart:
         self._answer = answer
         self._rest = b""
         self.length = 0
+        self.syntax = b""  # the transfer syntax that its head names
         self._left = 0
 
     async def open(self) -> bytes:
@@ -43,6 +45,8 @@ class SinglePart:
         if length is None:
             raise UnavailableError("the archive's multipart answer is not readable")
         self.length = self._left = int(length.group(1))
+        named = _SYNTAX.search(head[:end])
+        self.syntax = named.group(1) if named is not None else b""
         self._rest = head[end + 4 :]
         return self._rest[:8]
 

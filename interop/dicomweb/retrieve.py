@@ -38,6 +38,7 @@ _FRAMED = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'self'",
 )  # the viewer shows PDFs in a frame
+_IMPLICIT, _EXPLICIT = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1"
 _OTHER_FORM = frozenset({400, 406, 415})  # what archives say to a form that they do not have
 _LARGE = 2 * 1024 * 1024
 _AT_ONCE = contextlib.nullcontext()
@@ -56,13 +57,15 @@ async def ask(
     """A good answer of the archive; its failures as errors of ours."""
     path = f"{target.path}?{query}".encode("ascii") if query else target.path.encode("ascii")
     answer = await archive.get(path, [(b"Accept", wish.accept.encode("ascii")), *headers])
+    last = wish.accept
     if (answer.status >= 500 or answer.status in _OTHER_FORM) and wish.otherwise is not None:
         answer.close()
-        answer = await archive.get(path, [(b"Accept", wish.otherwise.encode("ascii")), *headers])
+        last = wish.otherwise
+        answer = await archive.get(path, [(b"Accept", last.encode("ascii")), *headers])
     if answer.status in (200, 206, 304):
         return answer
     answer.close()
-    raise failure(answer.status, target)
+    raise failure(answer.status, target, converted="transfer-syntax=" in last and not last.endswith("=*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ async def relay(
         kind = b"application/pdf" if wish.pdf and start.startswith(b"%PDF-") else b"application/octet-stream"
         if target.kind == "retrieve":
             kind = b"application/dicom"
+        elif target.kind == "frames" and part.syntax not in (b"", _IMPLICIT, _EXPLICIT):
+            kind += b"; transfer-syntax=" + part.syntax  # it is not the pixels' own bytes
         headers = [pair for pair in headers if pair[0] not in (b"content-type", b"content-length")]
         headers += [(b"content-type", kind), (b"content-length", b"%d" % part.length)]
         source = part

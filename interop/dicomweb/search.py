@@ -23,6 +23,7 @@ from interop.errors import ForbiddenError, InteropError, UnavailableError, Unsup
 STUDY_TAG = "0020000D"
 _MODALITIES = ("modalitiesinstudy", "00080061")
 _STUDY = ("StudyInstanceUID", STUDY_TAG, STUDY_TAG.lower())
+_NEGOTIATED = ("accept", "charset")  # PS3.18 8.3.3: about the answer, heard elsewhere
 _NAME = re.compile(r"[A-Za-z0-9.]{1,80}")
 _VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,512}")
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -64,6 +65,8 @@ def parse_question(query: str) -> Question:
             if not _NUMBER.fullmatch(value):
                 raise UnsupportedError(f"{name} is a number")
             numbers[name] = int(value)
+        elif name in _NEGOTIATED:
+            continue
         elif name in _STUDY and value:
             studies |= {uid for uid in _SEPARATOR.split(value) if uid}
         else:

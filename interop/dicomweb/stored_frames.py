@@ -193,7 +193,8 @@ def _framed(answer: Answer, image: StoredImage, question: Question, start: int, 
     if label is None or not 1 <= question.target.frame <= image.frames:
         return None
     if question.single:
-        return FrameAnswer(answer, start, length, content_type=b"application/octet-stream")
+        coded = "" if label in (IMPLICIT, EXPLICIT) else f"; transfer-syntax={label}"
+        return FrameAnswer(answer, start, length, content_type=f"application/octet-stream{coded}".encode("ascii"))
     kind = f"{MEDIA_TYPES[label]}; transfer-syntax={label}"
     path = question.target.path.rpartition("/")[0]
     boundary = os.urandom(24).hex()

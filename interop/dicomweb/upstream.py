@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 _NO_FORM = "the archive cannot give this resource in the form asked for"
 
 
-def failure(status: int, target: Target) -> InteropError:
-    """The error to answer with when the archive answered so."""
+def failure(status: int, target: Target, *, converted: bool = False) -> InteropError:
+    """The error to answer with when the archive answered so; ``converted``: to a question for a transfer syntax."""
     if status == 404 and target.kind == "rendered" and target.path.endswith(DOCUMENT):
         return UnsupportedError(_NO_FORM, status=406)
     if status == 404:
@@ -27,7 +27,8 @@ def failure(status: int, target: Target) -> InteropError:
         return NotFoundError("there is no such frame, or not in the form asked for")
     if status == 400:
         return UnsupportedError("the archive does not understand the query")
-    if status == 500 and target.kind == "frames":  # Orthanc 1.7 says so for what has no pixels, or cannot be decoded
+    # Orthanc 1.7 says so for what has no pixels, or cannot be decoded, or coded in the way that is asked for.
+    if status == 500 and (target.kind == "frames" or (target.kind == "retrieve" and converted)):
         return UnsupportedError(_NO_FORM, status=406)
     if status in (502, 503, 504):
         return UnavailableError("the image archive is not ready", retry_after=10)

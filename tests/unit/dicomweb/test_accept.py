@@ -12,6 +12,9 @@ STUDY = "/dicom-web/studies/1.2"
 INSTANCE = f"{STUDY}/series/1.3/instances/1.4"
 OCTETS = 'multipart/related; type="application/octet-stream"'
 JPEG = 'multipart/related; type="image/jpeg"'
+FILES = 'multipart/related; type="application/dicom"'
+STORED = f"{FILES}; transfer-syntax=*"
+XML = 'multipart/related; type="application/dicom+xml"'
 ANY = f"{OCTETS}; transfer-syntax=*"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -29,11 +32,20 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("/frames/1", "*/*", OCTETS, ANY, False),
         ("/frames/1", "", OCTETS, ANY, False),
         ("/frames/1", "application/octet-stream", OCTETS, ANY, True),
+        ("/frames/1", "application/octet-stream; transfer-syntax=*", ANY, OCTETS, True),
+        ("/frames/1", f"{OCTETS};q=0.2, application/octet-stream;q=0.7", OCTETS, ANY, True),
+        ("/frames/1", f"{OCTETS};q=0.2, {JPEG};q=0.7", JPEG, OCTETS, False),
         ("/bulk/00420011", "*/*", OCTETS, None, False),
         ("/bulk/00420011", "application/pdf", OCTETS, None, True),
         ("/bulk/00420011", BROWSER, OCTETS, None, True),
-        ("", "*/*", 'multipart/related; type="application/dicom"', None, False),
-        ("", "application/dicom", 'multipart/related; type="application/dicom"', None, True),
+        ("", "*/*", FILES, STORED, False),
+        ("", "application/dicom", FILES, STORED, True),
+        ("", "application/dicom; transfer-syntax=*", STORED, None, True),
+        ("", 'application/dicom; transfer-syntax="1.2.3"', f"{FILES}; transfer-syntax=1.2.3", None, True),
+        ("", f"{FILES};q=0.5, application/dicom;q=0.9", FILES, STORED, True),
+        ("", f"application/dicom;q=0, {FILES}", FILES, STORED, False),
+        ("", f"{FILES}; transfer-syntax=1.2.3, {STORED}", f"{FILES}; transfer-syntax=1.2.3", STORED, False),
+        ("", f"{FILES}; transfer-syntax=1.2.3", f"{FILES}; transfer-syntax=1.2.3", None, False),
         ("/metadata", "application/json", "application/dicom+json", None, False),
         ("/metadata", "*/*", "application/dicom+json", None, False),
         (
@@ -46,6 +58,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("/rendered", BROWSER, "image/jpeg", None, False),
         ("/rendered", "image/png, image/jpeg", "image/png", None, False),
         ("/rendered", "image/*", "image/jpeg", None, False),
+        ("/rendered", "image/png;q=0.1, image/jpeg;q=0.9", "image/jpeg", None, False),
+        ("/metadata", f"application/dicom+json;q=0.1, {XML}", XML, None, False),
+        ("/metadata", f"{XML}, */*", "application/dicom+json", None, False),
+        ("/metadata", f"application/dicom+json;q=0.000, {XML};q=0.3", XML, None, False),
     ],
 )
 def test_wishes(path: str, accept: str, asked: str, otherwise: str | None, unwrap: bool) -> None:
@@ -73,6 +89,7 @@ def test_what_is_broken_never_reaches_the_archive(header: str) -> None:
         wish(parse(f"{INSTANCE}/frames/1"), header)
 
 
-def test_a_quality_of_zero_is_a_refusal() -> None:
+@pytest.mark.parametrize("quality", ["0", "0.0", "0.000"])
+def test_a_quality_of_zero_is_a_refusal(quality: str) -> None:
     with pytest.raises(UnsupportedError):
-        wish(parse(f"{INSTANCE}/metadata"), "application/dicom+json;q=0")
+        wish(parse(f"{INSTANCE}/metadata"), f"application/dicom+json;q={quality}")

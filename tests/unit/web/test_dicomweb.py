@@ -186,6 +186,47 @@ async def test_a_single_part_is_unwrapped(web: Any) -> None:
         assert plain.headers["content-type"] == "application/octet-stream"
 
 
+async def test_pixels_that_are_coded_are_called_so(web: Any) -> None:
+    fake = web.archive.Answer
+    for syntax, kind in (
+        ("1.2.840.10008.1.2.1", "application/octet-stream"),
+        ("1.2.840.10008.1.2.4.90", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.90"),
+    ):
+        head = f"--b\r\nContent-Type: image/x; transfer-syntax={syntax}\r\nContent-Length: 10\r\n\r\n".encode()
+        whole = head + b"0123456789\r\n--b--"
+        given = [(b"content-type", b"multipart/related; boundary=b"), (b"content-length", b"%d" % len(whole))]
+        web.archive.answer = lambda path, named, given=given, whole=whole: fake(200, list(given), [whole])
+        answer = await get(web, f"{INSTANCE}/frames/1", Accept="application/octet-stream")
+        assert (answer.content, answer.headers["content-type"]) == (b"0123456789", kind)
+
+
+async def test_files_that_the_archive_cannot_decode_come_as_they_are_stored(web: Any) -> None:
+    fake = web.archive.Answer
+    web.archive.answer = lambda path, headers: (
+        fake(200, [(b"content-length", b"2")], [b"ok"])
+        if "transfer-syntax=*" in headers["accept"]
+        else fake(500, [], [])
+    )
+    assert (await get(web, INSTANCE, Accept="*/*")).content == b"ok"
+    named = "1.2.840.10008.1.2.4.90"
+    asked = await get(web, INSTANCE, Accept=f'multipart/related; type="application/dicom"; transfer-syntax={named}')
+    assert asked.status_code == 406, "it was asked for what the archive does not make"
+    web.archive.answer = lambda path, headers: fake(500, [], [])
+    assert (await get(web, INSTANCE, Accept="*/*")).status_code == 502
+
+
+async def test_the_form_may_be_said_in_the_query(web: Any) -> None:
+    for query in ("accept=application/dicom%2Bjson", "accept=application/dicom+json&charset=utf-8"):
+        answer = await get(web, f"{INSTANCE}/metadata?{query}", Accept="text/html")
+        assert answer.status_code == 200
+        found = await get(web, f"/dicom-web/studies?{query}&PatientID=1", Accept="text/html")
+        assert found.status_code == 200
+        assert "accept" not in web.archive.asked[-1][0]
+        await get(web, f"/dicom-web/studies/{A}/series?{query}", Accept="text/html")
+        assert web.archive.asked[-1][0] == f"/dicom-web/studies/{A}/series"
+    assert (await get(web, "/dicom-web/studies?accept=text/html")).status_code == 406
+
+
 async def test_only_a_pdf_is_called_one(web: Any) -> None:
     fake = web.archive.Answer
     page = b"<html><script>alert(1)</script>"
