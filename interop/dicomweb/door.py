@@ -140,10 +140,10 @@ class DicomWeb:
         forwarded, log_access = self._forwarded(client.scope), (self._access_log, agent)
         if target.kind == "search-in-study":
             headers = [(b"Accept", _JSON.encode("ascii")), forwarded]
-            rows = await search.rows_within(upstream, target, query, headers)
-            if rows is None:
+            found = await search.rows_within(upstream, target, query, headers)
+            if found is None:
                 return False
-            await retrieve.give_rows(rows, target, client, log_access)
+            await retrieve.give_rows(found.rows, target, client, log_access, self._warnings(client.scope, found))
             return True
         if target.kind != "metadata" or target.level != "series":
             return False
@@ -225,9 +225,14 @@ class DicomWeb:
             await self._access_log.record_search(agent, request)
         response = Response(orjson.dumps(rows), media_type="application/dicom+json")
         response.headers["vary"] = "Authorization, Cookie"
-        for text in found.warnings:
-            response.headers.append("warning", f'299 {self._address(scope)[1].partition("/")[0]} "{text}"')
+        for text in self._warnings(scope, found):
+            response.headers.append("warning", text)
         await response(scope, receive, send)
+
+    def _warnings(self, scope: Scope, found: search.Found) -> list[str]:
+        """As headers (RFC 7234 5.5)."""
+        host = self._address(scope)[1].partition("/")[0]
+        return [f'299 {host} "{text}"' for text in (*found.warnings, *found.notes)]
 
     def _forwarded(self, scope: Scope) -> tuple[bytes, bytes]:
         """RFC 7239, which Orthanc honours: the URLs in its answers then lead here and not to it.

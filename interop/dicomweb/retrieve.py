@@ -157,11 +157,17 @@ async def give_picture(kept: Thumbnail, target: Target, client: Client, log_acce
 
 
 async def give_rows(
-    rows: list[dict[str, Any]], target: Target, client: Client, log_access: tuple[AccessLog, Agent]
+    rows: list[dict[str, Any]],
+    target: Target,
+    client: Client,
+    log_access: tuple[AccessLog, Agent],
+    warnings: Sequence[str],
 ) -> None:
-    """Answers with the rows of a search."""
+    """Answers with the rows of a search, and with what has to be said about them."""
     await _write_down(target, log_access)
     answer = Response(orjson.dumps(rows), media_type=JSON.decode("ascii"), headers={"Vary": _VARY[1].decode("ascii")})
+    for text in warnings:
+        answer.headers.append("warning", text)
     await answer(client.scope, client.receive, client.send)
 
 

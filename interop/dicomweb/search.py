@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -17,6 +17,7 @@ from interop.dicomweb.archive import Archive
 from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.orthanc_find import found_uids, rest_of
 from interop.dicomweb.paths import Target
+from interop.dicomweb.search_keys import checked, of_the_patient, unheard
 from interop.dicomweb.upstream import failure
 from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 
@@ -26,6 +27,7 @@ _STUDY = ("StudyInstanceUID", STUDY_TAG, STUDY_TAG.lower())
 _NEGOTIATED = ("accept", "charset")  # PS3.18 8.3.3: about the answer, heard elsewhere
 _NAME = re.compile(r"[A-Za-z0-9.]{1,80}")
 _VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,512}")
+_UIDS = re.compile(r"[^\x00-\x1f\x7f]{0,8192}")  # lists of them are long; Orthanc reads request lines of 16 kB
 _UID = re.compile(r"[0-9.]{1,64}")
 _SEPARATOR = re.compile(r"[,\\]")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -59,7 +61,7 @@ def parse_question(query: str) -> Question:
     studies: set[str] = set()
     numbers = {"limit": MAX_ROWS, "offset": 0}
     for name, value in pairs:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not _NAME.fullmatch(name) or not (_UIDS if _is_uid(name) else _VALUE).fullmatch(value):
             raise UnsupportedError("a query parameter has a name or value that DICOM does not know")
         if name in numbers:
             if not _NUMBER.fullmatch(value):
@@ -70,10 +72,14 @@ def parse_question(query: str) -> Question:
         elif name in _STUDY and value:
             studies |= {uid for uid in _SEPARATOR.split(value) if uid}
         else:
-            kept.append((name, value))
+            kept.append((name, checked(name, value)))
     if not all(_UID.fullmatch(uid) for uid in studies):
         raise UnsupportedError("StudyInstanceUID is a UID or a list of UIDs")
     return Question(tuple(kept), frozenset(studies), min(numbers["limit"], MAX_ROWS), numbers["offset"])
+
+
+def _is_uid(name: str) -> bool:
+    return name.endswith("UID") or name.lower() in ("0020000d", "0020000e", "00080018")
 
 
 def narrowed(question: Question, visible: frozenset[str] | None) -> frozenset[str] | None:
@@ -90,7 +96,19 @@ class Found:
     """Rows, and what has to be said about them in Warning headers."""
 
     rows: list[Row]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # of archives that do not answer
+    notes: tuple[str, ...] = ()  # of what was not heard, and of rows beyond these
+
+
+_MORE = "There are additional results that can be requested."
+
+
+def _page(rows: Sequence[Row], start: int, question: Question, *, all_read: bool) -> Found:
+    """So many of the rows as are asked for, from ``start`` on, and whether there are more (PS3.18 8.3.4.4.1)."""
+    end = start + question.limit
+    shown = of_the_patient(rows[start:end], question.parameters)
+    more = f"There are {len(rows) - end} additional results that can be requested." if all_read else _MORE
+    return Found(shown, notes=(more,) if len(rows) > end else ())
 
 
 async def rows(
@@ -100,24 +118,39 @@ async def rows(
 
     Of several archives those that do not answer are named in a warning; UnavailableError if none that was asked does.
     """
+    notes = unheard(question.parameters) if any(each.orthanc for each in archives.all) else ()
+    if question.limit == 0:
+        return Found([], notes=notes)
+    found = await _found(archives, target, question, studies, headers)
+    return replace(found, notes=notes + found.notes)
+
+
+async def _found(
+    archives: Archives, target: Target, question: Question, studies: frozenset[str] | None, headers: Headers
+) -> Found:
     if len(archives.all) > 1:
         return await _merged(archives, target, question, studies, headers)
     only = archives.default
     if studies is None:
-        paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
-        return Found(await _ask(only, target, [*question.parameters, *paging], headers))
+        rows = await _rows(only, target, question.parameters, question.offset, question.limit + 1, headers)
+        return _page(rows, 0, question, all_read=False)
     found = await _of_studies(only, target, question, studies, headers)
-    return Found(found[question.offset : question.offset + question.limit])
+    return _page(found, question.offset, question, all_read=True)
 
 
-async def rows_within(upstream: Upstream, target: Target, query: str, headers: Headers) -> list[Row] | None:
+async def rows_within(upstream: Upstream, target: Target, query: str, headers: Headers) -> Found | None:
     """The answer to a search within a study, where the archive does not read it; None where it may be relayed."""
-    if not upstream.orthanc or "%" not in query:
+    if not upstream.orthanc:
         return None
     question = parse_question(query)
+    notes = unheard(question.parameters)
+    if question.limit == 0:
+        return Found([], notes=notes)
+    if "%" not in query and not notes:
+        return None
     paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
     named = [("StudyInstanceUID", ",".join(sorted(question.studies)))] if question.studies else []
-    return await _ask(upstream, target, [*question.parameters, *named, *paging], headers)
+    return Found(await _ask(upstream, target, [*question.parameters, *named, *paging], headers), notes=notes)
 
 
 async def _of_studies(
@@ -141,7 +174,7 @@ async def _merged(
     if needed > DEEPEST:
         raise UnsupportedError(f"offset and limit reach {DEEPEST} rows over several archives: narrow the search")
     if studies is None:
-        asked = {each.name: _first(each, target, question.parameters, needed, headers) for each in archives.all}
+        asked = {each.name: _rows(each, target, question.parameters, 0, needed + 1, headers) for each in archives.all}
     else:
         asked = {
             name: _of_studies(archives.named(name), target, question, uids, headers)
@@ -154,7 +187,7 @@ async def _merged(
     lists = [answer for answer in answers.values() if not isinstance(answer, UnavailableError)]
     merged = _in_turn(lists)
     warnings = tuple(f"archive {name} does not answer: its studies are not in this list" for name in sorted(silent))
-    return Found(merged[question.offset : needed], warnings)
+    return replace(_page(merged, question.offset, question, all_read=studies is not None), warnings=warnings)
 
 
 async def _in_time(asked: Awaitable[list[Row]]) -> list[Row] | UnavailableError:
@@ -172,14 +205,19 @@ async def _in_time(asked: Awaitable[list[Row]]) -> list[Row] | UnavailableError:
         raise
 
 
-async def _first(
-    upstream: Upstream, target: Target, parameters: Sequence[tuple[str, str]], needed: int, headers: Headers
+async def _rows(
+    upstream: Upstream,
+    target: Target,
+    parameters: Sequence[tuple[str, str]],
+    start: int,
+    needed: int,
+    headers: Headers,
 ) -> list[Row]:
-    """The first so many rows of one archive."""
+    """So many rows of one archive from ``start`` on, however few it gives at once."""
     found: list[Row] = []
     while len(found) < needed:
         size = min(upstream.page, needed - len(found))
-        paging = [("limit", str(size)), ("offset", str(len(found)))]
+        paging = [("limit", str(size)), ("offset", str(start + len(found)))]
         page = await _ask(upstream, target, [*parameters, *paging], headers)
         found += page[:size]
         if len(page) < size:

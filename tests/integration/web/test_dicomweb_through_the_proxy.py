@@ -171,3 +171,11 @@ def test_a_list_of_studies_always_says_what_kinds_of_images_they_hold(site: Any)
                 assert row["00201206"]["Value"], query
                 assert row["00201208"]["Value"], query
                 assert row["00081190"]["Value"][0].startswith(site.base), query
+        assert len(client.get("/dicom-web/studies?PatientID=P1").json()) == 4
+        assert client.get("/dicom-web/studies?PatientID=p1").json() == [], "another patient's"
+        cut = client.get("/dicom-web/series?limit=1&fuzzymatching=true")
+        assert len(cut.json()) == 1
+        assert [text.split('"')[1][:17] for text in cut.headers.get_list("warning")] == [
+            "The fuzzymatching",
+            "There are additio",
+        ]

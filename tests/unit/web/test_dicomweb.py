@@ -279,6 +279,41 @@ async def test_searches_are_limited(web: Any) -> None:
     assert "includefield=00081030,00080060" in asked
 
 
+async def test_who_does_not_get_all_rows_is_told_so(web: Any) -> None:
+    web.archive.studies = [f"1.2.3.{number}" for number in range(5)]
+    cut = await get(web, "/dicom-web/studies?limit=2")
+    assert len(cut.json()) == 2
+    assert cut.headers["warning"] == '299 testserver "There are additional results that can be requested."'
+    uids = ",".join(web.archive.studies)
+    known = await get(web, f"/dicom-web/studies?limit=2&offset=1&StudyInstanceUID={uids}")
+    assert [row["0020000D"]["Value"] for row in known.json()] == [["1.2.3.1"], ["1.2.3.2"]]
+    assert known.headers["warning"] == '299 testserver "There are 2 additional results that can be requested."'
+    for query in ("", "?limit=5", f"?limit=2&offset=3&StudyInstanceUID={uids}"):
+        assert "warning" not in (await get(web, f"/dicom-web/studies{query}")).headers, query
+    web.archive.asked.clear()
+    for path in ("studies", f"studies/{A}/series"):
+        nothing = await get(web, f"/dicom-web/{path}?limit=0")
+        assert (nothing.json(), web.archive.asked) == ([], [])
+
+
+async def test_what_a_search_leaves_unheard_is_said(web: Any) -> None:
+    fake = web.archive.Answer
+    web.archive.answer = lambda path, headers: fake(200, [], [b"[]"])
+    for path in ("studies", f"studies/{A}/series"):
+        answer = await get(web, f"/dicom-web/{path}?patientid=1&fuzzymatching=TRUE&PatientID=2")
+        assert answer.headers.get_list("warning") == [
+            '299 testserver "The fuzzymatching parameter is not supported. Only literal matching has been performed."',
+            '299 testserver "patientid is no attribute that this archive searches by. It was ignored."',
+        ]
+    assert (await get(web, f"/dicom-web/studies/{A}/series?StudyDate=2026-08-01")).status_code == 400
+
+
+async def test_long_lists_of_uids_are_searched_for(web: Any) -> None:
+    web.archive.studies = [f"1.2.826.0.1.3680043.8.498.{number}" for number in range(100)]
+    answer = await get(web, f"/dicom-web/studies?StudyInstanceUID={','.join(web.archive.studies)}")
+    assert len(answer.json()) == 100
+
+
 async def test_pixels_may_stay_in_the_browsers_own_cache_and_nothing_else_may(web: Any) -> None:
     for path in ("/frames/1", "/rendered"):
         answer = await get(web, INSTANCE + path)
