@@ -82,5 +82,6 @@ STUDIES = {
     "photograph": Study(f"{_ROOT}.17", "OT", 1),
     "CT to be measured": Study(f"{_ROOT}.21", "CT", 3),
     "CT to be segmented": Study(f"{_ROOT}.22", "CT", 3),
+    "CT to be outlined": Study(f"{_ROOT}.23", "CT", 3),
     "CT with what is drawn on it": Study(f"{_ROOT}.20", "CT", 5, derived=(measurements, segmentation, structures)),
 }

@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from interop.testing.images import study_images
+from tests.derived_objects import measurements, segmentation, structures
 from tests.integration.web.conftest import CT, ECHO, item, stored
 from tests.integration.web.test_dicomweb_through_the_proxy import direct
 
@@ -216,6 +217,42 @@ def test_a_viewer_that_may_annotate_stores_annotations_of_its_studies_and_nothin
         assert reader.post("/api/v1/launch", json=asked).status_code == 403
         assert reader.post("/api/v1/launch", json={"studies": [CT]}).status_code == 200
         reader.close()
+
+
+def drawn_on(study: str) -> dict[str, Dataset]:
+    """One object of each kind that people make in a viewer, of the patient of the study."""
+    images = new_images(2, study)
+    found = {"SEG": segmentation(images), "RTSTRUCT": structures(images), "SR": measurements(images)}
+    for name, leaf in (("label map", "66.7"), ("surface", "66.5"), ("presentation state", "11.1"), ("KO", "88.59")):
+        found[name] = deepcopy(found["SEG"])
+        sop_class = f"1.2.840.10008.5.1.4.1.1.{leaf}"
+        found[name].SOPClassUID = found[name].file_meta.MediaStorageSOPClassUID = sop_class
+        found[name].SOPInstanceUID = found[name].file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return found
+
+
+def test_a_shared_link_with_annotations_takes_what_is_drawn_and_one_without_takes_nothing(site: Any) -> None:
+    drawn, [image] = drawn_on(CT), new_images(1, CT)
+    with site.client(headers=site.bearer()) as doctor, direct(site) as archive:
+        before = count(archive, CT)
+        for ask in ({"annotate": False}, {"annotate": True}):
+            link = doctor.post("/api/v1/share", json={"studies": [CT], **ask}).json()
+            with site.client(headers={"Origin": site.base}) as viewer:
+                opened = viewer.post("/viewer/share", data={"secret": link["url"].partition("#")[2]})
+                assert opened.status_code == 303
+                for kind, dataset in drawn.items():
+                    answer = store(viewer, [stored(dataset)])
+                    if ask["annotate"]:
+                        assert (answer.status_code, len(answer.json()["00081199"]["Value"])) == (200, 1), kind
+                    else:
+                        assert (answer.status_code, answer.json()["status"]) == (403, 403), kind
+                        assert answer.headers["content-type"] == "application/problem+json"
+                assert store(viewer, [stored(image)]).status_code == 403
+                mixed = [stored(drawn["SEG"]), stored(image)]
+                assert store(viewer, mixed).status_code == 403, "nothing of it"
+            if not ask["annotate"]:
+                assert count(archive, CT) == before
+        assert count(archive, CT) == before + len(drawn)
 
 
 def test_scopes_say_who_may_store_and_it_is_written_down(site: Any) -> None:

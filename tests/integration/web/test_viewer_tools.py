@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from interop.testing.pattern import pattern_share
-from tests.derived_objects import SEGMENTATION
+from tests.derived_objects import SEGMENTATION, STRUCTURES
 from tests.integration.web.conftest import Site
 from tests.viewed_studies import STUDIES
 from tests.viewer_screen import Open, Screen
@@ -125,19 +125,27 @@ def test_a_measurement_is_saved_and_shown_again(viewer: Open, hospital: Site) ->
         screen.page.get_by_role("button", name="Create SR").click()
         screen.page.get_by_role("button", name="Save", exact=True).click()
         reports = f"/dicom-web/instances?StudyInstanceUID={STUDIES[name].uid}&Modality=SR"
-        screen.until(lambda: client.get(reports).status_code == 200 and client.get(reports).json(), "the report")
+        screen.until(lambda: client.get(reports).raise_for_status().json() or None, "the report")
     screen = viewer(name)
     screen.pattern(number=3)
-    screen.open_series("Create Report")
     length = 300 * MILLIMETRES / screen.height()
+    screen.open_series("Create Report")
     screen.until(lambda: _near((screen.measured() or "").removeprefix(": "), length), "the length that was saved")
     assert screen.complaints == []
 
 
 @pytest.mark.long
-def test_a_segment_is_painted_saved_and_shown_again(viewer: Open, hospital: Site) -> None:
-    """OHIF's own segmentation: bits (PS3.3 A.51) in a file that every reader knows, taken where annotations are."""
-    name = "CT to be segmented"
+@pytest.mark.parametrize(
+    ("name", "form", "sop_class", "share"),
+    [
+        ("CT to be segmented", "DICOM SEG", SEGMENTATION, 1.0),  # bits (PS3.3 A.51), in a file that every reader knows
+        ("CT to be outlined", "DICOM RTSS", STRUCTURES, 0.1),  # of what was painted, the line around it
+    ],
+)
+def test_a_segment_is_painted_saved_and_shown_again(
+    viewer: Open, hospital: Site, name: str, form: str, sop_class: str, share: float
+) -> None:
+    """OHIF's own segmentation, taken where annotations are."""
     screen = viewer(name)
     screen.pattern(number=3)
     with hospital.client(headers=hospital.bearer()) as client:
@@ -148,16 +156,15 @@ def test_a_segment_is_painted_saved_and_shown_again(viewer: Open, hospital: Site
         painted = _paints(screen)
         screen.page.locator('[data-cy="segmentation-collapsed-more-btn-Labelmap"]').click()
         screen.page.get_by_role("menuitem", name="Export").click()
-        screen.page.get_by_role("menuitem", name="DICOM SEG").click()
+        screen.page.get_by_role("menuitem", name=form).click()
         screen.page.get_by_role("button", name="Save", exact=True).click()
-        path = f"/dicom-web/studies/{STUDIES[name].uid}/instances?Modality=SEG"
-        [row] = screen.until(lambda: (told := client.get(path)).status_code == 200 and told.json(), "the segmentation")
-        assert row["00080016"]["Value"] == [SEGMENTATION]
+        path = f"/dicom-web/studies/{STUDIES[name].uid}/instances?SOPClassUID={sop_class}"
+        screen.until(lambda: client.get(path).raise_for_status().json() or None, "what was saved")
     screen = viewer(name)
     screen.pattern(number=3)
     assert screen.coloured() == 0
     screen.open_series("Segmentation 1")
-    screen.until(lambda: abs(screen.coloured() - painted) < 0.005, "the segment that was saved")
+    screen.until(lambda: share * painted - 0.005 < screen.coloured() < painted + 0.005, "the segment that was saved")
     assert screen.complaints == []
 
 
