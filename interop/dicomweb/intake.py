@@ -83,7 +83,7 @@ class Intake:
     async def take(self, receive: Receive) -> list[Part]:
         """The parts, all there.
 
-        MalformedError, TooLargeError (413) or SenderLeftError if they are not; InteropError (507) without room.
+        MalformedError, TooLargeError (413) or SenderLeftError if they are not; UnavailableError without room.
         """
         size, more, now = 0, True, asyncio.get_running_loop().time
         try:

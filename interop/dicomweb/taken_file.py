@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from interop.errors import InteropError
+from interop.errors import UnavailableError
 
 _AT_ONCE = 512  # pieces in one call; Linux takes 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -26,7 +26,7 @@ class TakenFile:
         self._closed = False
 
     def append(self, pieces: Sequence[memoryview]) -> None:
-        """Writes the pieces behind what is there; InteropError (507) where there is no room for them."""
+        """Writes the pieces behind what is there; UnavailableError where there is no room for them."""
         left = list(pieces)
         with self._used() as number:
             while left:
@@ -35,7 +35,9 @@ class TakenFile:
                 except OSError as error:
                     if error.errno not in _FULL:
                         raise
-                    raise InteropError("there is no room here to take the request in", status=507) from None
+                    raise UnavailableError(
+                        "no room is left to take the request in; nothing was stored", retry_after=60
+                    ) from None
                 left = _behind(left, written)
 
     def read(self, start: int, size: int) -> bytes:
