@@ -28,7 +28,7 @@ class TlsFront:
         self.ca, self.token = authority.ca, token
         self.quirk: Quirk = lambda target, accept: None
         self.refused = 0
-        self.tags = False  # whether metadata and pictures have an ETag, and are 304 to who has them
+        self.tags = False  # whether it has thumbnails; they and metadata then have an ETag, and are 304 to who has them
         self._archive, self._auth = archive, auth
         config = uvicorn.Config(
             self._answer,
@@ -90,7 +90,7 @@ class TlsFront:
         headers = [pair for pair in scope["headers"] if pair[0] not in _OWN]
         request = self._client.build_request(
             scope["method"],
-            target.replace("/thumbnail", "/rendered"),
+            target.replace("/thumbnail", "/rendered") if self.tags else target,
             content=body or None,
             headers=[*headers, (b"host", given[b"host"])],
         )

@@ -104,7 +104,21 @@ def read_stored_image(data: Bytes, total: int) -> StoredImage | Short | None:
         return None
 
 
-def _read(data: Bytes, total: int) -> StoredImage:
+def first_values(data: Bytes, wanted: frozenset[int], last: int) -> dict[int, bytes] | None:
+    """The wanted values of a file's data set up to the element ``last``, as they stand; tags as 0xGGGGEEEE.
+
+    None where the bytes are too few for that, or anything is odd.
+    """
+    try:
+        syntax, position = _beginning(data)
+        walk = _Walk(data, implicit=syntax == IMPLICIT)
+        return walk.values(position, wanted, last)
+    except (_ShortError, _OddError):
+        return None
+
+
+def _beginning(data: Bytes) -> tuple[str, int]:
+    """The transfer syntax, and where the data set begins."""
     if len(data) < _PREAMBLE + 4:
         raise _ShortError(_PREAMBLE + 4)
     if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
@@ -112,6 +126,11 @@ def _read(data: Bytes, total: int) -> StoredImage:
     syntax, position = _meta(data, _PREAMBLE + 4)
     if syntax not in MEDIA_TYPES:
         raise _OddError
+    return syntax, position
+
+
+def _read(data: Bytes, total: int) -> StoredImage:
+    syntax, position = _beginning(data)
     walk = _Walk(data, implicit=syntax == IMPLICIT)
     position, vr, length = walk.to_pixels(position)
     texts = walk.texts
@@ -216,6 +235,26 @@ class _Walk:
                     return 0, 0, 0
             elif key >> 16 == _PRIVATE_PIXELS:
                 self.private_pixels = True
+            position = value + length if length != _UNDEFINED else self._after_items(value, vr, 0)
+        raise _OddError
+
+    def values(self, position: int, wanted: frozenset[int], last: int) -> dict[int, bytes]:
+        """The wanted values up to the element ``last``, and that tags ascend beyond it."""
+        data, element, before = self._data, self._element, _FIRST - 1
+        found: dict[int, bytes] = {}
+        if self._implicit and bytes(data[position + 4 : position + 6]).isupper():  # perhaps explicit after all
+            raise _OddError
+        for _ in range(_MOST_ELEMENTS):
+            key, vr, length, value = element(data, position)
+            if key <= before:
+                raise _OddError
+            if key > last:
+                return found
+            before = key
+            if key in wanted:
+                if value + length > len(data):
+                    raise _ShortError(value + length)
+                found[key] = bytes(data[value : value + length])
             position = value + length if length != _UNDEFINED else self._after_items(value, vr, 0)
         raise _OddError
 

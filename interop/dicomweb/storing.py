@@ -186,7 +186,7 @@ def _read(intake: Intake, parts: Sequence[Part]) -> list[Instance]:
         for number, part in enumerate(parts, 1):
             file.seek(part.start)
             try:
-                found.append(Instance(read_identity(file), part))
+                found.append(Instance(read_identity(file, part.length), part))
             except MalformedError as error:
                 raise MalformedError(f"part {number}: {error.text}; nothing was stored") from None
             if file.tell() > part.start + part.length:  # the next part was read for this one
