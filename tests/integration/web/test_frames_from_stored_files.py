@@ -257,13 +257,16 @@ def only_the_plugin() -> Iterator[None]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the archive is asked for."""
     found: list[str] = []
-    original = Relay.get
 
-    async def get(self: Relay, target: bytes, headers: Any = ()) -> Any:
-        found.append(target.decode())
-        return await original(self, target, headers)
+    def seen(original: Any) -> Any:
+        async def asked(self: Relay, target: bytes, *rest: Any) -> Any:
+            found.append(target.decode())
+            return await original(self, target, *rest)
 
-    monkeypatch.setattr(Relay, "get", get)
+        return asked
+
+    for name in ("get", "post"):
+        monkeypatch.setattr(Relay, name, seen(getattr(Relay, name)))
     return found
 
 
