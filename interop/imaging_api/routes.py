@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,13 +45,13 @@ class LaunchDoor:
         """A one-time URL for the studies asked for."""
         agent = with_bearer(request)
         wanted = read_as(LaunchRequest, await body_of(request))
-        studies = wanted.studies or await self._launcher.studies_of(wanted.accession or "")
+        studies = _once(wanted.studies or await self._launcher.studies_of(wanted.accession or ""))
         return self._told(await self._launcher.launched(agent, studies, annotate=wanted.annotate), studies)
 
     async def to_viewer(self, request: Request) -> Response:
         """GET: the same for the studies in the path, commas between, as a redirect; as JSON for who accepts that."""
         agent = with_bearer(request)
-        studies = [uid for uid in request.path_params["study_uid"].split(",") if uid]
+        studies = _once(uid for uid in request.path_params["study_uid"].split(",") if uid)
         launched = await self._launcher.launched(agent, studies)
         if "application/json" in request.headers.get("accept", ""):
             answer = self._told(launched, studies)
@@ -82,6 +82,11 @@ async def body_of(request: Request) -> bytes:
         if len(body) > _MAX_BODY:
             raise TooLargeError(f"a launch request is at most {_MAX_BODY} bytes")
     return body
+
+
+def _once(studies: Iterable[str]) -> list[str]:
+    """Each of them once, in the order in which they are named."""
+    return list(dict.fromkeys(studies))
 
 
 def read_as(kind: type[Asked], body: bytes) -> Asked:

@@ -9,20 +9,9 @@ from starlette.types import Scope
 
 from interop.access.origins import frame_ancestors, in_frame
 
-# OHIF's modes and its own error pages: paths that its router answers in the browser.
-MODES = frozenset(
-    {
-        "viewer",
-        "basic",
-        "segmentation",
-        "tmtv",
-        "microscopy",
-        "dynamic-volume",
-        "usAnnotation",
-        "notfoundstudy",
-        "notfoundserver",
-    }
-)
+# OHIF's modes, which show studies, and its own error pages: paths that its router answers in the browser.
+LAUNCHED = frozenset({"viewer", "basic", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usAnnotation"})
+MODES = LAUNCHED | {"notfoundstudy", "notfoundserver"}
 _TITLES = {404: "No images here", 409: "Which images?", 502: "The archive failed"}
 _WORDS = {401: "no images are open in this browser, or no longer"}
 _AGAIN = "Open the images again from the system that lists them: each of its links is good once, for a minute."

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from interop.access import Agent
-from interop.errors import NotFoundError, UnsupportedError
+from interop.errors import ConflictError, ForbiddenError, NotFoundError, UnsupportedError
 from interop.viewer.assets import Assets
-from interop.viewer.pages import MODES, ViewerPages
+from interop.viewer.pages import LAUNCHED, MODES, ViewerPages
 
 _ELSEWHERE = re.compile(r"(fhir|dicom-web|api|console|login|\.well-known)(/.*)?")
 
@@ -67,7 +67,13 @@ class Viewer:
     async def iid(self, request: Request) -> Response:
         """GET /viewer/iid (IHE RAD-106): a bearer is led to a one-time URL, a fitting session to the images."""
         agent: Agent = request.state.agent
-        studies = await self._asked_for(agent, request.query_params)
+        try:
+            studies = list(dict.fromkeys(await self._asked_for(agent, request.query_params)))
+        except (NotFoundError, ConflictError) as error:
+            if agent.kind != "viewer":
+                raise
+            # A session is not told which numbers of others there are.
+            raise ForbiddenError("this session holds no study of this number") from error
         if agent.kind == "viewer":
             await self._launch.require(agent, studies)
             return self._to_viewer(request, studies)
@@ -128,18 +134,19 @@ class Viewer:
         studies = _studies(request.query_params)
         if studies:
             await self._launch.require(agent, studies)
-        if not studies and request.path_params["path"] == "viewer":
+        mode = request.path_params["path"].rstrip("/")
+        if not studies and mode in LAUNCHED:  # OHIF's page would stay empty
             if not agent.studies:
                 raise NotFoundError("no study is named; open one from where it is listed")
-            return self._to_viewer(request, sorted(agent.studies))
+            return self._to_viewer(request, sorted(agent.studies), mode)
         return None
 
     def _page(self, request: Request, assets: Assets) -> Response:
         return assets.page(self._pages.ancestors("'self'"), self._pages.headers(request.scope))
 
-    def _to_viewer(self, request: Request, studies: Sequence[str]) -> RedirectResponse:
+    def _to_viewer(self, request: Request, studies: Sequence[str], mode: str = "viewer") -> RedirectResponse:
         named = quote(",".join(studies), safe=",")
-        address = f"{self._pages.path}/viewer?StudyInstanceUIDs={named}"
+        address = f"{self._pages.path}/{mode}?StudyInstanceUIDs={named}"
         return RedirectResponse(address, 303, self._pages.headers(request.scope))
 
 

@@ -134,6 +134,21 @@ async def test_what_is_wrong_is_told_on_a_page_of_our_own(numbered: Any, query: 
     assert "<h1>" in answer.text
 
 
+async def test_a_session_is_not_told_which_numbers_of_others_there_are(numbered: Any) -> None:
+    async with numbered.viewer(A) as client:
+        said = set()
+        for query in (
+            "requestType=STUDY&accessionNumber=ACC2",  # another study's
+            "requestType=STUDY&accessionNumber=NOBODYS",
+            "requestType=PATIENT&patientID=NOBODY",
+            "requestType=PATIENT&patientID=NOBODY&mostRecentResults=1",
+        ):
+            answer = await client.get(f"/viewer/iid?{query}", headers={"Accept": "text/html"})
+            said.add(answer.status_code)
+        assert said == {403}
+        assert (await client.get("/viewer/iid?requestType=STUDY&accessionNumber=ACC1")).status_code == 303
+
+
 async def test_the_archive_down_is_503_on_our_own_page(numbered: Any) -> None:
     numbered.archive.down = True
     answer = await ask(numbered, f"requestType=PATIENT&patientID={A}")

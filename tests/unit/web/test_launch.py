@@ -187,5 +187,24 @@ async def test_a_viewer_without_a_study_goes_to_its_own(web: Any) -> None:
     async with web.viewer(A) as client:
         answer = await client.get("/viewer")
         assert answer.headers["location"] == f"/viewer?StudyInstanceUIDs={A}"
+        for path, mode in (
+            ("/viewer/", "viewer"),
+            ("/viewer?StudyInstanceUIDs=", "viewer"),
+            ("/segmentation", "segmentation"),
+        ):
+            assert (await client.get(path)).headers["location"] == f"/{mode}?StudyInstanceUIDs={A}"
+        assert (await client.get("/notfoundstudy")).status_code == 200
     async with web.client(headers=web.bearer()) as client:
-        assert (await client.get("/viewer")).status_code == 404
+        for path in ("/viewer", "/viewer/", "/segmentation"):
+            assert (await client.get(path)).status_code == 404
+
+
+async def test_a_study_named_twice_is_opened_once(web: Any) -> None:
+    async with web.client(headers=web.bearer()) as client:
+        launched = await client.post("/api/v1/launch", json={"studies": [A, A, B, A]})
+        assert launched.json()["studies"] == [A, B]
+        opened = await client.get(f"/api/v1/dicom/viewer/{A},{A}", headers={"Accept": "application/json"})
+        assert opened.json()["studies"] == [A]
+    async with web.viewer(A) as client:
+        answer = await client.get(f"/viewer/iid?requestType=STUDY&studyUID={A},{A}")
+        assert answer.headers["location"] == f"/viewer?StudyInstanceUIDs={A}"
