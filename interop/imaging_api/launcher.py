@@ -96,19 +96,21 @@ class Launcher:
         rows = [row for question in questions(modalities) for row in await self._search(question)]
         return tuple(unseen(modalities, rows))
 
-    async def studies_of(self, accession: str) -> list[str]:
+    async def studies_of(self, agent: Agent, accession: str) -> list[str]:
         """The StudyInstanceUIDs under an accession number, whether its order or its images are known here.
 
-        NotFoundError if there is none; ConflictError if several issuers gave the number to different patients.
+        Those that the agent may see; where it may see none of them, all, for the launch to refuse. NotFoundError if
+        there is none; ConflictError if several issuers gave the number to different patients whom the agent may see.
         """
         if not _ACCESSION.fullmatch(accession):
             raise InvalidContentError("the accession number is not one", status=400)
         found: dict[str, str | None] = await self._store.view(lambda tx: studies_by_accession(tx, accession))
         if not found:
             raise NotFoundError("no order and no study here has this accession number")
-        if len(set(found.values())) > 1:
+        seen = {uid: patient for uid, patient in found.items() if may_view_study(agent, uid, patient=patient)}
+        if len(set(seen.values())) > 1:
             raise ConflictError("several issuers gave this accession number to different patients; name the studies")
-        return sorted(found)
+        return sorted(seen or found)
 
     async def studies_of_patient(
         self, agent: Agent, patient_id: str, *, newest: str = "", lower: str = "", upper: str = "", modalities: str = ""

@@ -45,7 +45,7 @@ class LaunchDoor:
         """A one-time URL for the studies asked for."""
         agent = with_bearer(request)
         wanted = read_as(LaunchRequest, await body_of(request))
-        studies = _once(wanted.studies or await self._launcher.studies_of(wanted.accession or ""))
+        studies = _once(wanted.studies or await self._launcher.studies_of(agent, wanted.accession or ""))
         return self._told(await self._launcher.launched(agent, studies, annotate=wanted.annotate), studies)
 
     async def to_viewer(self, request: Request) -> Response:

@@ -51,7 +51,7 @@ class Sharing:
 
         The agent has to be allowed what the link allows: see Launcher.entitled, whose errors are raised here.
         """
-        uids = list(dict.fromkeys(studies or await self._launcher.studies_of(accession or "")))
+        uids = list(dict.fromkeys(studies or await self._launcher.studies_of(agent, accession or "")))
         minutes = min(DEFAULT_MINUTES, self._links.most_minutes) if minutes is None else minutes
         self._links.check(uids, minutes)
         patients = await self._launcher.entitled(agent, uids, annotate=annotate)

@@ -34,7 +34,7 @@ class Launch(Protocol):
     """Makes launches."""
 
     async def launch(self, agent: Agent, studies: Sequence[str]) -> str: ...
-    async def studies_of(self, accession: str) -> list[str]: ...
+    async def studies_of(self, agent: Agent, accession: str) -> list[str]: ...
     async def studies_of_patient(
         self, agent: Agent, patient_id: str, *, newest: str, lower: str, upper: str, modalities: str
     ) -> list[str]: ...
@@ -101,7 +101,7 @@ class Viewer:
             raise UnsupportedError("requestType=STUDY needs studyUID or accessionNumber")
         if len(numbers) > _MOST_NUMBERS:
             raise UnsupportedError(f"at most {_MOST_NUMBERS} accession numbers are opened together")
-        return [uid for number in numbers for uid in await self._launch.studies_of(number)]
+        return [uid for number in numbers for uid in await self._launch.studies_of(agent, number)]
 
     async def _of_patient(self, agent: Agent, params: QueryParams) -> list[str]:
         if not params.get("patientID"):

@@ -83,6 +83,29 @@ async def test_a_number_of_two_patients_needs_its_issuer_unless_the_token_sees_o
     assert [row.event.outcome for row in await numbered.events(kind="launch", outcome="4")][:1] == ["4"]
 
 
+async def test_an_accession_number_of_two_patients_opens_for_who_sees_one(numbered: Any) -> None:
+    kind = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]}
+
+    def work(tx: Any) -> None:
+        names = [
+            {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3.4"},
+            {"type": kind, "system": "urn:other", "value": "ACC1"},
+        ]
+        study = {"resourceType": "ImagingStudy", "status": "available", "identifier": names}
+        tx.create({**study, "subject": {"reference": numbered.patients[B]}})
+
+    await numbered.store.unit(system_agent("test"), work)
+    query = "requestType=STUDY&accessionNumber=ACC1"
+    assert (await ask(numbered, query)).status_code == 409
+    own = numbered.patients[A].removeprefix("Patient/")
+    assert await opened(numbered, query, "patient/ImagingStudy.rs", patient=own) == [A]
+    async with numbered.viewer(A) as client:
+        assert (await client.get(f"/viewer/iid?{query}")).headers["location"] == f"/viewer?StudyInstanceUIDs={A}"
+    other = await ask(numbered, "requestType=STUDY&accessionNumber=ACC2", "patient/ImagingStudy.rs", patient=own)
+    assert other.status_code == 403
+    assert (await numbered.events(kind="launch", outcome="4"))[0].event.patient == numbered.patients[B]
+
+
 async def test_a_merged_patients_number_opens_the_survivors_studies(numbered: Any) -> None:
     def work(tx: Any) -> None:
         link = [{"type": "replaced-by", "other": {"reference": numbered.patients[A]}}]
