@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl
 
-from interop.dicomweb.accept import Wish
+from interop.dicomweb.accept import Wish, media_ranges
 from interop.dicomweb.paths import ROOT, Target, parse
 from interop.dicomweb.rendering import quality, viewport, window
 from interop.errors import NotFoundError, UnsupportedError
@@ -62,8 +62,8 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _content_type(text: str) -> str:
-    """The first of the wanted types that is offered; JPEG where none is named (PS3.18 9.1.2)."""
-    wanted = [each.partition(";")[0].strip().lower() for each in text.split(",")] if text else ["*/*"]
+    """The preferred one of the wanted types that is offered; JPEG where none is named (PS3.18 9.1.2)."""
+    wanted = [each.type for each in media_ranges(text)] if text else ["*/*"]
     for each in wanted:
         if each in ("*/*", "image/*"):
             return _IMAGES[0]

@@ -70,6 +70,11 @@ def test_nor_is_it_taken_in_the_words_of_wado_uri(more: str) -> None:
         read_wado(f"{WADO}&{more}")
 
 
+def test_wado_uri_hears_which_type_is_preferred() -> None:
+    for asked, given in (("image/jpeg;q=0.1,image/png", "image/png"), ("image/png;q=0,image/*;q=0.5", "image/jpeg")):
+        assert read_wado(f"{WADO}&contentType={asked}")[2].accept == given
+
+
 def test_orthanc_draws_lines_alone() -> None:
     assert as_orthanc_draws("viewport=1,1&window=40,400,linear-exact") == "viewport=1,1&window=40,400,linear"
     with pytest.raises(UnsupportedError):
