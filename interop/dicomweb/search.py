@@ -139,18 +139,21 @@ async def _found(
 
 
 async def rows_within(upstream: Upstream, target: Target, query: str, headers: Headers) -> Found | None:
-    """The answer to a search within a study, where the archive does not read it; None where it may be relayed."""
+    """The answer to a search within a study, where the archive does not read it, or where something has to be said of
+    the answer; None where it may be relayed."""
     if not upstream.orthanc:
         return None
     question = parse_question(query)
     notes = unheard(question.parameters)
     if question.limit == 0:
         return Found([], notes=notes)
-    if "%" not in query and not notes:
+    if not any(sign in query for sign in ("%", "limit=")) and not notes:
         return None
-    paging = [("limit", str(question.limit)), ("offset", str(question.offset))]
     named = [("StudyInstanceUID", ",".join(sorted(question.studies)))] if question.studies else []
-    return Found(await _ask(upstream, target, [*question.parameters, *named, *paging], headers), notes=notes)
+    asked = [*question.parameters, *named]
+    found = await _rows(upstream, target, asked, question.offset, question.limit + 1, headers)
+    shown = _page(found, 0, question, all_read=False)
+    return replace(shown, notes=notes + shown.notes)
 
 
 async def _of_studies(

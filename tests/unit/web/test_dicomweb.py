@@ -290,6 +290,12 @@ async def test_who_does_not_get_all_rows_is_told_so(web: Any) -> None:
     assert known.headers["warning"] == '299 testserver "There are 2 additional results that can be requested."'
     for query in ("", "?limit=5", f"?limit=2&offset=3&StudyInstanceUID={uids}"):
         assert "warning" not in (await get(web, f"/dicom-web/studies{query}")).headers, query
+    fake = web.archive.Answer
+    web.archive.answer = lambda path, headers: fake(200, [], [b"[{}, {}, {}]"])
+    within = await get(web, f"/dicom-web/studies/{A}/instances?limit=2")
+    assert (len(within.json()), within.headers["warning"]) == (2, cut.headers["warning"])
+    assert "limit=3&offset=0" in web.archive.asked[-1][0]
+    assert "warning" not in (await get(web, f"/dicom-web/studies/{A}/instances?limit=3")).headers
     web.archive.asked.clear()
     for path in ("studies", f"studies/{A}/series"):
         nothing = await get(web, f"/dicom-web/{path}?limit=0")
