@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,11 +54,14 @@ class Archive:
         self.asked += 1
         await self.answers.wait()
         if self.down:
+            await asyncio.sleep(0.01)
             raise UnavailableError("the archive does not answer")
         return Answer(self.status)
 
     async def of(self, target: Target) -> tuple[bytes, datetime] | None:
         self.states += 1
+        if self.down:
+            raise UnavailableError("the archive does not answer")
         if self.states > 1:
             await self.checks.wait()
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
@@ -160,12 +164,18 @@ async def test_the_archives_failure_reaches_who_asked_and_who_reads_ahead() -> N
     archive.answers.set()
     archive.checks.set()
     memory = memory_of(archive)
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
     first = await ask(memory)
     assert first is not None
+    assert not await first.there()
     with pytest.raises(UnavailableError):
         await first.ready()
     with pytest.raises(UnavailableError):
         await ask(memory, counted=False)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == []
 
 
 async def test_who_leaves_does_not_keep_the_others_from_it() -> None:
