@@ -173,6 +173,7 @@ async def test_the_archives_failure_reaches_who_asked_and_who_reads_ahead() -> N
         await first.ready()
     with pytest.raises(UnavailableError):
         await ask(memory, counted=False)
+    del first
     gc.collect()
     await asyncio.sleep(0)
     assert unheard == []
