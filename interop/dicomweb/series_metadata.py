@@ -122,7 +122,6 @@ class SeriesMetadata:
             state = await asking
         finally:
             asking.cancel()
-            asking.add_done_callback(_told_already)
         tag = self._tag(key, state) if state is not None else None
         packing = loop.run_in_executor(None, zipped, body)
         _settle(coming.answer, Unpacked(body, tag, packing))
@@ -158,12 +157,6 @@ class SeriesMetadata:
     def report(self) -> dict[str, int]:
         """How much is kept, and how often it served."""
         return self._memory.report("series")
-
-
-def _told_already(task: asyncio.Task[bytes | None]) -> None:
-    """Where the answer failed, why the state did too need not be said."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _settle(future: asyncio.Future[T], found: T) -> None:
