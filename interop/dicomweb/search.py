@@ -17,7 +17,7 @@ from interop.dicomweb.archive import Archive
 from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.orthanc_find import found_uids, rest_of
 from interop.dicomweb.paths import Target
-from interop.dicomweb.search_keys import checked, of_the_patient, unheard
+from interop.dicomweb.search_keys import checked, heard, of_the_patient, unheard
 from interop.dicomweb.upstream import failure
 from interop.errors import ForbiddenError, InteropError, UnavailableError, UnsupportedError
 
@@ -69,7 +69,7 @@ def parse_question(query: str) -> Question:
             numbers[name] = int(value)
         elif name in _NEGOTIATED:
             continue
-        elif name in _STUDY and value:
+        elif name in _STUDY and value not in ("", "*"):
             studies |= {uid for uid in _SEPARATOR.split(value) if uid}
         else:
             kept.append((name, checked(name, value)))
@@ -261,6 +261,7 @@ async def _asked_of_orthanc(
     archive: Archive, target: Target, parameters: Sequence[tuple[str, str]], headers: Headers
 ) -> list[Row]:
     """The rows, whatever the question: not all can be put to the plugin as they are."""
+    parameters = heard(parameters)
     numbers = {name: int(value) for name, value in parameters if name in ("limit", "offset")}
     skipped = numbers.get("offset", 0) if any(name.lower() in _MODALITIES for name, _ in parameters) else 0
     if skipped:  # for these, Orthanc 1.10 counts what lies before the offset towards the limit

@@ -21,6 +21,9 @@ _NOT_MATCHED = {  # PS3.18 8.3.4.2, 8.3.4.1.2 and 8.3.4.1.3, whose words these a
     "multiplevaluematching": "The multiplevaluematching parameter is not supported. Multiple Value Matching has not "
     "been performed.",
 }
+_TEXTS = frozenset(
+    {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
+)  # that have wildcards (PS3.4 C.2.2.2.4)
 _NO_KEYS = frozenset({"includefield", "limit", "offset", *_NOT_MATCHED})
 
 Parameters = Sequence[tuple[str, str]]
@@ -35,9 +38,11 @@ def checked(name: str, value: str) -> str:
         if value.lower() not in ("true", "false"):
             raise UnsupportedError(f"{name} is true or false")
         return value.lower()
-    if not value or value == "*" or name in _NO_KEYS:
+    if not value or name in _NO_KEYS:
         return value
     kind = representation_of(name)
+    if value == "*":  # any value, which of a date or a UID only nothing says (PS3.4 C.2.2.2.3)
+        return value if kind in _TEXTS else ""
     if kind == "DA" and not _is_dates(value):
         raise UnsupportedError(f"{name} is a date (20260801) or a range of dates (20260801-20260831)")
     if kind == "TM" and not all(_TIME.fullmatch(each) for each in value.split("-", 1) if each):
@@ -61,9 +66,18 @@ def unheard(parameters: Parameters) -> tuple[str, ...]:
     """What an Orthanc makes nothing of, in words for Warning headers: it shows what it would without them."""
     said = [text for name, text in _NOT_MATCHED.items() if (name, "true") in parameters]
     for name in dict.fromkeys(name for name, _ in parameters):
-        if name not in _NO_KEYS and representation_of(name) is None:
+        if not _is_heard(name):
             said.append(f"{name} is no attribute that this archive searches by. It was ignored.")
     return tuple(said)
+
+
+def heard(parameters: Parameters) -> list[tuple[str, str]]:
+    """The others."""
+    return [(name, value) for name, value in parameters if _is_heard(name)]
+
+
+def _is_heard(name: str) -> bool:
+    return name in _NO_KEYS or representation_of(name) is not None
 
 
 def of_the_patient(rows: Sequence[dict[str, Any]], parameters: Parameters) -> list[dict[str, Any]]:

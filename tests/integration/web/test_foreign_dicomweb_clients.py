@@ -143,8 +143,14 @@ def test_python_searches_below_studies_by_such_values(client: Client) -> None:
     assert len(client.search_for_instances(*uids(CT)[:2], search_filters=described, limit=2)) == 2
     assert client.search_for_instances(*uids(US)[:2], search_filters=described) == []
     with pytest.raises(HTTPError) as refused:
-        client.search_for_studies(search_filters={"NoSuchThing": "Ξένου*"})
+        client.search_for_studies(search_filters={"StudyDate": "χθες"})
     assert refused.value.response.status_code == 400
+
+
+def test_python_is_warned_of_what_is_not_searched_by(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    everything = client.search_for_studies()
+    assert client.search_for_studies(search_filters={"NoSuchThing": "Ξένου*"}) == everything
+    assert "NoSuchThing is no attribute that this archive searches by. It was ignored." in caplog.text
 
 
 def test_python_retrieves(client: Client) -> None:

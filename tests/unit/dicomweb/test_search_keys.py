@@ -17,7 +17,7 @@ from interop.errors import UnsupportedError
         ("StudyDate", "20260801-"),
         ("00080020", "-20260801"),
         ("PatientBirthDate", "19000101-20240229"),
-        ("StudyDate", "*"),
+        ("PatientID", "*"),
         ("StudyDate", ""),
         ("StudyTime", "10"),
         ("StudyTime", "0900-1130"),
@@ -30,6 +30,11 @@ from interop.errors import UnsupportedError
 )
 def test_what_a_key_can_be(name: str, value: str) -> None:
     assert checked(name, value) == value
+
+
+@pytest.mark.parametrize("name", ["StudyDate", "00080030", "SeriesInstanceUID", "Rows"])
+def test_any_value_of_what_has_no_wildcards_is_nothing(name: str) -> None:
+    assert checked(name, "*") == ""
 
 
 @pytest.mark.parametrize(

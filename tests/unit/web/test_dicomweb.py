@@ -312,6 +312,9 @@ async def test_what_a_search_leaves_unheard_is_said(web: Any) -> None:
             '299 testserver "patientid is no attribute that this archive searches by. It was ignored."',
         ]
     assert (await get(web, f"/dicom-web/studies/{A}/series?StudyDate=2026-08-01")).status_code == 400
+    answer = await get(web, "/dicom-web/studies?nonsense=a%20b&StudyInstanceUID=*")
+    assert (answer.status_code, len(answer.headers.get_list("warning"))) == (200, 1)
+    assert web.archive.asked[-1][0] == "/dicom-web/studies?StudyInstanceUID=&limit=1000&offset=0"
 
 
 async def test_long_lists_of_uids_are_searched_for(web: Any) -> None:
