@@ -65,7 +65,7 @@ async def ask(
     if answer.status in (200, 206, 304):
         return answer
     answer.close()
-    raise failure(answer.status, target, converted="transfer-syntax=" in last and not last.endswith("=*"))
+    raise failure(answer.status, target, syntax=last.partition("transfer-syntax=")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ from interop.errors import InteropError, NotFoundError, UnavailableError, Unsupp
 
 log = logging.getLogger(__name__)
 
+_EXPLICIT = "1.2.840.10008.1.2.1"
 _NO_FORM = "the archive cannot give this resource in the form asked for"
 
 
-def failure(status: int, target: Target, *, converted: bool = False) -> InteropError:
-    """The error to answer with when the archive answered so; ``converted``: to a question for a transfer syntax."""
+def failure(status: int, target: Target, *, syntax: str = "") -> InteropError:
+    """The error to answer with when the archive answered so to a question for a transfer syntax ("", "*": for any)."""
+    converted = syntax not in ("", "*")
     if status == 404 and target.kind == "rendered" and target.path.endswith(DOCUMENT):
         return UnsupportedError(_NO_FORM, status=406)
     if status == 404:
@@ -24,6 +26,8 @@ def failure(status: int, target: Target, *, converted: bool = False) -> InteropE
     if status in (406, 415) or (status == 400 and target.kind in ("rendered", "bulk", "retrieve", "metadata")):
         return UnsupportedError(_NO_FORM, status=406)
     if status == 400 and target.kind == "frames":
+        if converted and syntax != _EXPLICIT:  # plugin 1.7 says so of every frame then
+            return UnsupportedError(_NO_FORM, status=406)
         return NotFoundError("there is no such frame, or not in the form asked for")
     if status == 400:
         return UnsupportedError("the archive does not understand the query")

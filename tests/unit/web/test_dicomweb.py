@@ -215,6 +215,14 @@ async def test_files_that_the_archive_cannot_decode_come_as_they_are_stored(web:
     assert (await get(web, INSTANCE, Accept="*/*")).status_code == 502
 
 
+async def test_a_frame_that_cannot_be_coded_so_is_406_and_one_that_there_is_not_404(web: Any) -> None:
+    fake = web.archive.Answer
+    web.archive.answer = lambda path, headers: fake(400, [], [])
+    for syntax, status in (("1.2.840.10008.1.2.4.90", 406), ("1.2.840.10008.1.2.1", 404), ("*", 404)):
+        accept = f'multipart/related; type="application/octet-stream"; transfer-syntax={syntax}'
+        assert (await get(web, f"{INSTANCE}/frames/9", Accept=accept)).status_code == status
+
+
 async def test_the_form_may_be_said_in_the_query(web: Any) -> None:
     for query in ("accept=application/dicom%2Bjson", "accept=application/dicom+json&charset=utf-8"):
         answer = await get(web, f"{INSTANCE}/metadata?{query}", Accept="text/html")
