@@ -24,6 +24,7 @@ from interop.dicomweb.archives import Archives, Upstream
 from interop.dicomweb.completing import completed
 from interop.dicomweb.guard import Guard
 from interop.dicomweb.intake import Intake, storing_request
+from interop.dicomweb.one_patient import OnePatient
 from interop.dicomweb.own_window import with_own_window
 from interop.dicomweb.paths import ROOT, STORING, Target, parse
 from interop.dicomweb.rendering import as_orthanc_draws, rendering
@@ -53,6 +54,7 @@ class DicomWeb:
         self._stow_bytes = stow_bytes
         self._intakes = asyncio.Semaphore(_INTAKES)
         self._guard = Guard(store)
+        self._one_patient = OnePatient(archives)
         self._access_log = AccessLog(store)
         self._public = urlsplit(public_url)
 
@@ -72,7 +74,7 @@ class DicomWeb:
             if target.study is None:
                 await self._search(scope, receive, send, agent, target)
                 return
-            await self._guard.check(agent, target.study)
+            await self._allow(agent, target.study)
         except ForbiddenError as error:
             studies = [target.study or ""]
             await self._access_log.record(agent, studies, target.verb, outcome="4", detail=error.text)
@@ -84,12 +86,17 @@ class DicomWeb:
         raw = client.scope["query_string"].decode("latin-1")
         study = study_of_wado(raw)
         try:
-            await self._guard.check(agent, study)
+            await self._allow(agent, study)
         except ForbiddenError as error:
             await self._access_log.record(agent, [study], "wado-rs", outcome="4", detail=error.text)
             raise
         target, query, wanted = read_wado(raw)
         await self._retrieve(client, agent, target, wanted, query)
+
+    async def _allow(self, agent: Agent, study: str) -> None:
+        await self._guard.check(agent, study)
+        if self._guard.is_bound(agent):
+            await self._one_patient.check(study)
 
     def report(self) -> dict[str, dict[str, int]]:
         """How the memories of metadata and of thumbnails fare."""
@@ -213,6 +220,8 @@ class DicomWeb:
         wanted = wish(target, _accept(scope))
         question = search.parse_question(raw)
         studies = search.narrowed(question, await self._guard.visible(agent))
+        if studies is not None and self._guard.is_bound(agent):
+            studies = await self._one_patient.alone(studies)
         headers = [(b"Accept", wanted.accept.encode("ascii")), self._forwarded(scope)]
         found = await search.rows(self._archives, target, question, studies, headers)
         at_studies = target.path == f"{ROOT}/studies"

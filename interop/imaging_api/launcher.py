@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import orjson
 
-from interop.access import Agent, may_store_images, may_view_study
+from interop.access import Agent, bound_to_patient, may_store_images, may_view_study
 from interop.audit import Event
+from interop.dicom.search_rows import shared_studies
 from interop.errors import ConflictError, ForbiddenError, InteropError, InvalidContentError, NotFoundError
 from interop.fhir.names import STUDY_UID
 from interop.imaging_api.finding import read_selection, studies_by_accession, studies_by_patient
@@ -131,6 +132,9 @@ class Launcher:
         found = found[:_MOST]
         present = await self._present(found)
         kept = [uid for uid in found if uid in present]
+        if kept and _is_bound(agent):
+            shared = shared_studies(await self._search(_of(kept)))
+            kept = [uid for uid in kept if uid not in shared]
         if not kept:
             raise NotFoundError("the archive has no images of the patient's studies")
         return kept[: self._links.most]
@@ -160,8 +164,10 @@ class Launcher:
         """The studies' patients and modalities."""
         patients = await self.allow(agent, studies)
         try:
+            if _is_bound(agent):
+                await self._require_one_patient(studies)
             return patients, await self._require_present(studies)
-        except NotFoundError as refusal:
+        except (NotFoundError, ForbiddenError) as refusal:
             await self._refused(agent, patients, refusal)
             raise
 
@@ -183,6 +189,11 @@ class Launcher:
     async def _refused(self, agent: Agent, patients: dict[str, str | None], refusal: InteropError) -> None:
         await self._store.unit(agent, lambda tx: _write(tx, patients, "4", refusal.text))
 
+    async def _require_one_patient(self, uids: Sequence[str]) -> None:
+        """ForbiddenError where the archive has a study under several patients, of whom the agent may see one."""
+        if shared_studies(await self._search(_of(uids))):
+            raise ForbiddenError("the archive has one of the studies under several patients")
+
     async def _require_present(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Asks the archive; OHIF itself shows the same page for a missing study and for a refusal."""
         present = await self._present(uids)
@@ -193,9 +204,7 @@ class Launcher:
 
     async def _present(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
         """The modalities of those of the studies that the archive has."""
-        return modalities_of(
-            await self._search(f"/dicom-web/studies?StudyInstanceUID={','.join(uids)}&limit={4 * len(uids)}")
-        )
+        return modalities_of(await self._search(_of(uids)))
 
     async def _search(self, target: str) -> list[Row]:
         answer = await self._archive.get(target.encode("ascii"), [(b"Accept", b"application/dicom+json")])
@@ -206,6 +215,15 @@ class Launcher:
         finally:
             answer.close()
         return rows
+
+
+def _is_bound(agent: Agent) -> bool:
+    """Whether it may see one patient's images alone."""
+    return agent.studies is None and bound_to_patient(agent, "r", "ImagingStudy")
+
+
+def _of(uids: Sequence[str]) -> str:
+    return f"/dicom-web/studies?StudyInstanceUID={','.join(uids)}&limit={4 * len(uids)}"
 
 
 def _write(tx: Tx, patients: dict[str, str | None], outcome: str, detail: str | None) -> None:

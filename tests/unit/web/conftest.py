@@ -68,6 +68,7 @@ class FakeArchive:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     answer: Callable[[str, dict[str, str]], FakeAnswer] | None = None
     down: bool = False
+    twice: dict[str, list[str]] = field(default_factory=dict)  # studies that stand under these patients
     Answer: ClassVar[type[FakeAnswer]] = FakeAnswer
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> FakeAnswer:
@@ -79,7 +80,11 @@ class FakeArchive:
         if search:
             wanted = re.search(r"StudyInstanceUID=([0-9.,]+)", path)
             shown = [uid for uid in self.studies if not wanted or uid in wanted.group(1).split(",")]
-            rows = [{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in shown]
+            rows = [
+                {"0020000D": {"vr": "UI", "Value": [uid]}} | patient
+                for uid in shown
+                for patient in ([{"00100020": {"Value": [who]}} for who in self.twice.get(uid, [])] or [{}])
+            ]
             return FakeAnswer(200, [(b"content-type", b"application/dicom+json")], [orjson.dumps(rows)])
         if self.answer is not None:
             return self.answer(path, named)

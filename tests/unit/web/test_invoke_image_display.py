@@ -106,6 +106,15 @@ async def test_an_accession_number_of_two_patients_opens_for_who_sees_one(number
     assert (await numbered.events(kind="launch", outcome="4"))[0].event.patient == numbered.patients[B]
 
 
+async def test_a_patients_app_opens_what_is_that_patients_alone(numbered: Any) -> None:
+    own = numbered.patients[A].removeprefix("Patient/")
+    query = f"requestType=PATIENT&patientID={A}"
+    assert await opened(numbered, query, "patient/ImagingStudy.rs", patient=own) == [A, C]
+    numbered.archive.twice = {A: ["P1", "P2"]}
+    assert await opened(numbered, query, "patient/ImagingStudy.rs", patient=own) == [C]
+    assert await opened(numbered, query) == [A, C]
+
+
 async def test_a_merged_patients_number_opens_the_survivors_studies(numbered: Any) -> None:
     def work(tx: Any) -> None:
         link = [{"type": "replaced-by", "other": {"reference": numbered.patients[A]}}]

@@ -153,3 +153,28 @@ async def test_an_auditor_finds_the_access_by_patient(web: Any) -> None:
         for entry in bundle["entry"]
     }
     assert seen == {("110103", "launch", "0"), ("110112", "qido-rs", "0"), ("110104", "wado-rs", "0")}
+
+
+async def test_a_patients_app_sees_nothing_of_a_study_that_is_another_patients_too(web: Any) -> None:
+    own = web.patients[A].removeprefix("Patient/")
+    web.archive.studies.append("1.2.3.9")
+    headers = web.bearer("patient/ImagingStudy.rs", patient=own)
+    async with web.client(headers=headers) as app, web.client(headers=web.bearer()) as doctor:
+        assert (await app.get(f"/dicom-web/studies/{A}/series")).status_code == 200
+        web.archive.twice = {A: ["P1", "P2"]}
+        for level in SEARCHES:
+            assert (await app.get(f"/dicom-web/{level}")).json() == []
+            assert len((await doctor.get(f"/dicom-web/{level}?StudyInstanceUID={A}")).json()) == 2
+        for body, path in (({"studies": [A]}, "launch"), ({"studies": [A]}, "share")):
+            assert (await app.post(f"/api/v1/{path}", json=body)).status_code == 403
+        assert (await doctor.post("/api/v1/launch", json={"studies": [A]})).status_code == 200
+    web.archive.twice = {B: ["P1", "P2"], A: ["P1", ""]}
+    other = web.patients[B].removeprefix("Patient/")
+    async with web.client(headers=web.bearer("patient/ImagingStudy.rs", patient=other)) as app:
+        for path in IN_STUDY:
+            refused = await app.get(f"/dicom-web/studies/{B}{path}")
+            assert (refused.status_code, "several patients" in refused.text) == (403, True), path
+        uri = f"/dicom-web/wado?requestType=WADO&studyUID={B}&seriesUID={SERIES}&objectUID={INSTANCE}"
+        assert (await app.get(uri)).status_code == 403
+    async with web.client(headers=headers) as app:  # an object without a number is nobody else's
+        assert len((await app.get("/dicom-web/studies")).json()) == 2
