@@ -33,6 +33,7 @@ class Burst:
     oldest_new: int | None = None  # sequence number of its oldest image that is not registered
     registered: float | None = None
     not_before: float = 0.0  # after a failure
+    again: bool = False  # images came that were here before: what they say now is read when the burst is over
     series: dict[str, SeriesFacts] = field(default_factory=dict)
     new: dict[str, dict[str, InstanceFacts]] = field(default_factory=dict)  # by series and SOP instance
 

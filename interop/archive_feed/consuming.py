@@ -9,7 +9,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from interop.archive_feed.lease import AGENT, ROW, Lease, LeaseLostError
 from interop.archive_feed.reconciling import Compared, Reconciliation, Stock, Wanted, identity_row, known_holdings
@@ -22,7 +22,16 @@ from interop.workflow.site import Site
 
 logger = logging.getLogger(__name__)
 
-Register = Callable[[Tx, Site, StudyFacts], object]
+
+class Taken(Protocol):
+    """What registering facts found."""
+
+    @property
+    def again(self) -> bool:
+        """Whether an image of these facts was here before: it was stored anew, and its tags may be others now."""
+
+
+Register = Callable[[Tx, Site, StudyFacts], Taken]
 
 FIRST = "orthanc"  # the name of the archive where only one is set
 
@@ -268,16 +277,25 @@ class Feed(ABC):
 
             return await self._store.unit(AGENT, work)
 
-    def _store_facts(self, tx: Tx, facts: StudyFacts) -> None:
+    def _store_facts(self, tx: Tx, facts: StudyFacts) -> bool:
+        """Register them; whether an image of them was here before."""
         self._lease.held(tx)
         if self.kept.foreign(tx.archive_of_study(facts.study_uid)):
-            return  # it is shown from there; a comparison takes it over once it is gone from there
+            return False  # it is shown from there; a comparison takes it over once it is gone from there
         gone = facts.whole and not facts.series
         tx.place_study(facts.study_uid, None if gone else self.kept.name)
-        self._register(tx, self._site, facts)
         row, patient = identity_row(facts.study_uid), facts.patient_id or ""
-        if tx.get_state(row) != patient:
+        known = tx.get_state(row)
+        # Only the study as a whole tells that it has moved: else the former patient may have it still.
+        moved = facts.whole and not gone and known not in (None, patient)
+        taken = self._register(tx, self._site, replace(facts, moved=moved))
+        if known is None or moved:
             tx.set_state(row, patient)
+        return taken.again
+
+    async def _patient_of(self, uid: str) -> str | None:
+        """The PatientID that a study was last registered with."""
+        return await self._store.view(lambda tx: tx.get_state(identity_row(uid)))
 
     # how it goes
 

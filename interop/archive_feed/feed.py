@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 from interop.archive_feed.bursts import Arrived, Burst, Bursts
@@ -39,13 +40,15 @@ class ArchiveFeed(Feed):
         owner: str | None = None,
     ) -> None:
         self._archive = archive
-        self._reader = Reader(archive, site.zone)
+        self._reader = Reader(archive, site.zone, self._patient_of)
         stock = OrthancStock(archive, self._reader)
         super().__init__(store, site, register, stock, kept=kept, pace=pace, owner=owner)
         self._bursts = Bursts()
         self._read = 0
         self._counted = self._compared = 0.0
         self._counts: dict[str, int] = {}
+        self._counted_to = self._since = 0  # the last change there was then; images that are newer
+        self._suspected = False  # that something was deleted
         self._compared_at: tuple[int, dict[str, int]] | None = None
 
     async def _begin(self, cursor: int | None) -> None:
@@ -64,6 +67,7 @@ class ArchiveFeed(Feed):
 
     def _forget(self) -> None:
         self._bursts.clear()
+        self._counts = {}  # what came since is read by somebody else
 
     async def _described(self) -> dict[str, Any]:
         last = await self._archive.last_change()
@@ -95,6 +99,7 @@ class ArchiveFeed(Feed):
             images = await self._reader.images(list(sequences))
             arrived = {sequences[id]: image for id, image in images.items()}
         self._bursts.add(arrived, time.monotonic())
+        self._since += sum(sequence > self._counted_to for sequence in sequences.values())
         if changes:
             self._read = max(self._read, int(changes[-1]["Seq"]))
         return bool(page["Done"])
@@ -114,12 +119,14 @@ class ArchiveFeed(Feed):
     async def _register_one(self, burst: Burst, facts: StudyFacts) -> None:
         cursor = self._bursts.cursor(self._read, [burst] if facts.quiet else [])
 
-        def work(tx: Tx) -> None:
-            self._store_facts(tx, facts)
+        def work(tx: Tx, stated: StudyFacts) -> bool:
+            again = self._store_facts(tx, stated)
             self._lease.move(tx, cursor)
+            return again
 
         try:
-            await self._store.unit(AGENT, work)
+            stated = await self._anew(facts) if burst.again and facts.quiet else facts
+            again = await self._store.unit(AGENT, lambda tx: work(tx, stated))
         except UnavailableError:
             self._bursts.failed(burst, time.monotonic(), 1.0)
             raise
@@ -128,8 +135,14 @@ class ArchiveFeed(Feed):
             self._bursts.drop(burst)
             self._comparison_wanted = True
             raise
-        self._bursts.registered(burst, facts, time.monotonic())
+        burst.again = (burst.again or again) and not stated.whole
+        self._bursts.registered(burst, replace(facts, quiet=facts.quiet and not burst.again), time.monotonic())
         self._renewed = time.monotonic()
+
+    async def _anew(self, facts: StudyFacts) -> StudyFacts:
+        """The whole study as the archive has it now: tags of images that were here may be others, the patient too."""
+        found = await self._stock.whole(facts.study_uid) or StudyFacts(facts.study_uid, whole=True)
+        return replace(found, quiet=True)
 
     # what the changes do not tell
 
@@ -141,15 +154,29 @@ class ArchiveFeed(Feed):
             counts = {name: int(value) for name, value in statistics.items() if name.startswith("Count")}
             if any(counts.get(name, 0) < before for name, before in self._counts.items()):
                 self._comparison_wanted = True
-            self._counts = counts
+            # A deletion may hide behind what came meanwhile; so does an image that took the place of one.
+            self._suspected |= counts.get("CountInstances", 0) < self._counts.get("CountInstances", 0) + self._since
+            # What is stored from this change on cannot be in those counts.
+            self._counts, self._counted_to, self._since = counts, await self._archive.last_change(), 0
+            if self._counted_to < self._read:
+                await self._rewind(self._counted_to)
         if self._comparison is None and (self._comparison_wanted or self._comparison_due(now)):
-            self._comparison_wanted, self._compared, self._compared_at = False, now, (self._read, self._counts)
+            self._comparison_wanted = self._suspected = False
+            self._compared, self._compared_at = now, (self._read, self._counts)
             self._compare_soon()
+
+    async def _rewind(self, last: int) -> None:
+        """The changes end before what we have read: newest ones were deleted, or the archive has begun anew."""
+        self._read, self._comparison_wanted = last, True
+        await self._store.unit(AGENT, lambda tx: self._lease.reset(tx, last))
 
     def _comparison_due(self, now: float) -> bool:
         """Not where nothing happened since the last one, and never more than a twentieth of the time."""
         took = self.health.compared.seconds if self.health.compared else 0.0
-        late = now - self._compared > max(self._pace.comparing, 20 * took)
+        since = now - self._compared
+        if self._suspected:
+            return since > 20 * took
+        late = since > max(self._pace.comparing, 20 * took)
         return late and self._compared_at != (self._read, self._counts)
 
     def _comparison_failed(self) -> None:

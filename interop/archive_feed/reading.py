@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 Resource = dict[str, Any]
 V = TypeVar("V")
+Held = Callable[[str], Awaitable[str | None]]  # of a StudyInstanceUID, the PatientID it was last registered with
 
 AT_ONCE = 500  # resources in one request
 _REMEMBERED = 2000  # series, and studies
@@ -37,9 +38,10 @@ class Archive(Protocol):
 class Reader:
     """Reads facts, and remembers the series and studies that it met last."""
 
-    def __init__(self, archive: Archive, zone: tzinfo) -> None:
+    def __init__(self, archive: Archive, zone: tzinfo, held: Held | None = None) -> None:
         self._archive = archive
         self._zone = zone
+        self._held = held
         self._series: _Remembered[tuple[StudyFacts, SeriesFacts]] = _Remembered(_REMEMBERED)
         self._studies: _Remembered[StudyFacts] = _Remembered(_REMEMBERED)
 
@@ -110,7 +112,8 @@ class Reader:
             return study
         logger.warning("study %s stands under %s patients in the archive", study.study_uid, len(ids))
         candidates = [entry for entry in await self._archive.resources(ids, "Study") if entry.get("Series")]
-        for entry in sorted(candidates, key=_precedence):
+        held = await self._held(study.study_uid) if self._held is not None else None
+        for entry in sorted(candidates, key=lambda entry: _precedence(entry, held)):
             series = await self._archive.resources(entry["Series"][:1])
             tags = await self._archive.tags(series[0]["Instances"][0]) if series else None
             first = study_of(tags, self._zone) if tags is not None else None
@@ -119,10 +122,10 @@ class Reader:
         return study
 
 
-def _precedence(entry: Resource) -> tuple[bool, int, str]:
-    """A patient with an id before one without; more series before fewer."""
-    patient = (entry.get("PatientMainDicomTags") or {}).get("0010,0020", "")
-    return not patient, -len(entry["Series"]), entry["ID"]
+def _precedence(entry: Resource, held: str | None) -> tuple[bool, bool, int, str]:
+    """Whose it was known to be; then a patient with an id before one without; more series before fewer."""
+    patient = (entry.get("PatientMainDicomTags") or {}).get("0010,0020", "").strip(" \0")
+    return patient != held, not patient, -len(entry["Series"]), entry["ID"]
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -54,4 +54,5 @@ class StudyFacts:
     series: tuple[SeriesFacts, ...] = ()
     removed_series: tuple[str, ...] = field(default=())  # UIDs that were here and are gone from the archive
     whole: bool = False  # these facts list every series and instance there is; what they lack is gone
+    moved: bool = False  # the archive has it under another PatientID than it had, and under the former one no more
     quiet: bool = False  # no image came for half a second: the burst is over

@@ -5,24 +5,16 @@ What a person has decided no rule decides again, whatever comes in later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from interop.audit.event import Event
 from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.errors import ConflictError, NotFoundError
 from interop.store import Decision, OrderRow, Stored, Tx
-from interop.workflow import merging, orders, performed, studies, tag_corrections
+from interop.workflow import merging, studies, tag_corrections
+from interop.workflow.detaching import detach
 from interop.workflow.former_numbers import survivor_of
-from interop.workflow.lifecycle import (
-    CANCELLED,
-    COMPLETED,
-    IMAGES_AVAILABLE,
-    IN_ERROR,
-    IN_PROGRESS,
-    REPORTED,
-    State,
-)
+from interop.workflow.lifecycle import COMPLETED, IN_ERROR, REPORTED
 from interop.workflow.site import Site
 from interop.workflow.unmatched import score
 
@@ -100,10 +92,7 @@ def undo(tx: Tx, site: Site, uid: str) -> Decision:
     subject = _living(tx, undoing.get("subject") or before["subject"]["reference"])
     changed = {name: value for name, value in before.items() if name != "basedOn"}
     tx.put_study(changed | {"subject": {"reference": subject}}, ())
-    _unlink_reports(tx, f"ImagingStudy/{present.id}", undoing.get("reports", ()))
-    if row is not None:
-        _set_back(tx, site, row, undoing, present.id)
-        tx.set_state(performed.state_of(uid), None)
+    detach(tx, site, uid, present, row, undoing)
     tag_corrections.ask_back(tx, uid)
     tx.decide(uid, None, UNDONE, person=True, evidence={"candidates": [order_id]})
     return _told(tx, uid, "undo", subject, f"ServiceRequest/{order_id}")
@@ -157,27 +146,6 @@ def _living(tx: Tx, reference: str) -> str:
             return reference
         reference = other
     return reference
-
-
-def _unlink_reports(tx: Tx, study: str, ids: Iterable[str]) -> None:
-    for id in ids:
-        stored = tx.read("DiagnosticReport", id)
-        if stored is None or stored.deleted:
-            continue
-        report = stored.resource()
-        others = [one for one in report.get("imagingStudy", ()) if one.get("reference") != study]
-        report.pop("imagingStudy", None)
-        tx.update(report | ({"imagingStudy": others} if others else {}))
-
-
-def _set_back(tx: Tx, site: Site, row: OrderRow, undoing: Resource, study_id: str) -> None:
-    """The step before these images, unless others are the order's too."""
-    step = undoing.get("step")
-    others = [id for type_, id in tx.referrers("ServiceRequest", row.id, limit=100) if type_ == "ImagingStudy"]
-    if step is None or step == CANCELLED or row.step not in (IN_PROGRESS, IMAGES_AVAILABLE):
-        return
-    if not [id for id in others if id != study_id]:
-        orders.set_back(tx, site, row, State(row.status, step), int(undoing["version"]))
 
 
 def _told(tx: Tx, uid: str, subtype: str, patient: str, other: str) -> Decision:

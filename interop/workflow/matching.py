@@ -71,7 +71,7 @@ def match(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     if facts.accession is None:
         return _by_time(tx, site, facts)
     if len(numbered) > 1:  # several issuers gave the number, and the images do not say whose it is
-        numbered = [row for row in numbered if _is_patient(tx, site, row, facts)] or numbered
+        numbered = [row for row in numbered if is_patient(tx, site, row, facts)] or numbered
     if len(numbered) > 1:
         return _none("ambiguous", *numbered)
     return _checked(tx, site, numbered[0], facts, "accession") if numbered else _none("none")
@@ -84,7 +84,7 @@ def _none(why: str, *rows: OrderRow) -> Match:
 def _checked(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts, by: str) -> Match:
     """The order that a number names, unless something says that the number is wrong."""
     found = compare(site, row, plans_of(tx, row), tx.get("Patient", row.patient_id).resource(), facts)
-    same = _is_patient(tx, site, row, facts)
+    same = is_patient(tx, site, row, facts)
     evidence = _with_patient(found, same).evidence(facts, row)
     if same is False or (same is None and by != "study-uid") or {"birth-date", "name"} <= found.differed:
         return Match(None, "other-patient" if same is not None else "no-patient", evidence | {"candidates": [row.id]})
@@ -110,7 +110,7 @@ def _with_accession(tx: Tx, site: Site, value: str, issuer: str | None) -> list[
     return [row for row in found if row is not None and row.accession is not None and row.accession.value == value]
 
 
-def _is_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
+def is_patient(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts) -> bool | None:
     """Whether the images' patient is the order's; None for images that name nobody."""
     if not facts.patient_id:
         return None

@@ -23,6 +23,7 @@ class Growth:
     parts: tuple[SeriesPart, ...]
     removed: tuple[str, ...]
     series: Mapping[str, Resource]  # ImagingStudy.series elements without instances, by UID
+    again: bool = False  # whether some of the images were here before
 
     def counted(self) -> Resource:
         """The elements of the study that follow from its series."""
@@ -58,7 +59,7 @@ def grow(tx: Tx, study_id: str | None, facts: StudyFacts) -> Growth:
     removed = tuple(_gone(series, facts))
     for uid in removed:
         del series[uid]
-    return Growth(tuple(parts), removed, series)
+    return Growth(tuple(parts), removed, series, bool(known))
 
 
 def _gone(series: Mapping[str, Resource], facts: StudyFacts) -> Iterable[str]:

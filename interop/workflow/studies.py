@@ -12,9 +12,10 @@ from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
 from interop.workflow import orders, performed, report_documents
+from interop.workflow.detaching import detach
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
-from interop.workflow.matching import Match, issuer_system, match, same_person
+from interop.workflow.matching import Match, is_patient, issuer_system, match, same_person
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
 from interop.workflow.study_patients import subject_of
@@ -29,6 +30,7 @@ class Registered:
     stored: Stored
     row: OrderRow | None
     by: str  # how the order was found, or why none was: see matching.Match
+    again: bool = False  # images of these facts were here before
 
 
 def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
@@ -37,6 +39,8 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     present = tx.study(facts.study_uid)
     before = present.resource() if present is not None else None
     found = _order_of(tx, site, facts, before)
+    if present is not None and before is not None and facts.moved:
+        before = _moved(tx, site, facts, present, found)
     growth = grow(tx, present.id if present else None, facts)
     resource = _resource(tx, site, facts, before, found.row) | growth.counted()
     resource["status"] = "available" if growth.series else "cancelled"
@@ -51,7 +55,7 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     acquired = replace(facts, series=tuple(one for one in facts.series if not report_documents.is_ours(tx, one)))
     if row is not None and growth.series and (acquired.series or not facts.series):
         row = move_on(tx, site, row, acquired)
-    return Registered(stored, row, found.by)
+    return Registered(stored, row, found.by, growth.again)
 
 
 def link(tx: Tx, site: Site, stored: Stored, row: OrderRow, before: Resource | None) -> Resource:
@@ -102,14 +106,29 @@ def uid_of(resource: Resource) -> str:
 
 def _order_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None) -> Match:
     """The order that the study is linked to, else the one that fits."""
+    held = tx.decision(facts.study_uid) if before is not None else None
+    by_person = held is not None and held.person
     for reference in (before or {}).get("basedOn", ()):
         row = tx.order(reference["reference"].removeprefix("ServiceRequest/"))
-        if row is not None:
+        if row is not None and (by_person or not facts.moved or is_patient(tx, site, row, facts)):
             return Match(row, "linked")
-    held = tx.decision(facts.study_uid) if before is not None else None
-    if held is not None and held.person:
+    if held is not None and by_person:
         return Match(None, held.rule)  # what a person has decided, no rule decides again
     return match(tx, site, facts)
+
+
+def _moved(tx: Tx, site: Site, facts: StudyFacts, present: Stored, found: Match) -> Resource:
+    """The study that the archive gave to another patient: of no order that is not that patient's, and of nobody yet."""
+    before = present.resource()
+    linked = next((one["reference"].removeprefix("ServiceRequest/") for one in before.get("basedOn", ())), None)
+    if linked is not None and (found.row is None or found.row.id != linked):
+        held = tx.decision(facts.study_uid)
+        undoing = held.before if held is not None and held.order_id == linked else {}
+        detach(tx, site, facts.study_uid, present, tx.order(linked), undoing)
+        before.pop("basedOn")
+    patient = before["subject"]["reference"]
+    tx.audit(Event("match", "moved", "U", patient=patient, entity=f"urn:oid:{facts.study_uid}"))
+    return before
 
 
 def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, row: OrderRow | None) -> Resource:
@@ -122,8 +141,12 @@ def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, ro
         "description": facts.description,
         "referrer": _person(facts.referrer),
     }
-    stated = {name: value for name, value in stated.items() if value}
-    resource = known | stated if facts.whole else stated | known
+    if facts.whole:
+        gone = not facts.series  # what it was is said no more by the archive, and stays
+        resource = known if gone and known else known | stated
+        resource = {name: value for name, value in resource.items() if value}
+    else:
+        resource = {name: value for name, value in stated.items() if value} | known
     resource |= {"resourceType": "ImagingStudy", "subject": {"reference": subject}}
     resource.pop("modality", None)
     if row is not None:

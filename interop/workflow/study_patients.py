@@ -20,7 +20,7 @@ def subject_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, r
     """``Patient/<id>``; made if nobody fits."""
     if row is not None:
         return f"Patient/{row.patient_id}"
-    if before is not None:
+    if before is not None and not facts.moved:
         return str(before["subject"]["reference"])
     known = find_patient(tx, site, facts)
     if known is not None:

@@ -57,9 +57,15 @@ class FakeArchive:
         self.sequence += 1
         self.log.append((self.sequence, instance))
 
-    def delete(self, study: str) -> None:
+    def delete(self, study: str, *, patient: str = "", instance: str = "") -> None:
         """As Orthanc deletes: its changes vanish, and none says so."""
-        gone = {id for id, image in self.images.items() if image["tags"]["0020,000d"] == study}
+        gone = {
+            id
+            for id, image in self.images.items()
+            if image["tags"]["0020,000d"] == study
+            and patient in ("", image["tags"]["0010,0020"])
+            and instance in ("", image["tags"]["0008,0018"])
+        }
         self.images = {id: image for id, image in self.images.items() if id not in gone}
         self.log = [(sequence, id) for sequence, id in self.log if id not in gone]
 
@@ -158,7 +164,7 @@ class Registry:
         self.told: list[StudyFacts] = []
         self.refuse: Exception | None = None
 
-    def register(self, tx: Tx, _site: object, facts: StudyFacts) -> None:
+    def register(self, tx: Tx, _site: object, facts: StudyFacts) -> Any:
         if self.refuse is not None:
             raise self.refuse
         self.told.append(facts)
@@ -181,6 +187,9 @@ class Registry:
         study["numberOfSeries"] = len(after)
         study["numberOfInstances"] = sum(map(len, after.values()))
         tx.put_study(study, parts, [uid for uid in before if uid not in after])
+        known = {uid for uids in before.values() for uid in uids}
+        again = any(i.sop_instance_uid in known for series in facts.series for i in series.instances)
+        return SimpleNamespace(again=again and not facts.whole)
 
     @property
     def images(self) -> list[int]:
@@ -467,3 +476,67 @@ async def test_a_patient_corrected_in_the_archive_is_corrected_here(
     async with running() as feed:
         await compared(feed)
     assert registry.told[-1].patient_id == "RIGHT"
+
+
+async def test_a_study_that_the_archive_gives_to_another_patient_is_followed(
+    running: Running, archive: FakeArchive, registry: Registry
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        archive.store("1.2", "1.2.1", 0, patient="P1")
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+        archive.store("1.2", "1.2.1", 0, patient="P2")
+        await until(lambda: registry.told[-1].quiet and registry.told[-1].whole)
+        assert {(facts.patient_id, facts.moved) for facts in registry.told} == {("P1", False)}
+        archive.delete("1.2", patient="P1")
+        await until(lambda: registry.told[-1].patient_id == "P2")
+        assert registry.told[-1].moved
+        assert (await feed.compare()).mended == ()
+
+
+async def test_an_image_stored_anew_has_its_study_read_anew(
+    running: Running, archive: FakeArchive, registry: Registry
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        archive.store("1.2", "1.2.1", 0)
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+        assert registry.told[-1].description is None
+        archive.store("1.2", "1.2.1", 0)
+        for image in archive.images.values():
+            image["tags"]["0008,1030"] = "Thorax"
+        await until(lambda: registry.told[-1].description == "Thorax" and registry.told[-1].whole)
+
+
+async def test_a_deletion_is_noticed_behind_what_came_meanwhile(
+    running: Running, archive: FakeArchive, registry: Registry, store: Store
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        archive.store("1.2", "1.2.1", 0)
+        archive.store("1.2", "1.2.1", 1)
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+        counted = archive.asked.count("statistics")
+        await until(lambda: archive.asked.count("statistics") > counted + 1)
+        archive.store("1.3", "1.3.1", 0)
+        archive.delete("1.2", instance="1.2.1.1")
+
+        async def gone() -> bool:
+            return await holdings(store, "1.2") == (1, 1)
+
+        await until(gone)
+
+
+async def test_an_archive_that_begins_anew_while_it_is_watched_is_read_on(
+    running: Running, archive: FakeArchive, registry: Registry, store: Store
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        for number in range(5):
+            archive.store("1.2", "1.2.1", number)
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+        archive.delete("1.2")
+        archive.sequence = 0
+        await until(lambda: registry.told[-1].whole and not registry.told[-1].series)
+        archive.store("1.3", "1.3.1", 0)
+        await until(lambda: any(facts.study_uid == "1.3" and not facts.whole for facts in registry.told))

@@ -10,6 +10,9 @@ import pytest
 from interop.dicom.study import StudyFacts
 from interop.errors import ForbiddenError
 from interop.fhir.query import Clause, Query, TokenValue
+from interop.store import OrderRow
+from interop.workflow import deciding
+from interop.workflow.studies import Registered, uid_of
 from tests.hl7_messages import orm, oru
 from tests.hospital import EMR, Hospital, Resource, a_patient, an_order, images, images_of, typed
 
@@ -226,3 +229,55 @@ async def test_a_study_grows_at_a_cost_that_does_not_grow(hospital: Hospital) ->
 
     await hospital.store.unit(EMR, count)
     assert len(seen) < 25
+
+
+async def _moved_to(hospital: Hospital, row: OrderRow, patient_id: str) -> Registered:
+    """The archive gives the images of an order to somebody else."""
+    return await hospital.register(images_of(row, 1, patient_id=patient_id, whole=True, quiet=True, moved=True))
+
+
+async def test_images_that_the_archive_gives_to_another_patient_leave_the_order(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    await hospital.register(images_of(row, 1, quiet=True))
+    assert (await hospital.row(row.id)).step == "images-available"
+    found = await _moved_to(hospital, row, "666")
+    assert (found.row, found.by) == (None, "other-patient")
+    study = await _study(hospital, images_of(row).study_uid)
+    assert "basedOn" not in study
+    patient = await hospital.get("Patient", study["subject"]["reference"].removeprefix("Patient/"))
+    assert patient["identifier"][0]["value"] == "666"
+    assert (await hospital.row(row.id)).step == "scheduled"
+
+
+async def test_images_that_the_archive_gives_to_the_orders_patient_find_the_order(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    assert (await hospital.register(images_of(row, 1, patient_id="666", quiet=True))).row is None
+    found = await _moved_to(hospital, row, "100234")
+    assert found.row is not None
+    study = await _study(hospital, images_of(row).study_uid)
+    assert study["subject"]["reference"] == f"Patient/{row.patient_id}"
+    assert (await hospital.row(row.id)).step == "images-available"
+
+
+async def test_a_persons_match_stays_where_the_archive_moves_the_images(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm())).orders[0])
+    uid = (await hospital.register(images_of(row, 1, patient_id="666", quiet=True))).stored.resource()
+    await hospital.store.unit(EMR, lambda tx: deciding.resolve(tx, hospital.site, uid_of(uid), row.id))
+    found = await _moved_to(hospital, row, "667")
+    assert found.row is not None
+    assert (await _study(hospital, uid_of(uid)))["subject"]["reference"] == f"Patient/{row.patient_id}"
+
+
+async def test_a_study_gone_from_the_archive_keeps_what_it_was(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, accession="A7", description="Thorax"))
+    await hospital.register(StudyFacts(UID, whole=True))
+    study = await _study(hospital, UID)
+    assert (study["status"], study["description"], study["identifier"][1]["value"]) == ("cancelled", "Thorax", "A7")
+
+
+async def test_what_the_archive_says_no_more_is_shown_no_more(hospital: Hospital) -> None:
+    await hospital.register(images(UID, 1, accession="A7", description="Thorax"))
+    await hospital.register(images(UID, 1, whole=True))
+    study = await _study(hospital, UID)
+    assert "description" not in study
+    assert len(study["identifier"]) == 1
