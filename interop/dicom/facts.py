@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
 from interop.dicom.times import instant, read_date
 from interop.dicom.uids import is_readable_uid
 
@@ -37,6 +37,7 @@ def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
         return None
     birth = read_date(_text(tags, "0010,0030"))
     sex = _text(tags, "0010,0040")
+    asked = _items(tags, "0040,0275")
     return StudyFacts(
         study_uid=uid,
         patient_id=_text(tags, "0010,0020"),
@@ -50,6 +51,10 @@ def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
         description=_text(tags, "0008,1030"),
         started=_started(tags, "0008,0020", "0008,0030", zone),
         referrer=_text(tags, "0008,0090"),
+        readers=_several(tags, "0008,1060"),
+        procedures=_codes(tags, "0008,1032") or _requested(tags, "0032,1064"),
+        reasons=_requested(tags, "0040,100a"),
+        reason=_text(tags, "0040,1002") or next((text for i in asked if (text := _text(i, "0040,1002"))), None),
         institution=_text(tags, "0008,0080"),
     )
 
@@ -60,12 +65,14 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
     if uid is None or not is_readable_uid(uid):
         return None
     laterality = _text(tags, "0020,0060")
+    regions = _codes(tags, "0008,2218")
     return SeriesFacts(
         uid=uid,
         modality=_text(tags, "0008,0060") or "OT",
         number=_number(tags, "0020,0011"),
         description=_text(tags, "0008,103e"),
         body_part=_text(tags, "0018,0015"),
+        region=regions[0] if len(regions) == 1 else None,
         laterality=laterality if laterality in ("L", "R") else None,
         started=_started(tags, "0008,0021", "0008,0031", zone),
         step_ids=_step_ids(tags),
@@ -109,6 +116,25 @@ def _step_ids(tags: Tags) -> tuple[str, ...]:
     """Which scheduled steps the series was made for (PS3.3 10.6); many modalities name the performed step alike."""
     asked = [_text(item, "0040,0009") for item in _items(tags, "0040,0275")]
     return tuple(dict.fromkeys(id for id in (*asked, _text(tags, "0040,0253")) if id))
+
+
+def _requested(tags: Tags, tag: str) -> tuple[Coded, ...]:
+    """The codes of the request: at the top, else of the Request Attributes (PS3.3 10.6)."""
+    inside = (code for item in _items(tags, "0040,0275") for code in _codes(item, tag))
+    return _codes(tags, tag) or tuple(dict.fromkeys(inside))
+
+
+def _codes(tags: Tags, tag: str) -> tuple[Coded, ...]:
+    """The usable items of a code sequence: a code with its scheme, or a URN (PS3.3 8.1)."""
+    found = []
+    for item in _items(tags, tag):
+        scheme, meaning = _text(item, "0008,0102"), _text(item, "0008,0104")
+        code, urn = _text(item, "0008,0100") or _text(item, "0008,0119"), _text(item, "0008,0120")
+        if code and scheme:
+            found.append(Coded(code, scheme, meaning))
+        elif urn:
+            found.append(Coded(urn, "", meaning))
+    return tuple(found)
 
 
 def _several(tags: Tags, tag: str) -> tuple[str, ...]:

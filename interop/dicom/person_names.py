@@ -73,6 +73,11 @@ def checked_person_name(text: str) -> str:
     return text
 
 
+def readable(text: str) -> str:
+    """A PN value as people write the name; "" where it names nobody."""
+    return name_parts(text).readable
+
+
 def name_parts(text: str) -> NameParts:
     """A PN value taken apart; a device's excess components are kept with the last one."""
     groups = ([group.strip() for group in text.split("=", 2)] + ["", "", ""])[:3]

@@ -7,6 +7,15 @@ from datetime import date, datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """An item of a code sequence (PS3.3 8.8)."""
+
+    code: str
+    scheme: str  # CodingSchemeDesignator; "" for a URN, which is its own system
+    meaning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFacts:
     """One SOP Instance."""
 
@@ -26,6 +35,7 @@ class SeriesFacts:
     number: int | None = None
     description: str | None = None
     body_part: str | None = None  # BodyPartExamined, as sent
+    region: Coded | None = None  # AnatomicRegionSequence of the image that was read
     laterality: str | None = None  # Laterality: L or R
     started: datetime | date | None = None
     step_ids: tuple[str, ...] = ()  # ScheduledProcedureStepID of the Request Attributes, PerformedProcedureStepID
@@ -49,6 +59,10 @@ class StudyFacts:
     description: str | None = None
     started: datetime | date | None = None  # aware; a date where StudyTime is missing
     referrer: str | None = None  # ReferringPhysicianName, as PN string
+    readers: tuple[str, ...] = ()  # NameOfPhysiciansReadingStudy, as PN strings
+    procedures: tuple[Coded, ...] = ()  # ProcedureCodeSequence, else RequestedProcedureCodeSequence
+    reasons: tuple[Coded, ...] = ()  # ReasonForRequestedProcedureCodeSequence
+    reason: str | None = None  # ReasonForTheRequestedProcedure
     institution: str | None = None
     station: str | None = None  # AE title that sent the images
     series: tuple[SeriesFacts, ...] = ()

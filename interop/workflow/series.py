@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from interop.dicom.person_names import readable
 from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
 from interop.fhir import names
 from interop.store import SeriesPart, Tx
+from interop.workflow.study_codes import body_site
 
 Resource = dict[str, Any]
 
@@ -74,9 +76,9 @@ def _header(one: SeriesFacts, before: Resource) -> Resource:
         "number": one.number,
         "description": one.description,
         "started": fhir_time(one.started),
-        "bodySite": {"display": one.body_part} if one.body_part else None,  # a defined term, not a SNOMED code
+        "bodySite": body_site(one),
         "laterality": _side(one.laterality),
-        "performer": [{"actor": {"display": name}} for name in one.performers] or None,
+        "performer": [{"actor": {"display": name}} for name in map(readable, one.performers) if name] or None,
     }
     return header | {name: value for name, value in stated.items() if value is not None}
 

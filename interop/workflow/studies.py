@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interop.audit.event import Event
-from interop.dicom.person_names import name_parts
+from interop.dicom.person_names import readable
 from interop.dicom.study import StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
@@ -18,6 +18,7 @@ from interop.workflow.lifecycle import ARCHIVE, State, advance
 from interop.workflow.matching import Match, is_patient, issuer_system, match, same_person
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
+from interop.workflow.study_codes import procedure_codes, reason_codes
 from interop.workflow.study_patients import subject_of
 
 Resource = dict[str, Any]
@@ -140,6 +141,9 @@ def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, ro
         "started": fhir_time(facts.started),
         "description": facts.description,
         "referrer": _person(facts.referrer),
+        "interpreter": [one for name in facts.readers if (one := _person(name))],
+        "procedureCode": procedure_codes(site, facts),
+        "reasonCode": reason_codes(site, facts),
     }
     if facts.whole:
         gone = not facts.series  # what it was is said no more by the archive, and stays
@@ -167,8 +171,8 @@ def _identifiers(site: Site, facts: StudyFacts) -> list[Resource]:
 
 
 def _person(text: str | None) -> Resource | None:
-    readable = name_parts(text).readable if text else ""
-    return {"display": readable} if readable else None
+    name = readable(text) if text else ""
+    return {"display": name} if name else None
 
 
 def _note_unmatched(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from interop.dicom.facts import has_title, instance_of, series_of, study_of
-from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
 
 NICOSIA = ZoneInfo("Asia/Nicosia")
 TAGS: dict[str, Any] = {
@@ -138,3 +138,28 @@ def test_a_document_has_its_title(sop_class: str, tags: dict[str, Any], title: s
 
 def test_images_need_no_title() -> None:
     assert not has_title("1.2.840.10008.5.1.4.1.1.2")
+
+
+def a_code(value: str, scheme: str, meaning: str) -> dict[str, Any]:
+    return {"0008,0100": value, "0008,0102": scheme, "0008,0104": meaning}
+
+
+def test_codes_and_readers_of_a_study_are_read() -> None:
+    ct = a_code("24627-2", "LN", "CT Chest")
+    study = study_of(TAGS | {"0008,1032": [ct, {"0008,0100": "no scheme"}], "0008,1060": "A^B\\C^D"}, NICOSIA)
+    assert study is not None
+    assert study.procedures == (Coded("24627-2", "LN", "CT Chest"),)
+    assert study.readers == ("A^B", "C^D")
+
+
+def test_codes_of_the_request_stand_in() -> None:
+    item = {"0032,1064": [a_code("P1", "99RIS", "Chest")], "0040,100a": [], "0040,1002": "cough"}
+    study = study_of(TAGS | {"0008,1032": [], "0040,0275": [item]}, NICOSIA)
+    assert study is not None
+    assert (study.procedures, study.reasons, study.reason) == ((Coded("P1", "99RIS", "Chest"),), (), "cough")
+
+
+def test_a_urn_is_a_code_of_its_own() -> None:
+    series = series_of(TAGS | {"0008,2218": [{"0008,0120": "urn:oid:1.2", "0008,0104": "X"}]}, NICOSIA)
+    assert series is not None
+    assert series.region == Coded("urn:oid:1.2", "", "X")

@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from interop.dicom.study import StudyFacts
+from interop.dicom.study import Coded, StudyFacts
 from interop.errors import ForbiddenError
+from interop.fhir import names
 from interop.fhir.query import Clause, Query, TokenValue
+from interop.mapping.uris import local_code_system
 from interop.store import OrderRow
 from interop.workflow import deciding
 from interop.workflow.studies import Registered, uid_of
@@ -281,3 +283,32 @@ async def test_what_the_archive_says_no_more_is_shown_no_more(hospital: Hospital
     study = await _study(hospital, UID)
     assert "description" not in study
     assert len(study["identifier"]) == 1
+
+
+async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) -> None:
+    facts = images(UID, 1)
+    series = replace(facts.series[0], body_part="KNEE", laterality="L", performers=("Tech^Tina", "^^^^"))
+    other = replace(series, uid="2.25.9", body_part="ODD", region=Coded("818981001", "SCT", "Abdomen"), performers=())
+    odd = replace(series, uid="2.25.10", body_part="ODD", laterality=None)
+    said = replace(
+        facts,
+        series=(series, other, odd),
+        procedures=(Coded("24627-2", "LN", "CT Chest"), Coded("P1", "99RIS"), Coded("urn:oid:1.2", "")),
+        reason="cough",
+        readers=("Read^Rita^^Dr", ""),
+    )
+    await hospital.register(said)
+    study = await _study(hospital, UID)
+    assert [one["coding"][0]["system"] for one in study["procedureCode"]] == [
+        "http://loinc.org",
+        local_code_system(hospital.site.facility, "RIS"),
+        "urn:ietf:rfc:3986",
+    ]
+    assert study["procedureCode"][0]["text"] == "CT Chest"
+    assert study["reasonCode"] == [{"text": "cough"}]
+    assert study["interpreter"] == [{"display": "Dr Rita Read"}]
+    shown = {one["uid"]: one for one in study["series"]}
+    assert shown[series.uid]["bodySite"] == {"system": names.SNOMED, "code": "72696002", "display": "Knee"}
+    assert shown[series.uid]["performer"] == [{"actor": {"display": "Tina Tech"}}]
+    assert shown["2.25.9"]["bodySite"]["code"] == "818981001"
+    assert shown["2.25.10"]["bodySite"] == {"display": "ODD"}
