@@ -68,7 +68,7 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
     regions = _codes(tags, "0008,2218")
     return SeriesFacts(
         uid=uid,
-        modality=_text(tags, "0008,0060") or "OT",
+        modality=_code(tags, "0008,0060") or "OT",
         number=_number(tags, "0020,0011"),
         description=_text(tags, "0008,103e"),
         body_part=_text(tags, "0018,0015"),
@@ -135,6 +135,11 @@ def _codes(tags: Tags, tag: str) -> tuple[Coded, ...]:
         elif urn:
             found.append(Coded(urn, "", meaning))
     return tuple(found)
+
+
+def _code(tags: Tags, tag: str) -> str | None:
+    """A CS value that FHIR has as a code, which knows no double spaces; the first, where a device writes several."""
+    return " ".join(next(iter(_several(tags, tag)), "").split()) or None
 
 
 def _several(tags: Tags, tag: str) -> tuple[str, ...]:

@@ -94,13 +94,13 @@ def _same_name(patient: Resource, facts: StudyFacts) -> bool | None:
     """Whether they have the same words, in whatever order: devices swap family and given names."""
     if not facts.patient_name:
         return None
-    parts = name_parts(facts.patient_name)
-    mine = frozenset(fold(f"{parts.family} {parts.given} {parts.middle}").split())
+    groups = (name_parts(group) for group in facts.patient_name.split("=", 2))  # in several scripts (PS3.5 6.2.1.2)
+    mine = {frozenset(fold(f"{one.family} {one.given} {one.middle}").split()) for one in groups} - {frozenset()}
     theirs = {
         frozenset(fold(" ".join([name.get("family", ""), *name.get("given", ())])).split())
         for name in patient.get("name", ())
     } - {frozenset()}
-    return mine in theirs if mine and theirs else None
+    return bool(mine & theirs) if mine and theirs else None
 
 
 def _equal(mine: str | None, theirs: str | None) -> bool | None:

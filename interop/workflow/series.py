@@ -73,7 +73,7 @@ def _gone(series: Mapping[str, Resource], facts: StudyFacts) -> Iterable[str]:
 def _header(one: SeriesFacts, before: Resource) -> Resource:
     header: Resource = {**before, "uid": one.uid, "modality": {"system": names.DCM, "code": one.modality}}
     stated = {
-        "number": one.number,
+        "number": _unsigned(one.number),
         "description": one.description,
         "started": fhir_time(one.started),
         "bodySite": body_site(one),
@@ -81,6 +81,11 @@ def _header(one: SeriesFacts, before: Resource) -> Resource:
         "performer": [{"actor": {"display": name}} for name in map(readable, one.performers) if name] or None,
     }
     return header | {name: value for name, value in stated.items() if value is not None}
+
+
+def _unsigned(number: int | None) -> int | None:
+    """An IS may be negative, and devices write long ones; unsignedInt is neither."""
+    return number if number is not None and 0 <= number < 2**31 else None
 
 
 def _side(laterality: str | None) -> Resource | None:
@@ -95,8 +100,8 @@ def _instance(instance: InstanceFacts) -> Resource:
         "uid": instance.sop_instance_uid,
         "sopClass": {"system": names.URI, "code": f"urn:oid:{instance.sop_class_uid}"},
     }
-    if instance.number is not None and instance.number >= 0:  # IS may be negative, unsignedInt may not
-        element["number"] = instance.number
+    if (number := _unsigned(instance.number)) is not None:
+        element["number"] = number
     if instance.title:
         element["title"] = instance.title
     return element

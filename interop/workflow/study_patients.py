@@ -6,6 +6,7 @@ from typing import Any
 
 from interop.dicom.person_names import name_parts
 from interop.dicom.study import StudyFacts
+from interop.mapping.uris import EXT_REPRESENTATION
 from interop.store import OrderRow, Tx
 from interop.workflow.matching import find_patient, patient_key
 from interop.workflow.patients import lock_keys
@@ -14,6 +15,7 @@ from interop.workflow.site import Site
 Resource = dict[str, Any]
 
 _SEXES = {"M": "male", "F": "female", "O": "other"}
+_SCRIPTS = ("ABC", "IDE", "SYL")  # alphabetic, ideographic, phonetic
 
 
 def subject_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, row: OrderRow | None) -> str:
@@ -36,9 +38,9 @@ def _patient(site: Site, facts: StudyFacts) -> Resource:
     key = patient_key(site, facts)
     if key is not None:
         patient["identifier"] = [{"system": key.system, "value": key.value}]
-    name = _name(facts.patient_name)
-    if name:
-        patient["name"] = [name]
+    names = _names(facts.patient_name)
+    if names:
+        patient["name"] = names
     if facts.sex in _SEXES:
         patient["gender"] = _SEXES[facts.sex]
     if facts.birth_date:
@@ -46,10 +48,21 @@ def _patient(site: Site, facts: StudyFacts) -> Resource:
     return patient
 
 
-def _name(text: str | None) -> Resource | None:
-    if not text:
-        return None
-    parts = name_parts(text)
+def _names(text: str | None) -> list[Resource]:
+    """The name, and how it is written in other scripts, each marked (ISO 21090 EN representation)."""
+    found = []
+    groups = (text or "").split("=", 2)
+    for group, script in zip(groups, _SCRIPTS, strict=False):
+        name = _name(group)
+        if name and len(groups) > 1:
+            name["extension"] = [{"url": EXT_REPRESENTATION, "valueCode": script}]
+        found += [name] if name else []
+    return found
+
+
+def _name(group: str) -> Resource | None:
+    """One component group (PS3.5 6.2.1.2)."""
+    parts = name_parts(group.replace("=", " "))
     given = [part for part in (parts.given, parts.middle) if part]
     name: Resource = {
         "family": parts.family,
@@ -57,7 +70,4 @@ def _name(text: str | None) -> Resource | None:
         "prefix": [parts.prefix] if parts.prefix else [],
         "suffix": [parts.suffix] if parts.suffix else [],
     }
-    name = {element: value for element, value in name.items() if value}
-    if not name and parts.readable:
-        return {"text": parts.readable}
-    return name or None
+    return {element: value for element, value in name.items() if value} or None

@@ -163,3 +163,10 @@ def test_a_urn_is_a_code_of_its_own() -> None:
     series = series_of(TAGS | {"0008,2218": [{"0008,0120": "urn:oid:1.2", "0008,0104": "X"}]}, NICOSIA)
     assert series is not None
     assert series.region == Coded("urn:oid:1.2", "", "X")
+
+
+@pytest.mark.parametrize(("said", "modality"), [("CT\\MR", "CT"), ("c  t", "c t"), (" \\ ", "OT"), ("\\PT", "PT")])
+def test_a_modality_is_one_code(said: str, modality: str) -> None:
+    series = series_of(TAGS | {"0008,0060": said}, NICOSIA)
+    assert series is not None
+    assert series.modality == modality

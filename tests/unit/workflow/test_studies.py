@@ -312,3 +312,31 @@ async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) ->
     assert shown[series.uid]["performer"] == [{"actor": {"display": "Tina Tech"}}]
     assert shown["2.25.9"]["bodySite"]["code"] == "818981001"
     assert shown["2.25.10"]["bodySite"] == {"display": "ODD"}
+
+
+async def test_a_name_in_several_scripts_is_kept_in_each(hospital: Hospital) -> None:
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    await hospital.register(images(UID, 1, patient_id="777", patient_name=name))
+    study = await _study(hospital, UID)
+    patient = await hospital.get("Patient", study["subject"]["reference"].removeprefix("Patient/"))
+    assert [one["family"] for one in patient["name"]] == ["Yamada", "山田", "やまだ"]
+    assert [one["extension"][0]["valueCode"] for one in patient["name"]] == ["ABC", "IDE", "SYL"]
+
+
+async def test_numbers_that_are_no_numbers_of_fhir_are_left_out(hospital: Hospital) -> None:
+    facts = images(UID, 1)
+    image = replace(facts.series[0].instances[0], number=2**31)
+    await hospital.register(replace(facts, series=(replace(facts.series[0], number=-3, instances=(image,)),)))
+    (series,) = (await _study(hospital, UID))["series"]
+    assert "number" not in series
+    assert "number" not in series["instance"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "by"), [("Yamada^Tarou=山田^太郎", "study-uid"), ("Yamada^Jirou=山田^次郎", "other-patient")]
+)
+async def test_a_name_agrees_in_any_script(hospital: Hospital, name: str, by: str) -> None:
+    names = [{"family": "山田", "given": ["太郎"]}]
+    stored = await hospital.post(an_order(await hospital.patient(name=names, birthDate="1970-01-01")))
+    facts = images_of(await hospital.row(stored.id), 1, patient_name=name, birth_date="1970-10-01")
+    assert (await hospital.register(facts)).by == by
