@@ -7,7 +7,7 @@ from typing import Any
 
 from interop.audit.event import Event
 from interop.dicom.person_names import readable
-from interop.dicom.study import StudyFacts
+from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
@@ -39,7 +39,7 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     tx.lock(f"study:{facts.study_uid}")
     present = tx.study(facts.study_uid)
     before = present.resource() if present is not None else None
-    found = _order_of(tx, site, facts, before)
+    found = _order_of(tx, site, facts, present)
     if present is not None and before is not None and facts.moved:
         before = _moved(tx, site, facts, present, found)
     growth = grow(tx, present.id if present else None, facts)
@@ -105,17 +105,32 @@ def uid_of(resource: Resource) -> str:
     raise ValueError(f"ImagingStudy/{resource['id']} has no StudyInstanceUID")
 
 
-def _order_of(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None) -> Match:
+def _order_of(tx: Tx, site: Site, facts: StudyFacts, present: Stored | None) -> Match:
     """The order that the study is linked to, else the one that fits."""
-    held = tx.decision(facts.study_uid) if before is not None else None
+    if present is None:
+        return match(tx, site, facts)
+    held = tx.decision(facts.study_uid)
     by_person = held is not None and held.person
-    for reference in (before or {}).get("basedOn", ()):
+    for reference in present.resource().get("basedOn", ()):
         row = tx.order(reference["reference"].removeprefix("ServiceRequest/"))
         if row is not None and (by_person or not facts.moved or is_patient(tx, site, row, facts)):
             return Match(row, "linked")
     if held is not None and by_person:
         return Match(None, held.rule)  # what a person has decided, no rule decides again
-    return match(tx, site, facts)
+    return match(tx, site, _with_known(tx, present, facts))
+
+
+def _with_known(tx: Tx, present: Stored, facts: StudyFacts) -> StudyFacts:
+    """What is new beside the series that the study has: the end of a burst brings none, and is the same study still."""
+    if facts.whole:
+        return facts
+    told = {one.uid for one in facts.series}
+    known = (
+        SeriesFacts(uid, header["modality"]["code"])
+        for uid, header in tx.study_series(present.id).items()
+        if uid not in told
+    )
+    return replace(facts, series=(*facts.series, *known))
 
 
 def _moved(tx: Tx, site: Site, facts: StudyFacts, present: Stored, found: Match) -> Resource:

@@ -340,3 +340,16 @@ async def test_a_name_agrees_in_any_script(hospital: Hospital, name: str, by: st
     stored = await hospital.post(an_order(await hospital.patient(name=names, birthDate="1970-01-01")))
     facts = images_of(await hospital.row(stored.id), 1, patient_name=name, birth_date="1970-10-01")
     assert (await hospital.register(facts)).by == by
+
+
+@pytest.mark.parametrize("by", ["contradiction", "ambiguous"])
+async def test_the_end_of_a_burst_changes_no_decision(hospital: Hospital, by: str) -> None:
+    await hospital.send(orm(accession="A1"))
+    await hospital.send(orm(placer="P2"))
+    facts = _unnumbered(started=_later(1))
+    if by == "contradiction":
+        facts = images(UID, 1, accession="A1", patient_id="100234", issuer="HOSP", modality="MR")
+    assert (await hospital.register(facts)).by == by
+    ended = await hospital.register(replace(facts, series=(), quiet=True))
+    assert (ended.row, ended.by) == (None, by)
+    assert "basedOn" not in await _study(hospital, facts.study_uid)
