@@ -68,7 +68,7 @@ def waiting(tx: Tx, site: Site, *, before: int | None, limit: int) -> tuple[list
 
 
 def candidates(tx: Tx, site: Site, stored: Stored, decision: Decision | None) -> tuple[Candidate, ...]:
-    """The orders that a study could be of, the likeliest first."""
+    """The orders that a study could be of, the likeliest first; those that the rules met are always among them."""
     study = stored.resource()
     patient = _patient(tx, study["subject"]["reference"])
     rows: dict[str, OrderRow] = {}
@@ -81,7 +81,8 @@ def candidates(tx: Tx, site: Site, stored: Stored, decision: Decision | None) ->
     named = set(decision.evidence.get("candidates", [])) if decision else set()
     scored = [score(tx, study, patient, row) for row in rows.values() if row.status != IN_ERROR]
     good = [one for one in scored if one.score >= 0.3 or one.row.id in named]
-    return tuple(sorted(good, key=lambda one: (-one.score, one.row.id))[:_SHOWN])
+    shown = sorted(good, key=lambda one: (one.row.id not in named, -one.score, one.row.id))[:_SHOWN]
+    return tuple(sorted(shown, key=lambda one: (-one.score, one.row.id)))
 
 
 def score(tx: Tx, study: Resource, patient: Resource, row: OrderRow) -> Candidate:

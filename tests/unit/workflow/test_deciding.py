@@ -15,7 +15,7 @@ from interop.store import Decision, OrderRow
 from interop.workflow import deciding
 from interop.workflow.unmatched import Unmatched, edits, waiting
 from tests.hl7_messages import orm
-from tests.hospital import Hospital, a_report, images, images_of
+from tests.hospital import Hospital, a_report, an_order, images, images_of
 from tests.unit.workflow.test_several_steps import stands, two
 
 UID = "2.25.1"
@@ -189,3 +189,16 @@ async def test_every_decision_is_in_the_audit_trail(hospital: Hospital) -> None:
 )
 def test_edits(one: str, other: str, apart: int) -> None:
     assert edits(one, other) == edits(other, one) == apart
+
+
+async def test_the_order_that_a_number_names_is_a_candidate_among_many_likelier_ones(hospital: Hospital) -> None:
+    row = await _ordered(hospital)
+    await hospital.register(replace(_strangers(), patient_name="Else^Someone", birth_date="1999-01-01"))
+    subject = (await _study(hospital, UID))["subject"]["reference"]
+    for number in range(6):
+        await hospital.post(an_order(subject, f"Q{number}"))
+    (one,) = await _waiting(hospital)
+    assert len(one.candidates) == 5
+    assert row.id in [each.row.id for each in one.candidates]
+    scores = [each.score for each in one.candidates]
+    assert scores == sorted(scores, reverse=True)
