@@ -20,6 +20,10 @@ V = TypeVar("V")
 Held = Callable[[str], Awaitable[str | None]]  # of a StudyInstanceUID, the PatientID it was last registered with
 
 AT_ONCE = 500  # resources in one request
+_FILLED = (
+    *("patient_name", "birth_date", "sex", "issuer", "accession", "study_id", "description", "started", "referrer"),
+    *("readers", "procedures", "reasons", "reason", "institution"),
+)
 _REMEMBERED = 2000  # series, and studies
 
 
@@ -84,7 +88,11 @@ class Reader:
         if known is None or instance is None:
             logger.warning("instance %s names no study, series or SOP class; it is left out", resource["ID"])
             return None
-        return Arrived(*known, instance)
+        study, series = known
+        latest = self._studies.get(study.study_uid)
+        if latest is not None and latest.patient_id == study.patient_id:
+            study = replace(latest, station=study.station)
+        return Arrived(study, series, instance)
 
     async def _meet(
         self, series_id: str, tags: Mapping[str, Any], sender: str | None
@@ -103,7 +111,9 @@ class Reader:
         known = self._studies.get(study.study_uid)
         if known is None or known.patient_id != study.patient_id:
             known = await self._first(study)
-            self._studies.put(study.study_uid, known)
+        if known.patient_id == study.patient_id:
+            known = _filled(known, study)
+        self._studies.put(study.study_uid, known)
         return known
 
     async def _first(self, study: StudyFacts) -> StudyFacts:
@@ -120,6 +130,14 @@ class Reader:
             if first is not None:
                 return first
         return study
+
+
+def _filled(known: StudyFacts, other: StudyFacts) -> StudyFacts:
+    """What is known of a study, and what only another of its series says: the accession number, perhaps."""
+    lacking = {name: getattr(other, name) for name in _FILLED if getattr(known, name) in (None, ())}
+    if known.accession is None:
+        lacking["accession_issuer"] = other.accession_issuer
+    return replace(known, **lacking)
 
 
 def _precedence(entry: Resource, held: str | None) -> tuple[bool, bool, int, str]:

@@ -17,7 +17,7 @@ from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
 from interop.workflow import former_numbers
-from interop.workflow.lifecycle import ACTIVE
+from interop.workflow.lifecycle import ACTIVE, IN_ERROR
 from interop.workflow.match_evidence import (
     Compared,
     Plan,
@@ -36,7 +36,7 @@ class Match:
     """The order that was found and by what; without an order, ``by`` says why there is none.
 
     With one: study-uid, accession, time-window, linked. Without: none, ambiguous, contradiction, other-patient,
-    no-patient, undone.
+    no-patient, order-in-error, undone.
     """
 
     row: OrderRow | None
@@ -84,6 +84,8 @@ def _none(why: str, *rows: OrderRow) -> Match:
 def _checked(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts, by: str) -> Match:
     """The order that a number names, unless something says that the number is wrong."""
     found = compare(site, row, plans_of(tx, row), tx.get("Patient", row.patient_id).resource(), facts)
+    if row.status == IN_ERROR:
+        return _none("order-in-error", row)
     same = is_patient(tx, site, row, facts)
     evidence = _with_patient(found, same).evidence(facts, row)
     if same is False or (same is None and by != "study-uid") or {"birth-date", "name"} <= found.differed:

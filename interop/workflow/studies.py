@@ -166,6 +166,8 @@ def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, ro
         resource = {name: value for name, value in resource.items() if value}
     else:
         resource = {name: value for name, value in stated.items() if value} | known
+        if len(known.get("identifier", ())) < len(stated["identifier"]):  # a later series says the accession number
+            resource["identifier"] = stated["identifier"]
     resource |= {"resourceType": "ImagingStudy", "subject": {"reference": subject}}
     resource.pop("modality", None)
     if row is not None:

@@ -540,3 +540,17 @@ async def test_an_archive_that_begins_anew_while_it_is_watched_is_read_on(
         await until(lambda: registry.told[-1].whole and not registry.told[-1].series)
         archive.store("1.3", "1.3.1", 0)
         await until(lambda: any(facts.study_uid == "1.3" and not facts.whole for facts in registry.told))
+
+
+async def test_what_only_a_later_series_says_of_the_study_is_said_of_it(
+    running: Running, archive: FakeArchive, registry: Registry
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        archive.store("1.2", "1.2.1", 0)
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+        archive.store("1.2", "1.2.2", 0)
+        archive.images["i-P1-1-2-2-0"]["tags"]["0008,0050"] = "A1"
+        archive.store("1.2", "1.2.1", 1)
+        await until(lambda: sum(registry.images) == 3 and registry.told[-1].quiet)
+        assert {facts.accession for facts in registry.told[2:]} == {"A1"}

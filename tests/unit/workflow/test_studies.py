@@ -353,3 +353,21 @@ async def test_the_end_of_a_burst_changes_no_decision(hospital: Hospital, by: st
     ended = await hospital.register(replace(facts, series=(), quiet=True))
     assert (ended.row, ended.by) == (None, by)
     assert "basedOn" not in await _study(hospital, facts.study_uid)
+
+
+async def test_an_accession_number_that_a_later_series_says_counts(hospital: Hospital) -> None:
+    row = await hospital.row((await hospital.send(orm(accession="A1"))).orders[0])
+    who = {"patient_id": "100234", "issuer": "HOSP"}
+    assert (await hospital.register(images(UID, 1, **who))).row is None
+    found = await hospital.register(images(UID, 2, series=2, accession="A1", **who))
+    assert (found.by, found.row and found.row.id) == ("accession", row.id)
+    assert [one["value"] for one in (await _study(hospital, UID))["identifier"]][1:] == ["A1"]
+
+
+async def test_images_of_an_order_entered_in_error_wait_for_a_person(hospital: Hospital) -> None:
+    stored = await hospital.post(an_order(await hospital.patient()))
+    row = await hospital.row(stored.id)
+    order = await hospital.get("ServiceRequest", stored.id)
+    await hospital.put(order | {"status": "entered-in-error"})
+    found = await hospital.register(images_of(row, 1))
+    assert (found.row, found.by) == (None, "order-in-error")
