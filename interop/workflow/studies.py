@@ -15,6 +15,7 @@ from interop.workflow import orders, performed, report_documents
 from interop.workflow.detaching import detach
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
+from interop.workflow.match_evidence import plans_of, same_modality
 from interop.workflow.matching import Match, is_patient, issuer_system, match, same_person
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
@@ -82,6 +83,12 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     patient = f"Patient/{row.patient_id}"
     if before.get("basedOn") or not same_person(tx, site, before["subject"]["reference"], patient):
         return None
+    if uid != row.study_uid and _other_kind(tx, row, before):
+        if held is not None and (held.rule, held.order_id) == ("contradiction", None):
+            return None  # said already
+        tx.decide(uid, None, "contradiction", evidence={"differed": ["modality"], "candidates": [row.id]})
+        tx.audit(Event("match", "contradiction", "U", "4", patient=patient, entity=f"urn:oid:{uid}"))
+        return None
     based_on = [{"reference": f"ServiceRequest/{row.id}"}]
     resource = before | {"basedOn": based_on, "subject": {"reference": patient}}
     stored = tx.put_study(resource, ())
@@ -91,6 +98,13 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
     orders.advance_order(tx, site, row, "images-available", ARCHIVE)
     return stored
+
+
+def _other_kind(tx: Tx, row: OrderRow, study: Resource) -> bool:
+    """Whether the images are of another kind than any step of the order."""
+    made = {coding["code"] for coding in study.get("modality", ())}
+    kinds = {same_modality(plan.modality, made) for plan in plans_of(tx, row)}
+    return kinds == {False}
 
 
 def _by_accession(tx: Tx, accession: Identity) -> Stored | None:

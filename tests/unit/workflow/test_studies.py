@@ -371,3 +371,17 @@ async def test_images_of_an_order_entered_in_error_wait_for_a_person(hospital: H
     await hospital.put(order | {"status": "entered-in-error"})
     found = await hospital.register(images_of(row, 1))
     assert (found.row, found.by) == (None, "order-in-error")
+
+
+async def test_an_order_after_images_of_another_kind_is_not_theirs(hospital: Hospital) -> None:
+    who = {"patient_id": "100234", "issuer": "HOSP"}
+    await hospital.register(images(UID, 1, accession="A1", modality="MR", **who))
+    row = await hospital.row((await hospital.send(orm(accession="A1"))).orders[0])
+    await hospital.send(orm(accession="A1"))
+    assert row.step == "scheduled"
+    assert "basedOn" not in await _study(hospital, UID)
+    made = await hospital.store.view(lambda tx: tx.decisions(UID))
+    assert [one.rule for one in made] == ["contradiction", "none"]
+    held = await hospital.store.view(lambda tx: tx.decision(UID))
+    assert held is not None
+    assert (held.rule, held.evidence["candidates"]) == ("contradiction", [row.id])
