@@ -40,7 +40,7 @@ class QidoFeed(Feed):
         pace: Pace | None = None,
         owner: str | None = None,
     ) -> None:
-        self._newest = QidoStock(archive, site.zone, page=page, named=named)
+        self._newest = QidoStock(archive, site.zone, page=page, named=named, held=self._patient_of)
         super().__init__(store, site, register, self._newest, kept=kept, pace=pace, owner=owner)
         self._key, self._days = poll_key, poll_days
         self._poll_seconds, self._compare_seconds = poll_seconds, compare_seconds

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, tzinfo
 from typing import Any, Protocol
 
+from interop.archive_feed.reading import Held
 from interop.archive_feed.reconciling import Holdings
 from interop.dicom.facts import instance_of, series_of, study_of
 from interop.dicom.json_tags import tags_of
@@ -29,8 +30,11 @@ class PlainArchive(Protocol):
 class QidoStock:
     """Its studies, page by page. Where counts are left out, ``named`` asks for them."""
 
-    def __init__(self, archive: PlainArchive, zone: tzinfo, *, page: int = 100, named: bool = True) -> None:
+    def __init__(
+        self, archive: PlainArchive, zone: tzinfo, *, page: int = 100, named: bool = True, held: Held | None = None
+    ) -> None:
         self._archive, self._zone, self._page, self._named = archive, zone, page, named
+        self._held = held
 
     async def studies(self, since: date | None = None) -> AsyncIterator[tuple[str, Holdings]]:
         """Its studies; a day leaves out those that are older, or that nobody dated."""
@@ -55,7 +59,7 @@ class QidoStock:
 
     async def whole(self, study_uid: str) -> StudyFacts | None:
         """Everything it has of a study."""
-        study: StudyFacts | None = None
+        owners: dict[str | None, StudyFacts] = {}  # by PatientID
         parts: dict[str, SeriesFacts] = {}
         for dataset in await self._archive.metadata(study_uid):
             tags = tags_of(dataset)
@@ -64,10 +68,22 @@ class QidoStock:
             if own is None or series is None or instance is None or own.study_uid != study_uid:
                 logger.warning("an instance in the metadata of %s names no study, series or SOP class", study_uid)
                 continue
-            study = study or own
+            owners.setdefault(own.patient_id, own)
             part = parts.setdefault(series.uid, series)
             parts[series.uid] = replace(part, instances=(*part.instances, instance))
-        return None if study is None else replace(study, series=tuple(parts.values()), whole=True)
+        if not owners:
+            return None
+        study = await self._first(study_uid, owners)
+        return replace(study, series=tuple(parts.values()), whole=True)
+
+    async def _first(self, study_uid: str, owners: dict[str | None, StudyFacts]) -> StudyFacts:
+        """The study as the patient has it with whom it was registered; as the first one told, where that is nobody."""
+        if len(owners) > 1:
+            logger.warning("study %s stands under %s patients in the archive", study_uid, len(owners))
+            held = await self._held(study_uid) if self._held is not None else None
+            if held is not None and (held or None) in owners:
+                return owners[held or None]
+        return next(iter(owners.values()))
 
 
 def _holdings(row: dict[str, Any]) -> Holdings:
