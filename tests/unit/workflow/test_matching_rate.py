@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,10 @@ async def _matched(store: Store, site: Site, made: MatchingSet) -> list[tuple[St
     outcomes = []
     for study in made.studies:
         found = await store.unit(AGENT, lambda tx, study=study: studies.register(tx, site, study.facts))  # type: ignore[misc]
+        ended = replace(study.facts, series=(), quiet=True)
+        after = await store.unit(AGENT, lambda tx, ended=ended: studies.register(tx, site, ended))  # type: ignore[misc]
+        if after.by != "linked":  # the end of a burst has the last word
+            found = after
         own = ids[study.of] if study.of else None
         right = found.row is not None and found.row.id == own
         outcomes.append((study, found.by, right, found.row is not None and not right))
