@@ -56,7 +56,11 @@ class ArchiveFeed(Feed):
         last = await self._archive.last_change()
         if cursor is None or cursor > last:
             if cursor is not None:
-                logger.warning("the archive's changes end at %s, before our cursor %s: another archive?", last, cursor)
+                logger.warning(
+                    "%s: its changes end at %s, before our cursor %s, as after deletions or where it began anew; "
+                    "all its studies are compared",
+                    *(self.kept.name, last, cursor),
+                )
             cursor = last
             await self._store.unit(AGENT, lambda tx: self._lease.reset(tx, last))
         self._read = cursor

@@ -110,7 +110,7 @@ async def _synced(settings: Settings, archive: str | None, asked: Shown) -> bool
             raise InteropError(f"there is no archive {archive}")
         ended = {name: await watched(desk, name) for name in names}
     for name, sync in ended.items():
-        verb = "would be mended" if sync["dry_run"] else f"mended {sync['mended']}"
+        verb = "none of them mended (a look only)" if sync["dry_run"] else f"mended {sync['mended']}"
         typer.echo(
             f"{name}: {sync['state']}, {sync['done']} studies, {sync['differing']} differed "
             f"({sync['gone']} gone from there), {verb}, {sync['elsewhere']} in another archive too"
