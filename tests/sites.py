@@ -44,3 +44,10 @@ def answered_as(site: Site, manner: Manner, application: str = "RIS", facility: 
 def without_stations(site: Site) -> Site:
     """The same site before anybody wrote down its modalities."""
     return replace(site, stations=())
+
+
+def with_locations(site: Site) -> Site:
+    """The same site where each station has a room of its own: that of CT2 is ``CT room 2``."""
+    return replace(
+        site, stations=tuple(replace(one, location=f"{one.modality} room {one.aet[2:]}") for one in site.stations)
+    )

@@ -27,6 +27,7 @@ from interop.workflow.lifecycle import (
     event_of,
     on_worklist,
 )
+from interop.workflow.named_places import named_places
 from interop.workflow.numbers import Numbers
 from interop.workflow.scheduling import Plan, is_order, plan, schedule, step_of, write_step
 from interop.workflow.site import Site
@@ -99,15 +100,15 @@ def _begin(
     """Give the order its numbers and its first state; ``known``: the ServiceRequest was stored before, as no order."""
     held = resource["status"] == ON_HOLD
     assigned = numbers.assign(tx, site, resource, given)
-    subject = _patient(tx, facts) if patient is None else patient
+    subject, named = _patient(tx, facts) if patient is None else patient, named_places(tx, resource)
     state = advance(ABSENT, "new", door)
     laid: steps.Laid | None = None
     if has_steps(resource):
         state = advance(state, "hold", door) if held else state
-        laid = steps.lay(site, step_changes.begun(tx, site, resource, state), state, subject)
+        laid = steps.lay(site, step_changes.begun(tx, site, resource, state), state, subject, named)
         resource, state, found = laid.resource, laid.state, laid.plan
     else:
-        found = plan(site, resource, facts, subject)
+        found = plan(site, resource, facts, subject, named)
         state = schedule(state, found)
         if held:
             state = advance(state, "hold", door)
@@ -303,10 +304,10 @@ def _write(
     facts = order_facts(after, site.zone)
     rows: tuple[StepRow, ...] = ()
     if has_steps(after):
-        laid = steps.lay(site, after, state, _patient(tx, facts))
+        laid = steps.lay(site, after, state, _patient(tx, facts), named_places(tx, after))
         after, state, found, rows = laid.resource, laid.state, laid.plan, laid.rows
     else:
-        found = plan(site, after, facts, _patient(tx, facts))
+        found = plan(site, after, facts, _patient(tx, facts), named_places(tx, after))
         state = schedule(state, found)
     after["status"] = state.status
     write_step(after, state.step)

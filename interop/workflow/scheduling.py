@@ -10,6 +10,7 @@ from interop.fhir import names
 from interop.fhir.orders import OrderFacts
 from interop.mapping.worklist import modality_of
 from interop.workflow.lifecycle import ACTIVE, ARRIVED, ON_HOLD, SCHEDULED, SERVER, UNSCHEDULED, State, advance
+from interop.workflow.named_places import chosen
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -53,20 +54,24 @@ def is_order(site: Site, resource: Resource, facts: OrderFacts) -> bool:
     return asks and (facts.imaging or not resource.get("category") or modality_of(resource, site.tables) is not None)
 
 
-def plan(site: Site, resource: Resource, facts: OrderFacts, patient: Resource) -> Plan:
+def plan(
+    site: Site, resource: Resource, facts: OrderFacts, patient: Resource, named: frozenset[str] = frozenset()
+) -> Plan:
     """Where and when; the stations are all of that modality unless the order names some of them.
+
+    ``named``: what it calls its performers and places (``named_places``); the extension of AE titles goes before them.
 
     A patient whom no modality could tell from another keeps the order off the worklist (PS3.4 K.6.1.2.2: name and id).
     """
     modality = modality_of(resource, site.tables)
     if modality is None:
         return Plan(None, facts.start, (), f"no modality is known for {_procedure(resource)}")
-    stations = site.stations_of(modality)
+    stations = chosen(site, site.stations_of(modality), named)
     if facts.stations:
         stations = tuple(aet for aet in facts.stations if site.station(aet) is not None)
         if not stations:
-            named = " or ".join(facts.stations)
-            return Plan(modality, facts.start, (), f"no station {named} in the list of modalities")
+            listed = " or ".join(facts.stations)
+            return Plan(modality, facts.start, (), f"no station {listed} in the list of modalities")
     if not stations:
         return Plan(modality, facts.start, (), f"no station for {modality} in the list of modalities")
     unknown = _unknown_of(patient)

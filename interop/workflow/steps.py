@@ -59,12 +59,12 @@ class Laid:
         return any(row.scheduled for row in self.rows)
 
 
-def lay(site: Site, resource: Resource, state: State, patient: Resource) -> Laid:
+def lay(site: Site, resource: Resource, state: State, patient: Resource, named: frozenset[str] = frozenset()) -> Laid:
     """Plan every step, and say what the order is by them; ``state`` is what its own event made of it."""
     planned: list[tuple[ScheduledStep, Plan]] = []
     for step in steps_of(resource):
         view = as_order(resource, step)
-        found = plan(site, view, order_facts(view, site.zone), patient)
+        found = plan(site, view, order_facts(view, site.zone), patient, named)
         at = schedule(state_of(step), found)
         planned.append((replace(step, status=at.status, step=at.step), found))
     steps = [step for step, _ in planned]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,9 @@ from interop.store import Store
 from interop.workflow import orders
 from tests.hl7_messages import orm
 from tests.hospital import EMR, MR, PLACER, Hospital, a_patient, an_order, typed
-from tests.sites import without_stations
+from tests.sites import with_locations, without_stations
+
+ROOM_2 = {"resourceType": "Location", "id": "place", "name": "CT room 2"}
 
 
 def _numbers(order: dict[str, object]) -> dict[str, str]:
@@ -305,6 +308,38 @@ async def test_a_named_station_is_the_only_one(hospital: Hospital) -> None:
         )
     )
     assert (await hospital.row(other.id)).missing == "no station CT9 in the list of modalities"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"performer": [{"display": "ct2"}]},
+        {"performer": [{"identifier": {"value": "CT2"}}]},
+        {"locationReference": [{"display": "CT  room 2"}]},
+        {"locationCode": [{"text": "CT ROOM 2"}]},
+        {"locationReference": [{"reference": "#place"}], "contained": [ROOM_2]},
+    ],
+)
+async def test_a_performer_or_a_place_of_the_list_chooses_the_station(
+    hospital: Hospital, named: dict[str, Any]
+) -> None:
+    hospital.site = with_locations(hospital.site)
+    stored = await hospital.post(an_order(await hospital.patient(), **named))
+    assert (await hospital.row(stored.id)).stations == ("CT2",)
+    await hospital.put({**stored.resource(), **{key: [{"display": "Ward 3"}] for key in named}, "contained": []})
+    assert (await hospital.row(stored.id)).stations == ("CT1", "CT2")
+
+
+async def test_a_stored_device_or_location_is_known_by_its_own_names(hospital: Hospital) -> None:
+    hospital.site = with_locations(hospital.site)
+    patient = await hospital.patient()
+    named = [{"name": "CT2", "type": "user-friendly-name"}]
+    device = await hospital.post({"resourceType": "Device", "deviceName": named})
+    place = await hospital.post({"resourceType": "Location", "name": "CT room 1"})
+    by_device = await hospital.post(an_order(patient, "P1", performer=[{"reference": device.reference}]))
+    by_place = await hospital.post(an_order(patient, "P2", locationReference=[{"reference": place.reference}]))
+    assert (await hospital.row(by_device.id)).stations == ("CT2",)
+    assert (await hospital.row(by_place.id)).stations == ("CT1",)
 
 
 async def test_an_order_without_a_time_is_taken_and_flagged(hospital: Hospital) -> None:
