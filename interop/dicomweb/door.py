@@ -206,6 +206,8 @@ class DicomWeb:
     ) -> tuple[int, bytes]:
         own = instances[0].identity.study
         await self._guard.check_storing_into(agent, own)
+        if self._guard.is_bound(agent, "c"):
+            await self._one_patient.check(own)
         if agent.studies is not None:
             only_annotations(instances)
         await self._access_log.record(agent, [own], "stow-rs")

@@ -35,9 +35,9 @@ class Guard:
             return
         raise ForbiddenError("this session or token does not cover the study")
 
-    def is_bound(self, agent: Agent) -> bool:
-        """Whether the agent may see the images of one patient alone, whatever study they are in."""
-        return agent.studies is None and any(bound_to_patient(agent, verb, "ImagingStudy") for verb in "rs")
+    def is_bound(self, agent: Agent, verbs: str = "rs") -> bool:
+        """Whether the agent may see (or store: ``c``) images of one patient alone, whatever study they are in."""
+        return agent.studies is None and any(bound_to_patient(agent, verb, "ImagingStudy") for verb in verbs)
 
     def check_storing(self, agent: Agent) -> None:
         """ForbiddenError unless the agent may store images of some study: asked before a body is read."""

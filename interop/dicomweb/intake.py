@@ -51,6 +51,8 @@ def boundary_of(content_type: str) -> bytes:
 def storing_request(headers: Sequence[tuple[bytes, bytes]], limit: int) -> bytes:
     """The boundary of the body that is announced; UnsupportedError (415, 406) or TooLargeError if it is not taken."""
     named = {name: value.decode("latin-1") for name, value in headers}
+    if named.get(b"content-encoding", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedError("a body is taken as it is, without Content-Encoding", status=415)
     length = named.get(b"content-length", "0")
     if length.isdigit() and int(length) > limit:
         raise TooLargeError(f"a request stores at most {limit} bytes")

@@ -166,6 +166,7 @@ def test_nothing_is_stored_of_a_request_with_something_foreign_in_it(site: Any) 
         ({"Content_Type": "application/dicom"}, 415),
         ({"Content_Type": 'multipart/related; type="application/dicom+json"; boundary=part-of-it'}, 415),
         ({"Content_Type": 'multipart/related; type="application/dicom"'}, 415),
+        ({"Content_Encoding": "gzip"}, 415),
         ({"Content_Type": "multipart/related; type=application/dicom; boundary=other"}, 400),
         ({"Accept": "image/png"}, 406),
         ({"Content_Type": "multipart/related; boundary=part-of-it; type=application/dicom"}, 200),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 A, B = "1.2.3.1", "1.2.3.2"
 SERIES, INSTANCE = "1.2.3.4", "1.2.3.5"
@@ -178,3 +181,21 @@ async def test_a_patients_app_sees_nothing_of_a_study_that_is_another_patients_t
         assert (await app.get(uri)).status_code == 403
     async with web.client(headers=headers) as app:  # an object without a number is nobody else's
         assert len((await app.get("/dicom-web/studies")).json()) == 2
+
+
+async def test_a_patients_app_stores_nothing_into_a_study_that_is_another_patients_too(web: Any) -> None:
+    own = web.patients[A].removeprefix("Patient/")
+    web.archive.twice = {A: ["P1", "P2"]}
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, INSTANCE
+    image.StudyInstanceUID, image.SeriesInstanceUID, image.PatientID = A, SERIES, "P2"
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    out = BytesIO()
+    image.save_as(out, enforce_file_format=True)
+    body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + out.getvalue() + b"\r\n--b--"
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+    bearer = web.bearer("patient/ImagingStudy.crs", patient=own)
+    async with web.client(headers=bearer) as app:
+        refused = await app.post("/dicom-web/studies", content=body, headers=headers)
+    assert (refused.status_code, "several patients" in refused.text) == (403, True)
