@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from interop.dicom.person_names import person_name
+from interop.dicom.person_names import GROUP_LENGTH, person_name
 from interop.dicom.times import wall_clock, write_date
 from interop.fhir import names
 from interop.mapping.context import Context
@@ -73,6 +73,12 @@ def uid_of_identifier(value: Mapping[str, Any], context: Context) -> str:
 def text_to_lo(value: Any, context: Context) -> str | None:
     """Text of at most 64 characters (LO)."""
     return _lo(str(value))
+
+
+@converter
+def text_to_sh(value: Any, context: Context) -> str | None:
+    """Text of at most 16 characters (SH)."""
+    return _UNFIT.sub(" ", str(value)).strip()[:SH].rstrip() or None
 
 
 def _lo(text: str) -> str | None:
@@ -161,7 +167,7 @@ def names_to_pn(found: Sequence[Mapping[str, Any]]) -> str | None:
     usable = [name for name in found if name.get("use") not in ("old", "maiden")] or list(found)
     ordered = sorted(usable, key=lambda name: _rank(name.get("use")))
     groups = {form: next((name for name in ordered if _form(name) == form), None) for form in ("ABC", "IDE", "SYL")}
-    family, given, middle, prefix, suffix = _parts(groups["ABC"])
+    family, given, middle, prefix, suffix = _fitting(_parts(groups["ABC"]))
     pn = person_name(
         family,
         given,
@@ -195,5 +201,22 @@ def _parts(name: Mapping[str, Any] | None) -> tuple[str, str, str, str, str]:
     return (name.get("family", ""), given[0] if given else "", " ".join(middle), " ".join(prefix), " ".join(suffix))
 
 
+_Parts = tuple[str, str, str, str, str]
+
+
+def _fitting(parts: _Parts) -> _Parts:
+    """The parts of a name as a group of PN takes them: whoever has a long name is on the worklist all the same.
+
+    What tells least is left out first: suffix, prefix and middle names; then family and given name are cut.
+    """
+    family, given, *rest = (" ".join(part.split()) for part in parts)
+    while rest and len("^".join((family, given, *rest)).rstrip("^")) > GROUP_LENGTH:
+        rest.pop()
+    given = given[: max(GROUP_LENGTH // 2 - 1, GROUP_LENGTH - 1 - len(family))].rstrip()
+    family = family[: GROUP_LENGTH - (len(given) + 1 if given else 0)].rstrip()
+    middle, prefix, suffix = [*rest, "", "", ""][:3]
+    return family, given, middle, prefix, suffix
+
+
 def _group(name: Mapping[str, Any] | None) -> str:
-    return person_name(*_parts(name))
+    return person_name(*_fitting(_parts(name)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from interop.fhir import orders
 from interop.mapping.context import Context
+from interop.mapping.dicom_values import LT
 from interop.mapping.fhir_rows import Found, contained_of
 from interop.mapping.tables import Tables
 
@@ -51,7 +52,7 @@ def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
     place = attributes.setdefault(sequence, [{}])[0] if sequence else attributes
     if type(value) is list:
         if all(isinstance(line, str) for line in value):
-            value = "\r\n".join(value)
+            value = "\r\n".join(value)[:LT].rstrip()  # an item that is refused for its length is an exam not done
         elif value and all(isinstance(items, list) for items in value):
             value = [item for items in value for item in items]  # each gave items of the same sequence
     place.setdefault(keyword, value)

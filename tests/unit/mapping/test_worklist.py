@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pydicom
 import pytest
 
+from interop.dicom.stations import Station, parse_stations
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError
 from interop.fhir import names
@@ -23,6 +24,7 @@ from tests.orders import ORDER, PATIENT, concept
 
 TABLES = compile_tables(shipped("mappings"))
 ZONE = ZoneInfo("Asia/Nicosia")
+STATIONS = parse_stations((shipped("orthanc") / "modalities.toml").read_text())
 START = datetime(2026, 7, 22, 7, 15, tzinfo=UTC)
 Resource = dict[str, Any]
 
@@ -158,6 +160,38 @@ def test_long_texts_are_cut_and_numbers_never() -> None:
     assert found["RequestedProcedureDescription"] == "x" * 64
     assert found["PlacerOrderNumberImagingServiceRequest"] == "9" * 70
     assert "RequestedProcedureCodeSequence" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ({"family": "F" * 90, "given": ["Ελένη"]}, "F" * 58 + "^Ελένη"),
+        ({"family": "Papadopoulou", "given": ["G" * 90]}, "Papadopoulou^" + "G" * 51),
+        ({"family": "F" * 90, "given": ["G" * 90]}, "F" * 32 + "^" + "G" * 31),
+        ({"family": "F" * 40, "given": ["G" * 10, "M" * 20], "prefix": ["Dr."]}, "F" * 40 + "^" + "G" * 10),
+        ({"family": "F" * 40, "given": ["G", "M"], "suffix": ["S" * 30]}, "F" * 40 + "^G^M"),
+        ({"text": "T" * 200}, "T" * 64),
+    ],
+)
+def test_whoever_has_a_long_name_is_on_the_worklist_all_the_same(name: Resource, written: str) -> None:
+    found = item({**ORDER, "requester": {"display": "D" * 80}}, {**PATIENT, "name": [name]})
+    assert found["PatientName"] == written
+    assert found["RequestingPhysician"] == "D" * 64
+    worklist_bytes(found)
+
+
+@pytest.mark.parametrize("station", STATIONS, ids=lambda station: station.aet)
+def test_every_station_of_the_shipped_list_can_be_scheduled(station: Station) -> None:
+    where = {"station_aet": station.aet, "modality": station.modality or "CT", "location": station.location}
+    found = worklist_attributes(ORDER, PATIENT, **where, start=START, zone=ZONE, facility="IMG", tables=TABLES)
+    worklist_bytes(found)
+    assert station.location.startswith(step_of(found).get("ScheduledProcedureStepLocation", ""))
+
+
+def test_a_long_note_is_cut_where_dicom_ends() -> None:
+    found = item({**ORDER, "note": [{"text": "x" * 8000}, {"text": "y" * 8000}]})
+    assert found["RequestedProcedureComments"] == "x" * 8000 + "\r\n" + "y" * 2238
+    worklist_bytes(found)
 
 
 def test_a_foreign_accession_number_names_its_issuer() -> None:
