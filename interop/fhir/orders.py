@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from interop.fhir.names import DCM, EXT_STATION, EXT_STEP, IDENTIFIER_TYPES, SNOMED, STUDY_UID, V2_0203
@@ -168,12 +168,21 @@ def _extensions(resource: Resource, url: str, value: str) -> Iterator[str]:
             yield extension[value]
 
 
+def planned_day(service_request: Resource) -> date | None:
+    """The day for which it is planned, where that is all that ``occurrence[x]`` says; else None."""
+    text = _occurrence(service_request) or ""
+    return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
+
+
 def _start(service_request: Resource, zone: tzinfo) -> datetime | None:
+    return _instant(_occurrence(service_request), zone)
+
+
+def _occurrence(service_request: Resource) -> str | None:
     timing = service_request.get("occurrenceTiming", {})
     events = [event for event in timing.get("event", ()) if event]
     period = service_request.get("occurrencePeriod") or timing.get("repeat", {}).get("boundsPeriod") or {}
-    text = service_request.get("occurrenceDateTime") or next(iter(events), None) or period.get("start")
-    return _instant(text, zone)
+    return service_request.get("occurrenceDateTime") or next(iter(events), None) or period.get("start")
 
 
 def _instant(text: str | None, zone: tzinfo) -> datetime | None:

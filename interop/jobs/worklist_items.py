@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError, UnavailableError
-from interop.fhir.orders import order_facts
+from interop.fhir.orders import order_facts, planned_day
 from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, StepRow, Tx
@@ -172,9 +172,8 @@ def _read(tx: Tx, id: str) -> _Found:
 
 def _start(order: Resource, start: datetime | None, written: datetime | None, zone: tzinfo) -> datetime | date:
     """When the step is planned: a day alone stays one; without any time, when the order was written."""
-    stated = str(order.get("occurrenceDateTime", ""))
-    if len(stated) == len("YYYY-MM-DD"):
-        return date.fromisoformat(stated)
+    if (day := planned_day(order)) is not None:
+        return day
     found = start or order_facts(order, zone).authored or written
     assert found is not None
     return found

@@ -1,7 +1,7 @@
 """What modalities say that they do (MPPS): kept as said, and the order that it was scheduled by moved on.
 
-What happened is a fact, whatever the order says: a step that nobody scheduled, or whose order is closed, is kept and
-audited and moves nothing.
+What happened is a fact, whatever the order says: a step that nobody scheduled, of another patient than its order, or
+whose order is closed, is kept and audited and moves nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from interop.dicom.performed_step import (
     check_creation,
     laid_over,
 )
+from interop.dicom.study import StudyFacts
 from interop.errors import ConflictError, NotFoundError
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, PerformedRow, Tx
 from interop.workflow import orders
 from interop.workflow.lifecycle import MODALITY, TABLE, State
+from interop.workflow.matching import is_patient
 from interop.workflow.site import Site
 
 WRONG_ENTRY = "110514"  # DCM, CID 9300: Incorrect worklist entry selected
@@ -48,6 +50,8 @@ def begin(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
     if tx.performed_step(uid) is not None:
         raise DuplicateStepError(f"the performed procedure step {uid} is known already")
     order, by = _order_of(tx, site, step)
+    if order is not None and _is_anothers(tx, site, order, step):
+        order, by = None, "the step names another patient than its order, which is not moved"
     study_uid = next((one.study_uid for one in step.scheduled if one.study_uid), None)
     order_id = order.id if order else None
     row = PerformedRow(uid, step.status, tx.agent.who, order_id, study_uid, step.content, tx.now, tx.now)
@@ -132,6 +136,12 @@ def _order_of(tx: Tx, site: Site, step: PerformedStep) -> tuple[OrderRow | None,
     if found:
         return None, "several orders in one step (group case): none is moved"
     return None, "unscheduled"
+
+
+def _is_anothers(tx: Tx, site: Site, order: OrderRow, step: PerformedStep) -> bool:
+    issuer = next(iter(step.content.get("00100021", {}).get("Value", ())), None)
+    named = StudyFacts("", patient_id=step.patient_id or None, issuer=str(issuer) if issuer else None)
+    return is_patient(tx, site, order, named) is False
 
 
 def _scheduled_by(tx: Tx, site: Site, one: Scheduled) -> OrderRow | None:

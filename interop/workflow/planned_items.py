@@ -9,7 +9,7 @@ from typing import Any
 
 from interop.dicom.worklist import completed
 from interop.errors import InvalidContentError
-from interop.fhir.orders import order_facts
+from interop.fhir.orders import order_facts, planned_day
 from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, StepRow, Tx
@@ -78,7 +78,6 @@ def _items(planned: Planned, site: Site, order: Resource, row: OrderRow | StepRo
 
 def _start(order: Resource, start: datetime | None, written: datetime, zone: tzinfo) -> datetime | date:
     """When the step is planned: a day alone stays one; without any time, when the order was written."""
-    stated = str(order.get("occurrenceDateTime", ""))
-    if len(stated) == len("YYYY-MM-DD"):
-        return date.fromisoformat(stated)
+    if (day := planned_day(order)) is not None:
+        return day
     return start or order_facts(order, zone).authored or written

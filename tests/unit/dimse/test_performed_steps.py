@@ -177,7 +177,7 @@ async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: T
     assert await shown() == ["ST1", "ST2"]
     assert await shown(Modality="MR") == ["ST2"]
     assert await shown(ScheduledProcedureStepStartDate="20261122") == ["ST2"]
-    uid, step = generate_uid(), begun(accession="AS1")
+    uid, step = generate_uid(), begun(accession="AS1", PatientID="S1")
     step.ScheduledStepAttributesSequence[0].ScheduledProcedureStepID = "ST2"
     assert (await create(step, uid)).Status == 0
     assert await shown() == ["ST1"]
@@ -189,6 +189,18 @@ async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: T
     assert [(one.step_id, one.step) for one in steps] == [("ST1", "scheduled"), ("ST2", "in-progress")]
     assert (await change(ended("DISCONTINUED", "110514"), uid)).Status == 0
     assert await shown() == ["ST1", "ST2"]
+
+
+async def test_a_step_of_another_patient_moves_no_order(hospital: Hospital, create: Tell, change: Tell) -> None:
+    order, uid = await an_order_of(hospital), generate_uid()
+    before = await at(hospital, order.id)
+    assert (await create(begun(order.study_uid, PatientID="999999"), uid)).Status == 0
+    assert (await change(ended("DISCONTINUED"), uid)).Status == 0
+    assert await at(hospital, order.id) == before
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    assert (kept.state, kept.order_id) == ("DISCONTINUED", None)
+    assert "another patient" in str((await _audited(hospital))[0].event.detail)
 
 
 async def _audited(hospital: Hospital) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from interop.fhir.names import DCM, IDENTIFIER_TYPES, V2_0203
 from interop.fhir.orders import (
     STEPS,
     order_facts,
+    planned_day,
     study_uid_of,
     with_identifier,
     with_stations,
@@ -113,6 +114,21 @@ def test_a_category_says_imaging(system: str, code: str, imaging: bool) -> None:
 )
 def test_the_start_in_each_of_its_forms(when: dict[str, Any]) -> None:
     assert order_facts({**PLAIN, **when}, UTC).start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert planned_day({**PLAIN, **when}) == date(2026, 1, 1), "the day is all that is planned, and not midnight"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {},
+        {"occurrenceDateTime": "2026-01"},
+        {"occurrenceDateTime": "2026-01-01T08:00:00Z"},
+        {"occurrencePeriod": {"end": "2026-02-01"}},
+        {"occurrencePeriod": {"start": "2026-01-01T08:00:00Z", "end": "2026-02-01"}},
+    ],
+)
+def test_a_time_or_less_than_a_day_is_no_planned_day(when: dict[str, Any]) -> None:
+    assert planned_day({**PLAIN, **when}) is None
 
 
 @pytest.mark.parametrize(
