@@ -194,6 +194,12 @@ def test_a_long_note_is_cut_where_dicom_ends() -> None:
     worklist_bytes(found)
 
 
+def test_what_the_patient_was_told_is_shown_where_there_is_no_note() -> None:
+    told = {**ORDER, "patientInstruction": "come fasting"}
+    assert item({**told, "note": []})["RequestedProcedureComments"] == "come fasting"
+    assert item({**told, "note": [{"text": "claustrophobic"}]})["RequestedProcedureComments"] == "claustrophobic"
+
+
 def test_a_foreign_accession_number_names_its_issuer() -> None:
     order = deepcopy(ORDER)
     order["identifier"][2]["system"] = "urn:oid:1.2.3"
