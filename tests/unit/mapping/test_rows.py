@@ -91,6 +91,8 @@ def fired() -> set[str]:
     accession = {**ORDER, "identifier": [{**ORDER["identifier"][2], "system": "urn:interop:ns:HOSP:RIS"}]}
     day: dict[str, Any] = {"station_aet": "CT1", "modality": "CT", "start": date(2026, 11, 22)}
     worklist_attributes(accession, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables)
+    told = {**ORDER, "note": [], "patientInstruction": "come fasting"}
+    worklist_attributes(told, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables)
     for report in (REPORT, OTHER_REPORT):
         report_message(report, OBSERVATIONS, PATIENT, ORDER, "1.2.3", **to)
     merge_message(PATIENT, PATIENT, **to)
