@@ -174,6 +174,16 @@ def planned_day(service_request: Resource) -> date | None:
     return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
 
 
+def shown_start(
+    service_request: Resource, start: datetime | None, written: datetime | None, zone: tzinfo
+) -> datetime | date | None:
+    """When a worklist says that a step is planned: ``start``, but a day where a day is all that is planned.
+
+    Without any time it is when the order was authored, else when it was ``written`` here.
+    """
+    return planned_day(service_request) or start or order_facts(service_request, zone).authored or written
+
+
 def _start(service_request: Resource, zone: tzinfo) -> datetime | None:
     return _instant(_occurrence(service_request), zone)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
 from logging import getLogger
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError, UnavailableError
-from interop.fhir.orders import order_facts, planned_day
+from interop.fhir.orders import shown_start
 from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, StepRow, Tx
@@ -131,12 +130,14 @@ class WorklistItems:
         written = found.row.updated if found.row is not None else None
         stations = [station for aet in row.stations if (station := self._site.station(aet)) is not None]
         for station in stations:
+            start = shown_start(order, row.start, written, self._site.zone)
+            assert start is not None
             attributes = worklist_attributes(
                 order,
                 found.patient,
                 station_aet=station.aet,
                 modality=row.modality or station.modality,
-                start=_start(order, row.start, written, self._site.zone),
+                start=start,
                 zone=self._site.zone,
                 facility=self._site.facility,
                 tables=self._site.tables,
@@ -168,15 +169,6 @@ def _read(tx: Tx, id: str) -> _Found:
     patient = tx.get("Patient", row.patient_id).resource()
     several = tx.order_steps(id) if has_steps(order) else ()
     return _Found(row, order, patient, named_in_stored(tx, stored, order), stored.version, several)
-
-
-def _start(order: Resource, start: datetime | None, written: datetime | None, zone: tzinfo) -> datetime | date:
-    """When the step is planned: a day alone stays one; without any time, when the order was written."""
-    if (day := planned_day(order)) is not None:
-        return day
-    found = start or order_facts(order, zone).authored or written
-    assert found is not None
-    return found
 
 
 def _outcome(made: Made, done: bool | UnavailableError) -> Made:

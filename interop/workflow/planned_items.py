@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
 from typing import Any
 
 from interop.dicom.worklist import completed
 from interop.errors import InvalidContentError
-from interop.fhir.orders import order_facts, planned_day
+from interop.fhir.orders import shown_start
 from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, StepRow, Tx
@@ -66,7 +65,7 @@ def _items(planned: Planned, site: Site, order: Resource, row: OrderRow | StepRo
             planned.patient,
             station_aet=station.aet,
             modality=row.modality or station.modality,
-            start=_start(order, row.start, planned.row.updated, site.zone),
+            start=shown_start(order, row.start, planned.row.updated, site.zone) or planned.row.updated,
             zone=site.zone,
             facility=site.facility,
             tables=site.tables,
@@ -74,10 +73,3 @@ def _items(planned: Planned, site: Site, order: Resource, row: OrderRow | StepRo
             resolved=planned.resolved,
         )
         yield completed(attributes)
-
-
-def _start(order: Resource, start: datetime | None, written: datetime, zone: tzinfo) -> datetime | date:
-    """When the step is planned: a day alone stays one; without any time, when the order was written."""
-    if (day := planned_day(order)) is not None:
-        return day
-    return start or order_facts(order, zone).authored or written

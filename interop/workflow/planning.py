@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from interop.fhir.orders import OrderFacts, order_facts, planned_day
+from interop.fhir.orders import OrderFacts, order_facts, shown_start
 from interop.workflow.scheduling import is_order, plan
 from interop.workflow.site import Site
 
@@ -24,10 +24,8 @@ class Planned:
 
     def start_of(self, order: Resource, zone: tzinfo) -> datetime | date | None:
         """When; a day alone stays one, and without any time it is when the order was written."""
-        if (day := planned_day(order)) is not None:
-            return day
-        start = self.facts.start or self.facts.authored
-        return start.astimezone(zone) if start else None
+        start = shown_start(order, self.facts.start, None, zone)
+        return start.astimezone(zone) if isinstance(start, datetime) else start
 
 
 def planned(site: Site, order: Resource, patient: Resource) -> Planned | None:
