@@ -206,3 +206,80 @@ OBSERVATIONS: list[Resource] = [
         ],
     ),
 ]
+
+
+def measured(code: str, value: Resource, *, on: str = "2026-11-01", system: str = names.LOINC) -> Resource:
+    """An Observation of the patient."""
+    about = {"status": "final", "subject": {"reference": "Patient/p1"}, "effectiveDateTime": on}
+    return {"resourceType": "Observation", "code": concept(system, code), **about, **value}
+
+
+def kilograms(value: str, unit: str = "kg") -> Resource:
+    return {"valueQuantity": {"value": DecimalText(value), "unit": unit, "system": names.UCUM, "code": unit}}
+
+
+PREGNANT: Resource = {"valueCodeableConcept": concept(names.LOINC, "LA15173-0", "Pregnant")}
+ENCOUNTER: Resource = {
+    "resourceType": "Encounter",
+    "id": "e1",
+    "status": "in-progress",
+    "class": {"code": "IMP"},
+    "subject": {"reference": "Patient/p1"},
+    "identifier": [typed("AN", "urn:interop:ns:HOSP:EMR", "A1"), typed("VN", "urn:oid:1.2.3.4", "V1")],
+    "serviceType": concept("http://snomed.info/sct", "394579002", "Cardiology"),
+    "hospitalization": {"specialArrangement": [{"text": "wheelchair"}]},
+    "location": [
+        {"location": {"display": "WARD1"}, "status": "completed"},
+        {"location": {"reference": "Location/w2", "display": "WARD2"}, "status": "active"},
+    ],
+}
+# An order that names everything by reference, and what is stored of it.
+NAMING: Resource = {
+    **{name: ORDER[name] for name in ("resourceType", "id", "status", "intent", "subject", "code", "authoredOn")},
+    "identifier": ORDER["identifier"],
+    "orderDetail": [*ORDER["orderDetail"], concept(names.TRANSPORT, "WHLC", "Wheelchair")],
+    "occurrenceDateTime": "2026-11-22T10:15:00+02:00",
+    "encounter": {"reference": "Encounter/e1", "display": "where the message said"},
+    "requester": {"reference": "PractitionerRole/r1"},
+    "performer": [{"reference": "Organization/radiology"}, {"reference": "Device/ct"}, {"display": "Tina Tech"}],
+    "locationReference": [{"reference": "Location/room"}],
+    "reasonReference": [{"reference": "Condition/c1", "display": "as the order says"}],
+    "supportingInfo": [
+        {"display": "known asthma"},
+        {"reference": "DocumentReference/d1", "display": "a form"},
+        {"type": "AllergyIntolerance", "display": "Allergy: Latex (severe)"},
+        {"type": "Flag", "display": "MRSA"},
+    ],
+}
+RESOLVED: dict[str, Resource] = {
+    "PractitionerRole/r1": {
+        "resourceType": "PractitionerRole",
+        "practitioner": {"reference": "Practitioner/7"},
+        "organization": {"reference": "Organization/ward"},
+    },
+    "Practitioner/7": {"resourceType": "Practitioner", "name": [{"family": "Known", "given": ["Karl"]}]},
+    "Organization/ward": {"resourceType": "Organization", "name": "Emergency department"},
+    "Organization/radiology": {"resourceType": "Organization", "name": "Radiology"},
+    "Device/ct": {"resourceType": "Device", "deviceName": [{"name": "Scanner One of All", "type": "other"}]},
+    "Location/room": {"resourceType": "Location", "name": "Examination room 12"},
+    "Location/w2": {"resourceType": "Location", "name": "Ward Two"},
+    "Condition/c1": {"resourceType": "Condition", "code": concept("http://hl7.org/fhir/sid/icd-10", "I21", "Infarct")},
+}
+CLINICAL: list[Resource] = [
+    measured("29463-7", kilograms("82.5")),
+    measured("8302-2", kilograms("178", "cm")),
+    measured("82810-3", PREGNANT),
+    {
+        "resourceType": "AllergyIntolerance",
+        "patient": {"reference": "Patient/p1"},
+        "code": {"text": "Iodine contrast"},
+        "criticality": "high",
+        "reaction": [{"manifestation": [{"text": "shock"}], "severity": "severe"}],
+    },
+    {
+        "resourceType": "Flag",
+        "status": "active",
+        "subject": {"reference": "Patient/p1"},
+        "code": {"text": "Pacemaker"},
+    },
+]

@@ -46,7 +46,7 @@ class AnswerWriter:
                 continue
             value = item.get(keyword)
             if inner is None:
-                found.append((tag, self._plain(keyword, value if isinstance(value, (str, int)) else None)))
+                found.append((tag, self._plain(keyword, tuple(value) if type(value) is list else value)))
                 continue
             content = b""
             for one in value or ():
@@ -56,7 +56,7 @@ class AnswerWriter:
         found.sort()
         return b"".join(encoded for _, encoded in found)
 
-    def _encoded(self, keyword: str, value: str | int | None) -> bytes:
+    def _encoded(self, keyword: str, value: str | int | tuple[str, ...] | None) -> bytes:
         tag = tag_for_keyword(keyword)
         assert tag is not None
         vr = dictionary_VR(tag)

@@ -195,7 +195,12 @@ def _tests(
 
 
 def _of_item(keyword: str, test: Callable[[str], bool]) -> Test:
-    return lambda item: test(_text(item.get(keyword)))
+    return lambda item: _any(test, item.get(keyword))
+
+
+def _any(test: Callable[[str], bool], value: Any) -> bool:
+    """One of several values is enough (PS3.4 C.2.2.2.4)."""
+    return any(map(test, value)) if type(value) is list and value else test(_text(value))
 
 
 def _of_sequence(keyword: str, tests: list[tuple[str, Callable[[str], bool]]]) -> Test:

@@ -66,7 +66,7 @@ class Items:
 
     def _make(self, rows: Sequence[PlannedRow]) -> dict[str, tuple[Item, ...]]:
         ids = [row.id for row in rows]
-        found = self._units.view(lambda tx: [read_planned(tx, id) for id in ids])
+        found = self._units.view(lambda tx: [read_planned(tx, self._site, id) for id in ids])
         made = {row.id: planned_items(one, self._site) if one else () for row, one in zip(rows, found, strict=True)}
         with self._guard:
             for row in rows:

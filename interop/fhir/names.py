@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+TRANSPORT = "http://terminology.hl7.org/CodeSystem/v2-0124"  # how the patient comes: CART PORT WALK WHLC
 V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"  # identifier types PLAC FILL ACSN MR …
 DCM = "http://dicom.nema.org/resources/ontology/DCM"  # modality codes
 STUDY_UID = "urn:dicom:uid"  # identifier.system of a study; value urn:oid:<StudyInstanceUID>

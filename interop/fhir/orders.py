@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple
 
-from interop.fhir.names import DCM, EXT_STATION, EXT_STEP, IDENTIFIER_TYPES, SNOMED, STUDY_UID, V2_0203
+from interop.fhir.names import DCM, EXT_STATION, EXT_STEP, IDENTIFIER_TYPES, SNOMED, STUDY_UID, TRANSPORT, V2_0203
 from interop.fhir.query import Identity
 from interop.fhir.references import patient_of
 from interop.fhir.times import instant
@@ -98,6 +98,13 @@ def modality_of(service_request: Resource) -> str | None:
             if coding.get("system") == DCM and _MODALITY.fullmatch(code):
                 return str(code)
     return None
+
+
+def detail_kind(detail: Resource) -> str:
+    """What an orderDetail tells: the ``modality``, the ``transport`` of the patient (table 0124), else the ``step``."""
+    if modality_of({"orderDetail": [detail]}) is not None:
+        return "modality"
+    return "transport" if any(one.get("system") == TRANSPORT for one in detail.get("coding", ())) else "step"
 
 
 def with_identifier(service_request: Resource, kind: str, identity: Identity) -> Resource:

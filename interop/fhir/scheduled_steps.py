@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interop.fhir import names
-from interop.fhir.orders import modality_of, with_identifier, with_stations, with_step
+from interop.fhir.orders import detail_kind, modality_of, with_identifier, with_stations, with_step
 from interop.fhir.query import Identity
 
 Resource = dict[str, Any]
@@ -75,7 +75,7 @@ def own_step(service_request: Resource, status: str, step: str) -> ScheduledStep
             for item in service_request.get("extension", ())
             if item.get("url") == names.EXT_STATION and "valueString" in item
         ),
-        protocols=tuple(detail for detail in details if modality_of({"orderDetail": [detail]}) is None),
+        protocols=tuple(detail for detail in details if detail_kind(detail) == "step"),
     )
 
 
@@ -86,9 +86,10 @@ def as_order(service_request: Resource, step: ScheduledStep) -> Resource:
         view = with_identifier(view, "SPSID", step.id)
     view = with_step({**view, "status": step.status}, step.step or None)
     own = _modality(service_request)
-    details = [d for d in view.get("orderDetail", ()) if modality_of({"orderDetail": [d]}) is None]
+    told = {kind: [d for d in view.get("orderDetail", ()) if detail_kind(d) == kind] for kind in ("step", "transport")}
     modality = step.modality or own
-    view["orderDetail"] = [*(step.protocols or details), *([{"coding": [modality]}] if modality else [])]
+    stated = [{"coding": [modality]}] if modality else []
+    view["orderDetail"] = [*(step.protocols or told["step"]), *told["transport"], *stated]
     if not view["orderDetail"]:
         del view["orderDetail"]
     if step.start:

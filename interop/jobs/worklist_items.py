@@ -7,17 +7,13 @@ process than the one that writes (see ``interop.worklist_process``).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from logging import getLogger
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from interop.dicom.worklist import worklist_bytes
 from interop.errors import InvalidContentError, UnavailableError
-from interop.fhir.orders import shown_start
-from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
-from interop.mapping.worklist import worklist_attributes
-from interop.store import OrderRow, StepRow, Tx
-from interop.workflow.outbox import named_in_stored
+from interop.store import OrderRow, Tx
+from interop.workflow.planned_items import Planned, items_of, read_scheduled
 from interop.workflow.site import Site
 
 logger = getLogger(__name__)
@@ -81,7 +77,7 @@ class WorklistItems:
     async def write(self, wanted: Sequence[Wanted]) -> list[Made]:
         """Make the files of these orders equal the database; what became of each, in turn."""
         try:
-            found = await self._store.view(lambda tx: [_read(tx, one.order) for one in wanted])
+            found = await self._store.view(lambda tx: [_read(tx, self._site, one.order) for one in wanted])
             rendered = [self._rendered(one, order) for one, order in zip(wanted, found, strict=True)]
         except UnavailableError:
             raise
@@ -99,76 +95,40 @@ class WorklistItems:
         files: dict[str, bytes] = {}
         fault = ""
         try:
-            files = self._files(found)
+            files = self._files(found.planned)
         except InvalidContentError as error:
             fault = f"the order does not fit into a worklist item: {error.text}"
         absent: Collection[str] | None = None
-        fresh = found.version == 1 and row is not None and row.updated.isoformat() == one.since
-        if not one.thorough and not fault and (fresh or not found.steps):
+        version = found.planned.version if found.planned is not None else 0
+        fresh = version == 1 and row is not None and row.updated.isoformat() == one.since
+        if not one.thorough and not fault and (fresh or not found.several):
             absent = () if fresh else {station.aet for station in self._site.stations} - files.keys()
         waits = row is not None and not row.scheduled and bool(row.missing)
         made = Made(one.order, patient, bool(files), waits=waits, fault=fault, lasting=bool(fault))
         return made, (one.order, files, absent)
 
-    def _files(self, found: _Found) -> dict[str, bytes]:
-        row, files = found.row, dict[str, bytes]()
-        if row is None or found.order is None or found.patient is None:
-            return files
-        if not found.steps:
-            return self._items(found, found.order, row)
-        told = {step.number: step for step in steps_of(found.order)}
-        for step in found.steps:
-            if step.scheduled and step.step_id in told:
-                items = self._items(found, as_order(found.order, told[step.step_id]), step)
-                files |= {f"{step.step_id}|{aet}": content for aet, content in items.items()}
-        return files
-
-    def _items(self, found: _Found, order: Resource, row: OrderRow | StepRow) -> dict[str, bytes]:
-        """An item for each station of an order with one step, or of one step among several."""
-        assert found.patient is not None
-        files: dict[str, bytes] = {}
-        written = found.row.updated if found.row is not None else None
-        stations = [station for aet in row.stations if (station := self._site.station(aet)) is not None]
-        for station in stations:
-            start = shown_start(order, row.start, written, self._site.zone)
-            assert start is not None
-            attributes = worklist_attributes(
-                order,
-                found.patient,
-                station_aet=station.aet,
-                modality=row.modality or station.modality,
-                start=start,
-                zone=self._site.zone,
-                facility=self._site.facility,
-                tables=self._site.tables,
-                location=station.location,
-                resolved=found.resolved,
-            )
-            files[station.aet] = self._render(attributes)
-        return files
+    def _files(self, planned: Planned | None) -> dict[str, bytes]:
+        """An item for each station of an order with one step, for each step and station of one with several."""
+        if planned is None:
+            return {}
+        return {
+            station if step is None else f"{step}|{station}": self._render(attributes)
+            for step, station, attributes in items_of(planned, self._site)
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An order, and what its worklist item needs where it is scheduled."""
+class _Found(NamedTuple):
+    """An order, and what its worklist items need where it is scheduled."""
 
     row: OrderRow | None
-    order: Resource | None = None
-    patient: Resource | None = None
-    resolved: Mapping[str, Resource] | None = None
-    version: int = 0  # of the order
-    steps: tuple[StepRow, ...] = ()  # where the order has several
+    planned: Planned | None
+    several: bool  # it has several steps
 
 
-def _read(tx: Tx, id: str) -> _Found:
+def _read(tx: Tx, site: Site, id: str) -> _Found:
     row = tx.order(id)
-    if row is None or not row.scheduled:
-        return _Found(row, steps=tx.order_steps(id))
-    stored = tx.get("ServiceRequest", id)
-    order = stored.resource()
-    patient = tx.get("Patient", row.patient_id).resource()
-    several = tx.order_steps(id) if has_steps(order) else ()
-    return _Found(row, order, patient, named_in_stored(tx, stored, order), stored.version, several)
+    planned = read_scheduled(tx, site, row) if row is not None and row.scheduled else None
+    return _Found(row, planned, bool(tx.order_steps(id) if planned is None else planned.steps))
 
 
 def _outcome(made: Made, done: bool | UnavailableError) -> Made:

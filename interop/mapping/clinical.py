@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from interop.fhir import names
 from interop.hl7.message import Value
-from interop.mapping.context import Context
-from interop.mapping.converters import compact, converter
+from interop.mapping.context import Contained, Context
+from interop.mapping.converters import code_of, compact, converter
 from interop.mapping.datatypes import coding_system, cwe_to_codeableconcept, spoken, xcn_to_practitioner
 from interop.mapping.identifiers import authority
 
@@ -47,6 +48,49 @@ def al1_to_reference(value: Value, context: Context) -> dict[str, Any] | None:
 
 
 @converter()
+def danger_to_reference(value: Value, context: Context) -> dict[str, Any] | None:
+    """CE of OBR-12 (4.5.3.12): what is dangerous about the patient, in words."""
+    text = value.text(2).strip() or value.text(1).strip()
+    return {"type": "Flag", "display": text} if text else None
+
+
+_TRANSPORT = {"CART": "Cart", "PORT": "Portable", "WALK": "Walking", "WHLC": "Wheelchair"}  # table 0124, in its words
+
+
+@converter()
+def id_to_transport(value: Value, context: Context) -> dict[str, Any] | None:
+    """ID of OBR-30 (4.5.3.30): how the patient comes, a code of table 0124."""
+    code = code_of(value.text(1)).upper()
+    if not code:
+        return None
+    if code not in _TRANSPORT:
+        context.unmapped(f"{code!r} is not in table 0124", value.location, code="code-invalid", hl7_code="103")
+        return None
+    return {"coding": [{"system": names.TRANSPORT, "code": code, "display": _TRANSPORT[code]}]}
+
+
+@converter()
+def cwe_to_device(value: Value, context: Context) -> dict[str, Any] | None:
+    """CE of IPC-7 (4.5.6.7): the station that is to perform, by its name."""
+    text = value.text(2).strip() or value.text(1).strip()
+    return {"type": "Device", "display": text} if text else None
+
+
+_PREGNANT = "B6"  # of table 0009
+
+
+@converter()
+def ambulatory_to_observation(value: Value, context: Context) -> Contained | None:
+    """IS of PV1-15 (3.4.3.15): that the patient is pregnant is said there; what else is, nothing here asks for."""
+    if value.text(1).strip().upper() != _PREGNANT:
+        return None
+    code = {"coding": [{"system": names.LOINC, "code": "82810-3", "display": "Pregnancy status"}]}
+    answer = {"coding": [{"system": names.LOINC, "code": "LA15173-0", "display": "Pregnant"}]}
+    observation = {"resourceType": "Observation", "status": "final", "code": code, "valueCodeableConcept": answer}
+    return Contained(observation, "Pregnancy status: Pregnant", typed=True)
+
+
+@converter()
 def in1_to_reference(value: Value, context: Context) -> dict[str, Any] | None:
     """IN1-4 (6.5.6.4), the insurer, or IN1-2, the plan, with the policy number of IN1-36."""
     segment = value.segment
@@ -69,11 +113,11 @@ def xcn_to_reference(value: Value, context: Context) -> dict[str, Any] | None:
     if person is None:
         return None
     identifiers = person.resource.get("identifier", [])
-    names = person.resource.get("name", [])
+    named = person.resource.get("name", [])
     return compact(
         type="Practitioner",
         identifier=identifiers[0] if identifiers else None,
-        display=spoken(names[0]) if names else "",
+        display=spoken(named[0]) if named else "",
     )
 
 

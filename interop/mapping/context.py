@@ -56,10 +56,18 @@ class Context:
             self.unmapped(f"{code!r} is not in the table {table}", location, code="code-invalid", hl7_code="103")
         return found
 
+    def meant(self, reference: Mapping[str, Any]) -> dict[str, Any]:
+        """The resource that a reference leads to, as far as it is known here; {} where it is not."""
+        literal = reference.get("reference", "")
+        return self.contained.get(self.reading, {}).get(literal) or self.resolved.get(literal, {})
+
+    def kind(self, reference: Mapping[str, Any]) -> str:
+        """The type of what a reference leads to; "" where nothing tells it."""
+        return str(self.meant(reference).get("resourceType") or kind_of(reference))
+
     def person(self, reference: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Identifiers and names of whom a reference means, as far as they are known here."""
-        literal = reference.get("reference", "")
-        known = self.contained.get(self.reading, {}).get(literal) or self.resolved.get(literal, {})
+        known = self.meant(reference)
         inner = known.get("practitioner")
         if inner and not known.get("name"):  # PractitionerRole
             return self.person(inner)
@@ -73,8 +81,16 @@ class Context:
         return identifiers, named
 
 
+def kind_of(reference: Mapping[str, Any]) -> str:
+    """The type that a reference states, or has in its literal; "" where it has neither."""
+    literal = str(reference.get("reference", ""))
+    parts = literal.rsplit("/", 2)
+    return str(reference.get("type") or ("" if len(parts) < 2 else parts[-2]))
+
+
 class Contained(NamedTuple):
     """A value that is a reference to a resource inside the one being built."""
 
     resource: dict[str, Any]
     display: str
+    typed: bool = False  # the reference says the type, too: where references to several types stand side by side

@@ -19,6 +19,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\\]+")  # in LO and SH, and a name's groups
 _UNFIT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _BIRTH_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 SH, LO, LT = 16, 64, 10240
+_NO_PERSON = frozenset(("CareTeam", "Device", "HealthcareService", "Location", "Organization"))
 LOCAL_SCHEME = "99LOCAL"  # private schemes begin with 99 (PS3.16 8.2)
 
 
@@ -32,6 +33,13 @@ def converter(function: OutConverter) -> OutConverter:
 def identifier_value(value: Mapping[str, Any], context: Context) -> str | None:
     """The number alone; never cut: a wrong number is worse than none."""
     return str(value["value"]).strip() or None
+
+
+@converter
+def identifier_to_lo(value: Mapping[str, Any], context: Context) -> str | None:
+    """A number of at most 64 characters (LO), whole or not at all: an order is shown without one that is longer."""
+    number = identifier_value(value, context)
+    return None if number is None or len(number) > LO or _UNFIT.search(number) else number
 
 
 @converter
@@ -72,16 +80,22 @@ def uid_of_identifier(value: Mapping[str, Any], context: Context) -> str:
 @converter
 def text_to_lo(value: Any, context: Context) -> str | None:
     """Text of at most 64 characters (LO)."""
-    return _lo(str(value))
+    return as_lo(str(value))
 
 
 @converter
 def text_to_sh(value: Any, context: Context) -> str | None:
     """Text of at most 16 characters (SH)."""
-    return _UNFIT.sub(" ", str(value)).strip()[:SH].rstrip() or None
+    return as_sh(str(value))
 
 
-def _lo(text: str) -> str | None:
+def as_sh(text: str) -> str | None:
+    """Text as far as SH has room for it."""
+    return _UNFIT.sub(" ", text).strip()[:SH].rstrip() or None
+
+
+def as_lo(text: str) -> str | None:
+    """Text as far as LO has room for it."""
     return _UNFIT.sub(" ", text).strip()[:LO].rstrip() or None
 
 
@@ -113,10 +127,14 @@ def start_to_tm(value: datetime | date, context: Context) -> str | None:
 @converter
 def concept_to_description(value: Mapping[str, Any], context: Context) -> str | None:
     """A CodeableConcept as people read it (LO)."""
-    codings = value.get("coding", [])
-    spoken = value.get("text") or next((coding["display"] for coding in codings if coding.get("display")), "")
-    code = next((coding["code"] for coding in codings if coding.get("code")), "")
-    return _lo(spoken or code)
+    return as_lo(spoken(value))
+
+
+def spoken(concept: Mapping[str, Any]) -> str:
+    """A CodeableConcept as people read it: its text, else a display, else a code."""
+    codings = concept.get("coding", [])
+    text = concept.get("text") or next((coding["display"] for coding in codings if coding.get("display")), "")
+    return str(text or next((coding["code"] for coding in codings if coding.get("code")), ""))
 
 
 @converter
@@ -127,7 +145,7 @@ def concept_to_code_sequence(value: Mapping[str, Any], context: Context) -> list
         return None
     code = str(coding["code"])
     scheme = coding_scheme(coding.get("system", ""), context)
-    meaning = _lo(coding.get("display") or value.get("text") or code)
+    meaning = as_lo(coding.get("display") or value.get("text") or code)
     return [
         {
             "CodeValue" if len(code) <= SH else "LongCodeValue": code,
@@ -151,6 +169,12 @@ def reference_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
     """A referenced person's name (PN); of a mere display, the display as the family name."""
     _, named = context.person(value)
     return names_to_pn(named)
+
+
+@converter
+def person_to_pn(value: Mapping[str, Any], context: Context) -> str | None:
+    """The name of a person that a reference leads to; None for an organisation, a device or a place."""
+    return None if context.kind(value) in _NO_PERSON else reference_to_pn(value, context)
 
 
 @converter

@@ -40,7 +40,10 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "report_part": ("conclusion", "study"),
     "refused_message": ("refuse",),
     "name_representation": ("ABC", "IDE", "SYL"),
+    "patient_fact": ("weight", "size", "pregnancy"),
+    "pregnancy_dicom": ("1", "2", "3", "4"),
 }  # fmt: skip
+_FACTOR = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _CS = re.compile(r"[A-Z0-9_ ]{1,16}\Z")  # PS3.5 6.2, code string
 
 
@@ -73,6 +76,8 @@ def check_codes(codes: Mapping[str, CodeTable]) -> None:
     for table, words in WORDS.items():
         _hold(codes, table, [_one_of(words)], f"is none of {', '.join(words)}")
     _hold(codes, "coding_system", [lambda found: is_uri(found.target)], "is no absolute URI")
+    for table in ("mass_unit", "length_unit"):
+        _hold(codes, table, [lambda found: _FACTOR.match(found.target) is not None], "is no factor")
     for table in ("modality", "procedure_modality"):
         _hold(codes, table, [_is_code_string], "is no DICOM modality (a code string, PS3.5 6.2)")
 

@@ -18,13 +18,17 @@ from interop.mapping.messages import read_message
 from interop.mapping.origins import Origins, leaves, plain, said
 from interop.mapping.preview import preview
 from interop.mapping.tables import SiteRules, Tables, compile_tables
-from interop.mapping.worklist import worklist_attributes
+from interop.mapping.worklist import item_roots, worklist_attributes
 
 Resource = dict[str, Any]
 SERVER = "(server)"  # what no field says: the server adds it, or a function joined several
 _CHOICE = re.compile(r"\[\w*\]")
 _PARTS = re.compile(r"[\^=\r\n]+")
 _STEP = "ScheduledProcedureStepSequence"
+_CALLED = {  # what the rows' first words are in FHIR
+    "Visit": "ServiceRequest.encounter.identifier",
+    **dict.fromkeys(("Weight", "Size", "Pregnancy"), "Observation"),
+}
 NUMBERS = {  # what the server assigns where nobody did (workflow.numbers)
     "AccessionNumber": "ACSN",
     "RequestedProcedureID": "RPID",
@@ -126,7 +130,7 @@ class Explaining:
                 tables=self.tables,
                 location=location,
             )
-            roots = {"ServiceRequest": order, "Patient": patient}
+            roots = item_roots(order, patient, self.tables, where.start, self._zone)
             told = [self._attribute(keyword, value, roots) for keyword, value in _flat(attributes)]
             items.append({"station": station, "attributes": told})
         return items
@@ -136,9 +140,10 @@ class Explaining:
         root, _, rest = path.partition(".")
         if root == "Step":
             return {"keyword": keyword, "value": value, **self._step(rest, roots["ServiceRequest"])}
-        if not rest and root != "Patient":  # a code table's word for nothing, or a number of ours
+        if roots.get(root) is None:  # a code table's word for nothing, or a number of ours
             return {"keyword": keyword, "value": value, "element": path or SERVER, "from": SERVER}
         places = [place for each in values for place in _places(roots[root], rest, each)]
+        root = _CALLED.get(root, root)
         beneath = [at for place in places for at in _under(*place)]
         exact = [at for at in beneath if str(at[0][at[1]]) == str(value)]
         if exact:

@@ -2,7 +2,9 @@
 
 A path begins with what it reads: a resource type, or one of the facts that the caller adds (``Order``, ``Step``,
 ``Item``). Brackets choose among several: ``ServiceRequest.identifier[PLAC]`` by type, ``extension[station]`` by its
-short name, ``orderDetail[modality]`` the DICOM modality, ``orderDetail[step]`` what is none.
+short name, ``orderDetail[modality]`` the DICOM modality, ``orderDetail[transport]`` how the patient comes,
+``orderDetail[step]`` what is neither, ``supportingInfo[Flag]`` what refers to a Flag, ``supportingInfo[other]`` what is
+no measurement, allergy or flag, and ``supportingInfo[text]`` what of that is mere words.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from interop.errors import InvalidContentError
 from interop.fhir import names, orders
 from interop.mapping.codes import CodeTable
-from interop.mapping.context import Context
+from interop.mapping.context import Context, kind_of
 from interop.mapping.inbound import Trace
 from interop.mapping.origins import Origins
 from interop.mapping.rows import ANY, Row
@@ -25,7 +27,19 @@ OutConverter = Callable[[Any, Context], Any]
 Path = Callable[[Resources], list[Any]]
 Found = dict[str, list[Any]]  # what paths have found in the same resources, by their text
 
-ROOTS = ("Patient", "Prior", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item")
+ROOTS = (
+    *("Patient", "Prior", "ServiceRequest", "DiagnosticReport", "Order", "Step", "Item"),
+    *(
+        "Encounter",
+        "Visit",
+        "AllergyIntolerance",
+        "Flag",
+        "Weight",
+        "Size",
+        "Pregnancy",
+    ),  # of the patient
+)
+_SUPPORTING = ("Observation", "AllergyIntolerance", "Flag")
 _STEP = re.compile(r"(\w+)(?:\[(\w+)\])?\Z")
 
 
@@ -42,7 +56,8 @@ def path(text: str, row: Row) -> Path:
         parts.append((match[1], _choice(match[1], match[2], row)))
 
     def find(resources: Resources) -> list[Any]:
-        found = [resources[root]] if resources.get(root) is not None else []
+        given = resources.get(root)
+        found = given if isinstance(given, list) else [given] if given is not None else []
         for name, chosen in parts:
             following: list[Any] = []
             for place in found:
@@ -68,8 +83,14 @@ def _choice(name: str, key: str | None, row: Row) -> Callable[[Any], bool] | Non
         if key not in EXTENSIONS:
             raise row.error(f"{key!r} is no extension; known are {', '.join(EXTENSIONS)}")
         return lambda value: bool(value.get("url") == EXTENSIONS[key])
-    if name == "orderDetail" and key in ("modality", "step"):
-        return lambda value: is_modality(value) == (key == "modality")
+    if name == "orderDetail" and key in ("modality", "transport", "step"):
+        return lambda value: orders.detail_kind(value) == key
+    if name == "supportingInfo" and key == "text":
+        return lambda value: _supporting(value) == "other" and "reference" not in value
+    if name == "supportingInfo" and key in (*_SUPPORTING, "other"):
+        return lambda value: _supporting(value) == key
+    if name == "location" and key == "active":
+        return lambda value: value.get("status", key) == key
     if name in ("name", "telecom", "address"):
         return lambda value: bool(value.get("use") == key)
     raise row.error(f"{name}[{key}] is no choice that is known here")
@@ -90,9 +111,10 @@ def _identifier(key: str | None) -> Callable[[Any], bool]:
     return typed
 
 
-def is_modality(concept: Mapping[str, Any]) -> bool:
-    """Whether an orderDetail names a DICOM modality."""
-    return orders.modality_of({"orderDetail": [concept]}) is not None
+def _supporting(reference: Mapping[str, Any]) -> str:
+    """What a reference in supportingInfo is to, as far as it is told apart."""
+    kind = kind_of(reference)
+    return kind if kind in _SUPPORTING else "other"
 
 
 class FhirRow:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from interop.fhir import names
+from interop.fhir.orders import detail_kind
 from interop.hl7.writing import Component, timestamp
 from interop.mapping.context import Context
-from interop.mapping.fhir_rows import OutConverter, is_modality
+from interop.mapping.fhir_rows import OutConverter
 from interop.mapping.times import fhir_instant, fhir_to_dtm
 from interop.mapping.uris import EXT_BIRTH_TIME, EXT_REPRESENTATION, local_code_name
 
@@ -221,7 +222,7 @@ def marital_status_to_cwe(value: Mapping[str, Any], context: Context) -> Field |
 def procedure_to_obr4(value: Mapping[str, Any], context: Context) -> Field:
     """A ServiceRequest: the procedure in OBR-4.1-3, the step's protocol code in OBR-4.4-6 (IHE RAD-4)."""
     concept = value.get("code", {})
-    step: Mapping[str, Any] = next((one for one in value.get("orderDetail", []) if not is_modality(one)), {})
+    step: Mapping[str, Any] = next((one for one in value.get("orderDetail", []) if detail_kind(one) == "step"), {})
     first = _primary(concept, context)
     second = _primary(step, context)
     spoken = concept.get("text", "")
@@ -248,9 +249,36 @@ def reference_to_xcn(value: Mapping[str, Any], context: Context) -> Field | None
 
 @converter
 def reference_to_ndl(value: Mapping[str, Any], context: Context) -> Field | None:
-    """NDL: a CNN (id&family&given&middle&suffix&prefix&degree&&authority) as its first component."""
+    """NDL: a CNN (id&family&given&middle&suffix&prefix&degree&&authority) as its first component; None for a device."""
+    if context.kind(value) in ("Device", "Location"):
+        return None
     number, hd, parts = _person(value, context)
     return ((number, *parts, "", *hd),) if number or any(parts) else None
+
+
+@converter
+def text_to_cwe(value: Any, context: Context) -> Field | None:
+    """CWE that is words alone."""
+    return _words(value)
+
+
+def _words(text: Any) -> Field | None:
+    return ("", str(text)) if text else None
+
+
+@converter
+def device_to_cwe(value: Mapping[str, Any], context: Context) -> Field | None:
+    """CWE of IPC-7: the name of a Device; None for whoever else performs."""
+    if context.kind(value) != "Device":
+        return None
+    named = [one.get("name", "") for one in context.meant(value).get("deviceName", [])]
+    return _words(next((one for one in (*named, value.get("display", "")) if one), ""))
+
+
+@converter
+def place_to_cwe(value: Mapping[str, Any], context: Context) -> Field | None:
+    """CWE of IPC-8: the name of a Location."""
+    return _words(context.meant(value).get("name") or value.get("display", ""))
 
 
 def _person(reference: Mapping[str, Any], context: Context) -> tuple[str, tuple[str, str, str], tuple[str, ...]]:

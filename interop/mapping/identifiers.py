@@ -83,11 +83,11 @@ def st_to_ssn(value: Value, context: Context) -> dict[str, Any] | None:
 
 @converter()
 def cx_to_encounter(value: Value, context: Context) -> dict[str, Any] | None:
-    """CX of PV1-19: the visit, by its number."""
+    """CX of PV1-19: the visit, by its number; of PID-18 by that of its account."""
     text = value.word(1)
     if not text:
         return None
-    kind = {"coding": [{"system": names.V2_0203, "code": "VN"}]}
+    kind = {"coding": [{"system": names.V2_0203, "code": "AN" if value.segment.name == "PID" else "VN"}]}
     system = authority(value, 4, context, "visit")
     return {"identifier": {"type": kind, "system": system, "value": text}}
 

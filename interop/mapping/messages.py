@@ -23,6 +23,7 @@ from interop.mapping.drafting import run
 from interop.mapping.encounters import encounter_of
 from interop.mapping.links import link_of
 from interop.mapping.mapped import Mapped, MappedOrder, MappedReport
+from interop.mapping.measurements import add_measurements
 from interop.mapping.merges import merges_of
 from interop.mapping.observations import Result, results_of
 from interop.mapping.row_code import CompiledRows
@@ -75,7 +76,7 @@ def map_message(
         _one_patient(group)
         scope = {**leading, **group.segments}
         if table.order:
-            for order in _orders(group, scope, table.order, context):
+            for order in _orders(group, scope, table, context):
                 orders.append(order)
                 add_patient_notes(order.service_request, notes)
         if table.report and not document:
@@ -154,17 +155,17 @@ def _one_patient(group: OrderGroup) -> None:
 
 
 def _orders(
-    group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context
+    group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context
 ) -> list[MappedOrder]:
     """The order of the group; once for each of its steps, where it has several."""
     steps = steps_in(scope, context)
-    orders = [_order(group, one, rows, context) for one in steps]
+    orders = [_order(group, one, table, context) for one in steps]
     if len(steps) > 1:
         context.issues[:] = dict.fromkeys(context.issues)  # what the steps share is said once
     return orders
 
 
-def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRows, context: Context) -> MappedOrder:
+def _order(group: OrderGroup, scope: dict[str, list[Segment]], table: CompiledMessage, context: Context) -> MappedOrder:
     orc = group.first("ORC")
     obr = group.first("OBR")
     if orc is None:
@@ -176,8 +177,10 @@ def _order(group: OrderGroup, scope: dict[str, list[Segment]], rows: CompiledRow
     event = _event(orc, control, context)
     if event == "new" and obr is None:
         raise InvalidContentError("a new order needs an OBR segment", location=orc.location, hl7_code="100")
-    resource = run(rows, "ServiceRequest", scope, context)
+    assert table.order is not None
+    resource = run(table.order, "ServiceRequest", scope, context)
     add_protocols(scope, resource, context)
+    add_measurements(group, scope, resource, table.observation, context)
     if event == "new" and obr is not None and "code" not in resource:
         raise InvalidContentError("a new order says what is ordered", location=f"{obr.location}-4", hl7_code="101")
     return MappedOrder(control, event, resource, group.index)

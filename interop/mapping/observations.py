@@ -43,7 +43,7 @@ def results_of(
     """The Observations of the group; attachments and conclusion go into the report."""
     result = Result(study_uid=_study_of(group, context))
     draft = Draft("DiagnosticReport")
-    for segments in _joined(group.observations):
+    for segments in joined(group.observations):
         obx, notes = segments[0], segments[1:]
         own = {**scope, "OBX": [obx], "NTE": notes}
         if _report_part(obx, result, context):
@@ -53,7 +53,7 @@ def results_of(
             table.report_parts.run(own, draft, context)
         if _type(obx) in ("ED", "RP") or len(draft.resource.get("presentedForm", [])) > before:
             continue
-        result.observations.append(_observation(table.observation, obx, own, context))
+        result.observations.append(observation_of(table.observation, obx, own, context))
     if draft.resource.get("presentedForm"):
         report["presentedForm"] = draft.resource["presentedForm"]
     if result.conclusion:
@@ -62,7 +62,7 @@ def results_of(
     return result
 
 
-def _joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
+def joined(observations: Sequence[list[Segment]]) -> list[list[Segment]]:
     """Consecutive text lines of one code as one OBX, whose repetitions are the lines."""
     found: list[list[Segment]] = []
     for segments in observations:
@@ -121,7 +121,7 @@ def _study_of(group: OrderGroup, context: Context) -> str | None:
     return identifier["value"].removeprefix("urn:oid:") if identifier else None
 
 
-def _observation(
+def observation_of(
     rows: CompiledRows | None, obx: Segment, scope: dict[str, list[Segment]], context: Context
 ) -> dict[str, Any]:
     repeated = obx.values(5) if obx.encoding.repetition in obx.field(5) else ()

@@ -145,7 +145,7 @@ class Origins:
         def watched(draft: Draft, value: Any) -> bool:
             before = {(id(place), key) for place, key in slots(draft.resource)}
             taken = put(draft, value)
-            inner, outer = value if isinstance(value, Contained) else (value, value)
+            inner, outer = value[:2] if isinstance(value, Contained) else (value, value)
             made = {(key, repr(place[key])) for place, key in slots([inner])}
             self._fresh = [
                 (place, key, (key, repr(place[key])) not in made and repr(place[key]) != repr(outer))

@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interop.dicom.keywords import unknown_in
-from interop.mapping import dicom_values, hl7_values, obx_values
+from interop.mapping import dicom_values, hl7_values, obx_values, patient_values
 from interop.mapping.codes import CodeTable
 from interop.mapping.fhir_rows import FhirRow
 from interop.mapping.inbound import Trace
 from interop.mapping.rows import Row, TableError, check_keys, read_toml, rows_of
 
-REGISTERED = (dicom_values, hl7_values, obx_values)  # the modules whose import makes the converters known
+REGISTERED = (
+    dicom_values,
+    hl7_values,
+    obx_values,
+    patient_values,
+)  # their import makes the converters known
 # Code tables that converters read by themselves, beside those that rows name.
 _OWN_CODES = (
     "coding_scheme",
+    "patient_fact",
+    "pregnancy_dicom",
+    "mass_unit",
+    "length_unit",
     "coding_system_out",
     "name_use_out",
     "name_representation_out",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
+from interop.fhir.orders import detail_kind
 from interop.hl7.writing import Fields, FieldValue, write
 from interop.mapping.context import Context
-from interop.mapping.fhir_rows import FhirRow, Resources, contained_of, is_modality
+from interop.mapping.fhir_rows import FhirRow, Resources, contained_of
 from interop.mapping.hl7_values import stamp
 from interop.mapping.obx_values import items_of, line_by_line
 from interop.mapping.peers import VERSIONS, Receiver
@@ -112,7 +113,7 @@ def _is_filler(identifier: Mapping[str, Any]) -> bool:
 
 def _protocols(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """An IPC for each protocol code of the step (IHE RAD-4), one at least."""
-    protocols = [one for one in order.get("orderDetail", []) if not is_modality(one)]
+    protocols = [one for one in order.get("orderDetail", []) if detail_kind(one) == "step"]
     return [{"protocol": one, "number": str(number)} for number, one in enumerate(protocols, 1)] or [{"number": "1"}]
 
 

@@ -32,7 +32,7 @@ class Draft:
 
     def contain(self, element: str, value: Contained) -> dict[str, Any]:
         """Keep the resource in ``contained`` and refer to it."""
-        resource, display = value
+        resource, display, typed = value
         contained = self.resource.setdefault("contained", [])
         name = element
         if contained:
@@ -40,7 +40,8 @@ class Draft:
             while name in taken:
                 name, number = f"{element}{number}", number + 1
         contained.append({"resourceType": resource["resourceType"], "id": name, **resource})
-        return {"reference": f"#{name}", "display": display} if display else {"reference": f"#{name}"}
+        reference = {"reference": f"#{name}", **({"type": resource["resourceType"]} if typed else {})}
+        return {**reference, "display": display} if display else reference
 
 
 Setter = Callable[[Draft, Any], bool]  # whether the value was taken

@@ -7,10 +7,12 @@ from datetime import date, datetime, tzinfo
 from functools import cache
 from typing import Any
 
+from interop.dicom.keywords import takes_many_texts
 from interop.fhir import orders
 from interop.mapping.context import Context
 from interop.mapping.dicom_values import LT
 from interop.mapping.fhir_rows import Found, contained_of
+from interop.mapping.patient_facts import NOTHING, Known, facts_of, visit_of
 from interop.mapping.tables import Tables
 
 
@@ -25,17 +27,14 @@ def worklist_attributes(
     facility: str,
     tables: Tables,
     location: str = "",
-    resolved: Mapping[str, dict[str, Any]] | None = None,
+    known: Known = NOTHING,
 ) -> dict[str, Any]:
-    """Values by DICOM keyword; sequences are lists of such mappings. One item, for one station.
-
-    ``resolved``: resources that the order refers to, by reference, for their names (``Practitioner/7``).
-    """
+    """Values by DICOM keyword; sequences are lists of such mappings. One item, for one station."""
     context = Context(zone=zone, facility=facility, sender=facility, authorities=tables.authorities, codes=tables.codes)
-    context.resolved = resolved or {}
+    context.resolved = known.resolved
     context.contained = {"ServiceRequest": contained_of(service_request)}
     step = {"station": station_aet, "modality": modality, "start": start, "location": location}
-    resources = {"ServiceRequest": service_request, "Patient": patient, "Step": step}
+    resources = {**item_roots(service_request, patient, tables, start, zone, known), "Step": step}
     attributes: dict[str, Any] = {}
     found: Found = {}
     for row in tables.worklist:
@@ -46,11 +45,32 @@ def worklist_attributes(
     return attributes
 
 
+def item_roots(
+    service_request: Mapping[str, Any],
+    patient: Mapping[str, Any],
+    tables: Tables,
+    start: datetime | date,
+    zone: tzinfo,
+    known: Known = NOTHING,
+) -> dict[str, Any]:
+    """What the rows read by the first word of their paths, but for the step."""
+    found = facts_of(service_request, known.clinical, tables.codes, start, zone)
+    visit = {"Encounter": known.encounter, "Visit": visit_of(service_request, known.encounter)}
+    return {"ServiceRequest": service_request, "Patient": patient, **visit, **found}
+
+
 def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
-    """The first row with a value sets an attribute; ``Sequence.Keyword`` is in the sequence's one item."""
-    sequence, keyword = _place(target)
+    """The first row with a value sets an attribute; ``Sequence.Keyword`` is in the sequence's one item.
+
+    An attribute that takes many values has those of all its rows, each once.
+    """
+    sequence, keyword, many = _place(target)
     place = attributes.setdefault(sequence, [{}])[0] if sequence else attributes
     if type(value) is list:
+        if many:
+            given = [one for each in value for one in (each if isinstance(each, list) else [each])]
+            place[keyword] = list(dict.fromkeys([*place.get(keyword, ()), *given]))
+            return
         if all(isinstance(line, str) for line in value):
             value = "\r\n".join(value)[:LT].rstrip()  # an item that is refused for its length is an exam not done
         elif value and all(isinstance(items, list) for items in value):
@@ -59,9 +79,10 @@ def _put(attributes: dict[str, Any], target: str, value: Any) -> None:
 
 
 @cache
-def _place(target: str) -> tuple[str, str]:
+def _place(target: str) -> tuple[str, str, bool]:
+    """The sequence, the keyword, and whether it takes many values, which are text."""
     sequence, _, keyword = target.rpartition(".")
-    return sequence, keyword
+    return sequence, keyword, takes_many_texts(keyword)
 
 
 def _without_main_id(attributes: dict[str, Any]) -> None:

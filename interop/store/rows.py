@@ -184,6 +184,7 @@ class PlannedRow(NamedTuple):
     updated: int
     version: int
     patient_version: int
+    told: int  # how often something else that its items show has changed
 
 
 @dataclass(frozen=True, slots=True)

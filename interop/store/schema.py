@@ -174,6 +174,7 @@ imaging_order = Table(
     _need("stations", Text),  # JSON
     _need("origin", Text),
     _need("updated", BigInteger),
+    _need("told", BigInteger, server_default="0"),
     Index("order_placer", "placer", "placer_system", unique=True, **_partial("placer IS NOT NULL")),
     Index("order_filler", "filler", "filler_system", unique=True, **_partial("filler IS NOT NULL")),
     Index("order_accession", "accession", "accession_system", unique=True, **_partial("accession IS NOT NULL")),

@@ -151,10 +151,27 @@ STEPS_SHOWN = """
 
 # what modalities are shown, and what they performed
 PLANNED = """
-    SELECT o.id, o.updated, r.version, p.version FROM imaging_order o
+    SELECT o.id, o.updated, r.version, p.version, o.told FROM imaging_order o
     JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
     JOIN resource p ON p.type = 'Patient' AND p.id = o.patient_id
     WHERE o.scheduled = 1{conditions} AND o.id > ? ORDER BY o.id LIMIT ?"""
+CLINICAL = """
+    SELECT r.type, r.id, r.version, r.last_updated, r.deleted, r.body FROM (
+        SELECT x.pk FROM reference_index x
+        WHERE x.value = ? AND x.type IN ('AllergyIntolerance', 'Flag') AND x.param = 'patient' AND x.system = 'Patient'
+        UNION SELECT x.pk FROM reference_index x
+        WHERE x.value = ? AND x.type = 'Observation' AND x.param = 'subject' AND x.system = 'Patient' AND EXISTS (
+            SELECT 1 FROM token_index t
+            WHERE t.pk = x.pk AND t.type = 'Observation' AND t.param = 'code' AND t.value IN ({codes}))
+    ) f CROSS JOIN resource r WHERE r.pk = f.pk AND r.deleted = 0 ORDER BY r.last_updated, r.id"""
+ORDERS_NAMING = """
+    SELECT DISTINCT o.id FROM reference_index x JOIN resource r ON r.pk = x.pk JOIN imaging_order o ON o.id = r.id
+    WHERE x.value = ? AND x.type = 'ServiceRequest' AND x.system = ? AND (o.scheduled = 1 OR o.missing <> '')
+    ORDER BY o.id"""
+ORDERS_SAYING = """
+    SELECT o.id FROM imaging_order o JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
+    WHERE (o.scheduled = 1 OR o.missing <> '') AND {holds} ORDER BY o.id"""
+ORDER_TOLD = "UPDATE imaging_order SET told = told + 1 WHERE id = ?"
 PLANNED_STEP = "(({conditions}) OR EXISTS (SELECT 1 FROM order_step s WHERE s.order_id = o.id))"
 _PERFORMED_FIELDS = "uid, state, station, order_id, study_uid, body, created, updated"
 PERFORMED = f"SELECT {_PERFORMED_FIELDS} FROM performed_step WHERE uid = ?"

@@ -8,6 +8,7 @@ from interop.errors import UnsupportedError
 from interop.fhir.query import Clause, DateValue, Query
 from interop.store import instants
 from interop.store import statements as sql
+from interop.store.clinical import Clinical
 from interop.store.decisions import Decisions
 from interop.store.message_lists import MessageLists
 from interop.store.orders import Orders
@@ -28,6 +29,7 @@ _MILLISECOND = 1000
 class Tx(
     Reindexing,
     Search,
+    Clinical,
     Orders,
     Performed,
     Decisions,

@@ -35,7 +35,7 @@ def admit(tx: Tx, site: Site, mapped: Mapped) -> Admitted:
     if mapped.encounter is None:
         return Admitted(stored.reference)
     event = mapped.type.partition("^")[2]
-    visit = encounters.record(tx, mapped.encounter, stored.reference, event, mapped.cleared_of("Encounter"))
+    visit = encounters.record(tx, site, mapped.encounter, stored.reference, event, mapped.cleared_of("Encounter"))
     return Admitted(stored.reference, visit)
 
 

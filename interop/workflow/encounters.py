@@ -10,6 +10,8 @@ from interop.errors import ConflictError, Issue
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import Stored, Tx
+from interop.workflow import known_facts
+from interop.workflow.site import Site
 from interop.workflow.whereabouts import places
 
 Resource = dict[str, Any]
@@ -21,7 +23,9 @@ _ENDS_OR_UNDOES = frozenset({"A03", "A11", "A12", "A13", "A38"})
 _WITH_CONTAINED = "participant"  # the element whose references are to contained resources
 
 
-def record(tx: Tx, visit: Resource, patient: str, event: str, cleared: Iterable[str] = ()) -> tuple[Issue, ...]:
+def record(
+    tx: Tx, site: Site, visit: Resource, patient: str, event: str, cleared: Iterable[str] = ()
+) -> tuple[Issue, ...]:
     """The visit as the event leaves it; ``patient`` is ``Patient/<id>``, ``event`` the trigger (A01).
 
     A visit without a number cannot be found again: it is not kept, which is an Issue. ConflictError where the number is
@@ -39,6 +43,7 @@ def record(tx: Tx, visit: Resource, patient: str, event: str, cleared: Iterable[
     status, issues = _status(before, visit, event)
     after = _laid_over(before, visit, event, cleared) | {"subject": {"reference": patient}, "status": status}
     stored = tx.create(after) if present is None else tx.update(after)
+    known_facts.follow(tx, site, present, stored)
     if present is None and event in _ENDS_OR_UNDOES:
         text = f"the visit was not known before: it is on record as {status}"
         issues = (*issues, Issue("not-found", text, ("Encounter",), "PV1-19", "warning", "204"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
-from interop.fhir.orders import modality_of
+from interop.fhir.orders import detail_kind
 from interop.workflow import numbers
 from interop.workflow.site import Site
 
@@ -72,13 +72,18 @@ def changed(before: Resource, content: Resource, cleared: Iterable[str] = ()) ->
         if element not in _NOT_JOINED:
             after.pop(element, None)
     after |= {name: value for name, value in content.items() if name not in _NOT_JOINED and name != "contained"}
-    if "orderDetail" in content and modality_of(content) is None:
-        # a change of the step's protocol says nothing of the modality
-        stated = [one for one in before.get("orderDetail", ()) if modality_of({"orderDetail": [one]}) is not None]
-        after["orderDetail"] = [*content["orderDetail"], *stated]
+    if "orderDetail" in content:
+        after["orderDetail"] = [*content["orderDetail"], *_details_left(before, content)]
     after["identifier"] = joined_identifiers(before, content)
     _lay_extensions(after, content)
     return _with_contained(after, {**_contained(before), **_contained(content)})
+
+
+def _details_left(before: Resource, content: Resource) -> list[Resource]:
+    """A change of the step's protocol says nothing of the modality, one of how the patient comes nothing of either."""
+    told = {detail_kind(detail) for detail in content["orderDetail"]}
+    spoken = told if told == {"transport"} else {*told, "step"}
+    return [detail for detail in before.get("orderDetail", ()) if detail_kind(detail) not in spoken]
 
 
 def filled(before: Resource, other: Resource) -> tuple[Resource, list[Issue]]:

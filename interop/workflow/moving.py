@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from interop.fhir.references import rewrite
 from interop.store import Stored, Tx
-from interop.workflow import orders
+from interop.workflow import known_facts, orders
 from interop.workflow.site import Site
 
 
@@ -16,7 +16,7 @@ def move_one(tx: Tx, site: Site, stored: Stored, source: Stored, target: Stored)
     if stored.type == "ImagingStudy":
         tx.put_study(resource, ())  # its series do not change
     else:
-        tx.update(resource)
+        known_facts.follow(tx, site, stored, tx.update(resource))
     if stored.type == "ServiceRequest":
         _move_order(tx, site, stored.id, target)
 

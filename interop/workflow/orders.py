@@ -211,10 +211,10 @@ def delete(tx: Tx, site: Site, id: str) -> Stored:
     return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
-def reconsider_one(tx: Tx, site: Site, id: str) -> None:
-    """Plan one waiting order anew, after what it waits for may have come."""
+def reconsider_one(tx: Tx, site: Site, id: str, *, planned: bool = False) -> None:
+    """Plan one waiting order anew, after what it waits for may have come; or one that is ``planned``, too."""
     row = tx.order(id)
-    if row is not None and row.missing:
+    if row is not None and (row.missing or (planned and row.scheduled)):
         stored = tx.get("ServiceRequest", id)
         _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None)
 

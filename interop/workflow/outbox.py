@@ -128,14 +128,20 @@ def named_in_stored(tx: Tx, stored: Stored, resource: Resource) -> dict[str, Res
 
 
 def named_in(tx: Tx, resource: Resource) -> dict[str, Resource]:
-    """The people and organisations that a resource refers to, by reference: for their names."""
+    """The people and organisations that a resource refers to, by reference: for their names.
+
+    Of somebody in a role (PractitionerRole), who that is and for whom they act, too.
+    """
     found: dict[str, Resource] = {}
-    for _, reference in references(resource):
+    waiting = [reference for _, reference in references(resource)]
+    while waiting:
+        reference = waiting.pop(0)
         type_, _, id = reference.partition("/")
         if type_ in _NAMED and reference not in found:
             stored = tx.read(type_, id)
             if stored is not None and not stored.deleted:
                 found[reference] = stored.resource()
+                waiting += [each for _, each in references(found[reference])] if type_ == "PractitionerRole" else []
     return found
 
 

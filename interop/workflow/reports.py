@@ -13,7 +13,7 @@ from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, Stored, Tx
-from interop.workflow import numbers, orders, outbox, report_documents
+from interop.workflow import known_facts, numbers, orders, outbox, report_documents
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.numbers import Numbers
 from interop.workflow.report_documents import FINAL
@@ -67,7 +67,7 @@ def file(
     resource = {**report, "resourceType": "DiagnosticReport", "subject": {"reference": patient}}
     if given.document is not None:
         resource["identifier"] = _joined(resource["identifier"], before.get("identifier", []))
-    results = _file_observations(tx, before, observations, patient, row)
+    results = _file_observations(tx, site, before, observations, patient, row)
     if results:
         resource["result"] = results
     _link(tx, resource, row, before)
@@ -175,7 +175,7 @@ def _goes_back(before: Resource, report: Resource) -> bool:
 
 
 def _file_observations(
-    tx: Tx, known: Resource, observations: tuple[Resource, ...], patient: str, row: OrderRow | None
+    tx: Tx, site: Site, known: Resource, observations: tuple[Resource, ...], patient: str, row: OrderRow | None
 ) -> list[Resource]:
     """New versions of the observations that the report had, in their order; those it no longer has are in error."""
     ids = [item["reference"].removeprefix("Observation/") for item in known.get("result", ())]
@@ -185,11 +185,13 @@ def _file_observations(
         if row is not None:
             resource["basedOn"] = [{"reference": f"ServiceRequest/{row.id}"}]
         id = _same_observation(tx, ids, resource)
+        before = None if id is None else tx.read("Observation", id)
         stored = tx.create(resource) if id is None else tx.update(resource | {"id": id})
+        known_facts.follow(tx, site, before, stored)
         references.append({"reference": stored.reference})
     for id in ids:
-        left = tx.get("Observation", id).resource()
-        tx.update(left | {"status": "entered-in-error"})
+        left = tx.get("Observation", id)
+        known_facts.follow(tx, site, left, tx.update(left.resource() | {"status": "entered-in-error"}))
     return references
 
 

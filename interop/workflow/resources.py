@@ -6,7 +6,7 @@ from typing import Any
 
 from interop.errors import ForbiddenError, PreconditionError
 from interop.store import Stored, Tx
-from interop.workflow import bookings, orders, patient_links, patients, reports, studies, subscriptions
+from interop.workflow import bookings, known_facts, orders, patient_links, patients, reports, studies, subscriptions
 from interop.workflow.foreseeing import foresee as foresee  # said before create and update
 from interop.workflow.lifecycle import FHIR
 from interop.workflow.site import Site
@@ -32,7 +32,10 @@ def create(tx: Tx, site: Site, resource: Resource, *, id: str | None = None) -> 
         case "Subscription":
             return subscriptions.create(tx, site, resource, id=id)
         case _:
-            return tx.create(resource, id=id)
+            before = tx.read(type_, id) if id is not None else None
+            stored = tx.create(resource, id=id)
+            known_facts.follow(tx, site, before, stored)
+            return stored
 
 
 def update(tx: Tx, site: Site, resource: Resource, if_match: int | None = None) -> Stored:
@@ -60,7 +63,9 @@ def update(tx: Tx, site: Site, resource: Resource, if_match: int | None = None) 
         case "Subscription":
             return subscriptions.update(tx, site, present, resource)
         case _:
-            return tx.update(resource)
+            stored = tx.update(resource)
+            known_facts.follow(tx, site, present, stored)
+            return stored
 
 
 def delete(tx: Tx, site: Site, type: str, id: str) -> Stored:
@@ -78,7 +83,10 @@ def delete(tx: Tx, site: Site, type: str, id: str) -> Stored:
         case "Subscription":
             return subscriptions.delete(tx, id)
         case _:
-            return tx.delete(type, id)
+            before = tx.read(type, id)
+            stored = tx.delete(type, id)
+            known_facts.follow(tx, site, before, stored)
+            return stored
 
 
 def _refuse_ours(type: str) -> None:

@@ -20,7 +20,10 @@ from interop.workflow.steps import combined, moved, named, replaced, state_of, s
 Resource = dict[str, Any]
 
 MOST = 64  # steps of one order
-_OF_THE_STEP = ("code", "orderDetail", "performer", "occurrenceDateTime", "occurrencePeriod", "occurrenceTiming")
+_OF_THE_STEP = (
+    *("code", "orderDetail", "performer", "locationCode"),
+    *("occurrenceDateTime", "occurrencePeriod", "occurrenceTiming"),
+)
 _TO_COMPARE = ("orderDetail", "occurrenceDateTime")
 
 
@@ -105,7 +108,24 @@ def added(site: Site, row: OrderRow, before: Resource, content: Resource, index:
     if step.filler is not None and step.filler in before.get("identifier", ()):
         step = replace(step, filler=None)
     after, issues = linking.filled(before, rest)
-    return with_steps(after, _counted([*steps, step])), issues
+    return with_steps(_without_other_places(after, content), _counted([*steps, step])), issues
+
+
+def _without_other_places(order: Resource, content: Resource) -> Resource:
+    """The order without the room and the station's name (IPC-7, IPC-8) that were of its first step alone."""
+    after = dict(order)
+    if after.get("locationCode") != content.get("locationCode"):
+        after.pop("locationCode", None)
+    if _named_stations(order) != _named_stations(content):
+        kept = [one for one in order.get("performer", ()) if one not in _named_stations(order)]
+        after = {name: value for name, value in after.items() if name != "performer"}
+        after |= {"performer": kept} if kept else {}
+    return after
+
+
+def _named_stations(order: Resource) -> list[Resource]:
+    performers = order.get("performer", ())
+    return [one for one in performers if one.get("type") == "Device" and "reference" not in one]
 
 
 def checked(resource: Resource) -> Resource:

@@ -15,6 +15,7 @@ from interop.audit.event import Event
 from interop.dicom.corrections import CORRECTED, Mark
 from interop.errors import ConflictError
 from interop.fhir import names
+from interop.mapping.patient_facts import Known
 from interop.mapping.worklist import worklist_attributes
 from interop.store import OrderRow, Tx
 from interop.workflow.outbox import named_in_stored
@@ -192,7 +193,7 @@ def _wanted(tx: Tx, site: Site, row: OrderRow) -> Resource:
         zone=site.zone,
         facility=site.facility,
         tables=site.tables,
-        resolved=named_in_stored(tx, stored, stored.resource()),
+        known=Known(named_in_stored(tx, stored, stored.resource())),
     )
     return {keyword: attributes[keyword] for keyword in CORRECTED if attributes.get(keyword)}
 

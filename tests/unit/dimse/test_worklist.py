@@ -16,6 +16,7 @@ from interop.dimse import DimseProvider, Limits, responses, worklist
 from interop.fhir.query import Query
 from tests.dimse_door import MWL, asked, associated
 from tests.hospital import Hospital, an_order
+from tests.orders import PREGNANT, kilograms, measured
 
 Find = Callable[..., Awaitable[Any]]
 MR_HEAD = {"coding": [{"system": "http://loinc.org", "code": "24590-2", "display": "MR Head"}]}
@@ -214,6 +215,21 @@ async def test_a_changed_patient_is_shown_at_once(hospital: Hospital, find: Find
     await hospital.put({**await hospital.get("Patient", patient), **named("Newname^Nina")})
     items, _ = await find()
     assert [str(item.PatientName) for item in items] == ["Newname^Nina"]
+
+
+async def test_a_measurement_that_comes_later_is_shown_at_once_and_found(hospital: Hospital, find: Find) -> None:
+    order = await ordered(hospital, "1", "CT", supportingInfo=[{"display": "x" * 60 + " clip"}])
+    await find()
+    subject = order.resource()["subject"]
+    await hospital.post(measured("82810-3", PREGNANT) | {"subject": subject})
+    await hospital.post(measured("29463-7", kilograms("82.5")) | {"subject": subject})
+    items, _ = await find(PregnancyStatus=None, PatientWeight=None, MedicalAlerts=None)
+    assert [(item.PregnancyStatus, item.PatientWeight, list(item.MedicalAlerts)) for item in items] == [
+        (3, 82.5, ["x" * 60, "clip"])
+    ]
+    for alert, found in (("clip", 1), ("x*", 1), ("y*", 0)):
+        items, _ = await find(MedicalAlerts=alert)
+        assert len(items) == found, alert
 
 
 class _UntilTheStationSpeaks(responses.Responses):

@@ -339,10 +339,10 @@ async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeyp
     broken = (await hospital.send(orm(placer="P2"))).orders[0]
     read = worklist_items._read
 
-    def failing(tx: Tx, id: str) -> object:
+    def failing(tx: Tx, site: Site, id: str) -> object:
         if id == broken:
             raise KeyError(id)
-        return read(tx, id)
+        return read(tx, site, id)
 
     monkeypatch.setattr(worklist_items, "_read", failing)
     wanted = [Wanted(shown, False), Wanted(broken, False)]

@@ -15,13 +15,14 @@ from interop.errors import InteropError
 from interop.fhir.names import EXT_STATION
 from interop.mapping.messages import map_message, read_message
 from interop.mapping.outbound import merge_message, order_message, report_message
+from interop.mapping.patient_facts import Known
 from interop.mapping.peers import Receiver
 from interop.mapping.rows import Row
 from interop.mapping.tables import MessageTable, SiteRules, Tables, compile_tables
 from interop.mapping.worklist import worklist_attributes
 from interop.shipped import shipped
 from interop.workflow.lifecycle import EVENTS
-from tests.orders import OBSERVATIONS, ORDER, PATIENT, REPORT
+from tests.orders import CLINICAL, ENCOUNTER, NAMING, OBSERVATIONS, ORDER, PATIENT, REPORT, RESOLVED
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.hl7"))
 ZONE = ZoneInfo("Asia/Nicosia")
@@ -93,6 +94,13 @@ def fired() -> set[str]:
     worklist_attributes(accession, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables)
     told = {**ORDER, "note": [], "patientInstruction": "come fasting"}
     worklist_attributes(told, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables)
+    known = Known(RESOLVED, ENCOUNTER, CLINICAL)
+    worklist_attributes(NAMING, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables, known=known)
+    coded = {**NAMING, "requester": {"display": "Dr X"}, "locationReference": [], "locationCode": [{"text": "Room 5"}]}
+    worklist_attributes(coded, PATIENT, **day, zone=ZONE, facility="IMG", tables=tables, known=known)
+    to["receiver"] = replace(RECEIVER, types=frozenset({"OMI^O23"}))
+    for order in (NAMING, coded):
+        order_message(order, PATIENT, control="new", modality="CT", station="CT1", **to, resolved=RESOLVED)
     for report in (REPORT, OTHER_REPORT):
         report_message(report, OBSERVATIONS, PATIENT, ORDER, "1.2.3", **to)
     merge_message(PATIENT, PATIENT, **to)

@@ -91,7 +91,7 @@ ROW = '\n[[row]]\nsource = ["PID-5"]\ntarget = "name[]"\n'
         (replaced("dicom/worklist.toml", '["Patient"]', '["Person"]'), ["dicom/worklist.toml row 1", "Person"]),
         (replaced("dicom/worklist.toml", "identifier[study]", "code[study]"), ["code[study]"]),
         (replaced("dicom/worklist.toml", "extension[step]", "extension[nothing]"), ["nothing"]),
-        (replaced("dicom/worklist.toml", "encounter.identifier", "encounter.[x]"), ["encounter.[x]"]),
+        (replaced("dicom/worklist.toml", "Encounter.serviceType", "Encounter.[x]"), ["Encounter.[x]"]),
         (replaced("dicom/worklist.toml", '"gender_dicom"', '"sex"'), ["PatientSex", "sex"]),
         (replaced("outbound/ORM_O01.toml", '"ORC-1"', '"OBR-1"'), ["outbound/ORM_O01.toml ORC row 1", "field of ORC"]),
         (replaced("outbound/ORM_O01.toml", '"NTE", "ZDS"]', '"NTE", "ZDS", "ZZZ"]'), ["no rows for ZZZ"]),

@@ -155,6 +155,7 @@ async def test_ipcs_of_other_step_ids_are_steps(hospital: Hospital) -> None:
     assert [[c["coding"][0]["code"] for c in one.protocols] for one in (first, second)] == [["CTP", "CTQ"], ["MRP"]]
     assert (first.stations, second.stations) == (("CT1",), ("MR1",))
     assert (first.start[11:16], second.start[11:16]) == ("08:30", "10:00")
+    assert "locationCode" not in order  # two rooms: neither is the order's
 
 
 async def test_a_step_without_a_station_is_for_all_of_its_modality(hospital: Hospital) -> None:

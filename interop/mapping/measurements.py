@@ -1,0 +1,52 @@
+"""What an order tells of the patient in OBX (v2.5.1 4.4.1, IHE RAD-4): weight, height, a creatinine, whether pregnant.
+
+They are Observations inside the order and its supporting information: what a sender measured for this examination is
+not laid over what others observed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interop.hl7.message import OrderGroup, Segment
+from interop.mapping.context import Context
+from interop.mapping.observations import joined, observation_of
+from interop.mapping.row_code import CompiledRows
+
+_SHOWN = 100  # characters of a value in words
+
+
+def add_measurements(
+    group: OrderGroup,
+    scope: dict[str, list[Segment]],
+    order: dict[str, Any],
+    rows: CompiledRows | None,
+    context: Context,
+) -> None:
+    """The Observations of the group's OBX, contained in the order, each with a reference that says it in words."""
+    for number, segments in enumerate(joined(group.observations), 1):
+        own = {**scope, "OBX": segments[:1], "NTE": segments[1:]}
+        observation = observation_of(rows, segments[0], own, context)
+        # who observed is told in the message; a contained resource can contain none (R4 references.html#contained)
+        kept = {name: value for name, value in observation.items() if name not in ("contained", "performer")}
+        id = f"observation{number}"
+        order.setdefault("contained", []).append({"resourceType": "Observation", "id": id, **kept})
+        reference = {"reference": f"#{id}", "type": "Observation", "display": _words(kept)}
+        order.setdefault("supportingInfo", []).append(reference)
+
+
+def _words(observation: dict[str, Any]) -> str:
+    quantity = observation.get("valueQuantity")
+    if quantity:
+        parts = (quantity.get("comparator", ""), quantity.get("value", ""), quantity.get("unit", ""))
+        answer = " ".join(str(part) for part in parts if part)
+    else:
+        answer = _concept(observation.get("valueCodeableConcept", {})) or str(observation.get("valueString", ""))
+    asked = _concept(observation.get("code", {}))
+    return f"{asked}: {' '.join(answer.split())[:_SHOWN]}" if answer else asked
+
+
+def _concept(concept: dict[str, Any]) -> str:
+    codings = concept.get("coding", [])
+    shown = [coding.get("display") or coding.get("code", "") for coding in codings[:1]]
+    return str(concept.get("text") or next(iter(shown), ""))
