@@ -143,6 +143,40 @@ OTHERS: list[Resource] = [
         "location": [{"location": {"display": "W5 12 A"}, "status": "active"}],
     },
     {
+        "resourceType": "AllergyIntolerance",
+        "clinicalStatus": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}
+            ]
+        },
+        "type": "allergy",
+        "category": ["medication"],
+        "criticality": "high",
+        "code": {"text": "Iodine contrast"},
+        "patient": {"reference": "Patient/1"},
+        "onsetString": "as a child",
+        "reaction": [{"manifestation": [{"text": "shock"}], "severity": "severe"}],
+    },
+    {
+        "resourceType": "Condition",
+        "clinicalStatus": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "resolved"}]
+        },
+        "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "I21"}]},
+        "subject": {"reference": "Patient/1"},
+        "onsetDateTime": "2026-01-01",
+        "abatementDateTime": "2026-02-01",
+        "stage": [{"summary": {"text": "second"}}],
+        "evidence": [{"code": [{"text": "ECG"}]}],
+    },
+    {
+        "resourceType": "Flag",
+        "status": "active",
+        "code": {"text": "Pacemaker"},
+        "subject": {"reference": "Patient/1"},
+        "period": {"start": "2026-01-01"},
+    },
+    {
         "resourceType": "PractitionerRole",
         "practitioner": {"reference": "Practitioner/1"},
         "code": [{"text": "radiologist"}],

@@ -192,6 +192,37 @@ def _simple(*names: str) -> Invariant:
 
 _QUANTITY = _needs("qty-3", "code", "system")
 
+
+def _is_in_error(resource: Json) -> bool:
+    codings = resource.get("verificationStatus", {}).get("coding", ())
+    return any(coding.get("code") == "entered-in-error" for coding in codings)
+
+
+def _no_state_of_an_error(key: str) -> Invariant:
+    """What was entered in error has no clinical status."""
+
+    def check(resource: Json) -> Finding | None:
+        if _is_in_error(resource) and _has(resource, "clinicalStatus"):
+            return _broken(key, "clinicalStatus has no place where verificationStatus is entered-in-error")
+        return None
+
+    return check
+
+
+def _allergy_has_a_state(allergy: Json) -> Finding | None:
+    if _is_in_error(allergy) or _has(allergy, "clinicalStatus"):
+        return None
+    return _broken("ait-1", "clinicalStatus is needed unless verificationStatus is entered-in-error")
+
+
+def _over_once_abated(condition: Json) -> Finding | None:
+    codings = condition.get("clinicalStatus", {}).get("coding", ())
+    over = any(coding.get("code") in ("inactive", "resolved", "remission") for coding in codings)
+    if over or not any(name.startswith("abatement") for name in condition):
+        return None
+    return _broken("con-4", "what has abated is inactive, resolved or in remission", "clinicalStatus")
+
+
 INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "Attachment": (_needs("att-1", "data", "contentType"),),
     "ContactPoint": (_needs("cpt-2", "value", "system"),),
@@ -219,6 +250,10 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
     "ServiceRequest": (_needs("prr-1", "orderDetail", "code"),),
     "Observation": (_no_value_and_reason, _component_repeats_code),
     "Observation.referenceRange": (_one_of("obs-3", "low", "high", "text"), _simple("low", "high")),
+    "AllergyIntolerance": (_allergy_has_a_state, _no_state_of_an_error("ait-2")),
+    "Condition": (_over_once_abated, _no_state_of_an_error("con-5")),
+    "Condition.stage": (_one_of("con-1", "summary", "assessment"),),
+    "Condition.evidence": (_one_of("con-2", "code", "detail"),),
     "Specimen.collection": (_simple("quantity"),),
     "Specimen.container": (_simple("capacity", "specimenQuantity"),),
     "Appointment.participant": (_one_of("app-1", "type", "actor"),),

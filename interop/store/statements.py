@@ -158,7 +158,8 @@ PLANNED = """
 CLINICAL = """
     SELECT r.type, r.id, r.version, r.last_updated, r.deleted, r.body FROM (
         SELECT x.pk FROM reference_index x
-        WHERE x.value = ? AND x.type IN ('AllergyIntolerance', 'Flag') AND x.param = 'patient' AND x.system = 'Patient'
+        WHERE x.value = ? AND x.system = 'Patient' AND (
+            x.type = 'AllergyIntolerance' AND x.param = 'patient' OR x.type = 'Flag' AND x.param = 'subject')
         UNION SELECT x.pk FROM reference_index x
         WHERE x.value = ? AND x.type = 'Observation' AND x.param = 'subject' AND x.system = 'Patient' AND EXISTS (
             SELECT 1 FROM token_index t

@@ -265,6 +265,34 @@ def test_a_simple_quantity_has_no_comparator() -> None:
     assert refused(kept) == {"Specimen.container[0].specimenQuantity.comparator": "invariant"}
 
 
+def test_invariants_of_what_a_patient_suffers_from() -> None:
+    allergy = {"resourceType": "AllergyIntolerance", "patient": {"reference": "Patient/1"}}
+    condition = {"resourceType": "Condition", "subject": {"reference": "Patient/1"}}
+    of = "http://terminology.hl7.org/CodeSystem/"
+
+    def state(kind: str, code: str) -> Resource:
+        return {"coding": [{"system": f"{of}{kind}", "code": code}]}
+
+    error = {"verificationStatus": state("allergyintolerance-verification", "entered-in-error")}
+    active = {"clinicalStatus": state("allergyintolerance-clinical", "active")}
+    validate(allergy | active)
+    validate(allergy | error)
+    assert refused(allergy) == {"AllergyIntolerance": "invariant"}  # ait-1
+    assert refused(allergy | active | error) == {"AllergyIntolerance": "invariant"}  # ait-2
+    active = {"clinicalStatus": state("condition-clinical", "active")}
+    error = {"verificationStatus": state("condition-ver-status", "entered-in-error")}
+    validate(condition | error)
+    validate(condition | active)
+    assert refused(condition | active | error) == {"Condition": "invariant"}  # con-5
+    assert refused(condition | active | {"abatementString": "last year"}) == {
+        "Condition.clinicalStatus": "invariant"  # con-4
+    }
+    assert refused(condition | {"stage": [{"type": {"text": "x"}}]}) == {"Condition.stage[0]": "invariant"}  # con-1
+    assert refused(condition | {"evidence": [{"extension": [{"url": "http://x.example/y", "valueString": "z"}]}]}) == {
+        "Condition.evidence[0]": "invariant"
+    }  # con-2
+
+
 def test_invariants_of_resources() -> None:
     assert refused({"resourceType": "Organization", "active": True}) == {"Organization": "invariant"}
     home = {

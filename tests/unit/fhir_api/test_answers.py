@@ -72,7 +72,7 @@ def test_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [("Nothing",), ("Condition", "1"), ("Patient", "a", "b"), ("Patient", "$nothing"), ("$x",)]
+    "path", [("Nothing",), ("Claim", "1"), ("Patient", "a", "b"), ("Patient", "$nothing"), ("$x",)]
 )
 def test_addresses_of_nothing(path: tuple[str, ...]) -> None:
     with pytest.raises(NotFoundError):

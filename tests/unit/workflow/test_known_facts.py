@@ -10,7 +10,7 @@ from interop.store import PlannedRow, Store, WorklistFilter
 from interop.workflow.planned_items import planned_items, read_planned
 from tests.hl7_messages import header, message
 from tests.hospital import Hospital, an_order
-from tests.orders import PREGNANT, kilograms, measured
+from tests.orders import PREGNANT, concept, kilograms, measured
 
 Resource = dict[str, Any]
 STEP = "ScheduledProcedureStepSequence"
@@ -85,6 +85,26 @@ async def test_one_that_turns_out_to_be_another_patient_s_leaves_the_first(hospi
     assert await followed(hospital, before) == sorted([first, second])
     assert (await items(hospital, first))[0]["PregnancyStatus"] is None
     assert (await items(hospital, second))[0]["PregnancyStatus"] == 3
+
+
+async def test_allergies_and_flags_are_shown_while_they_hold(hospital: Hospital) -> None:
+    subject = await hospital.patient()
+    id = await placed(hospital, subject)
+    of = {"patient": {"reference": subject}}
+    active = concept("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active")
+    told = {"resourceType": "AllergyIntolerance", "clinicalStatus": active, "code": {"text": "Iodine"}, **of}
+    allergy = await hospital.post(told)
+    flag = {"resourceType": "Flag", "status": "active", "subject": of["patient"], "code": {"text": "Pacemaker"}}
+    flagged = await hospital.post(flag)
+    shown = (await items(hospital, id))[0]
+    assert (shown["Allergies"], shown["MedicalAlerts"]) == (["Iodine"], ["Pacemaker"])
+    await hospital.jobs("worklist")
+    before = await versions(hospital)
+    await hospital.put({**flag, "id": flagged.id, "status": "inactive"})
+    await hospital.delete("AllergyIntolerance", allergy.id)
+    assert await followed(hospital, before) == [id]
+    shown = (await items(hospital, id))[0]
+    assert (shown["Allergies"], shown["MedicalAlerts"]) == (None, None)
 
 
 async def test_who_asked_is_shown_by_the_name_of_today(hospital: Hospital) -> None:
