@@ -128,6 +128,7 @@ class FhirRow:
         "_required",
         "_sources",
         "name",
+        "roots",
         "target",
         "trace",
     )
@@ -145,6 +146,8 @@ class FhirRow:
         self.trace = trace
         self._many = row.target.endswith("[]")
         self._sources = tuple((text, text.partition(".")[0], path(text, row)) for text in row.source)
+        read = (*row.source, *row.when)
+        self.roots = frozenset(text.partition(".")[0] for text in read)  # without any of them it finds nothing
         self._condition = tuple((path(text, row), frozenset(allowed)) for text, allowed in row.when.items())
         self._required = row.required
         if row.codes and row.codes not in codes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, tzinfo
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from interop.dicom.keywords import takes_many_texts
 from interop.fhir import orders
@@ -14,6 +14,8 @@ from interop.mapping.dicom_values import LT
 from interop.mapping.fhir_rows import Found, contained_of
 from interop.mapping.patient_facts import NOTHING, Known, facts_of, visit_of
 from interop.mapping.tables import Tables
+
+_STEP = "Step"  # the root of what differs from place to place
 
 
 def worklist_attributes(
@@ -30,19 +32,54 @@ def worklist_attributes(
     known: Known = NOTHING,
 ) -> dict[str, Any]:
     """Values by DICOM keyword; sequences are lists of such mappings. One item, for one station."""
+    place = Place(station_aet, modality, location)
+    (attributes,) = attributes_of_places(
+        service_request, patient, [place], start=start, zone=zone, facility=facility, tables=tables, known=known
+    )
+    return attributes
+
+
+class Place(NamedTuple):
+    """Where a step may be done."""
+
+    station_aet: str
+    modality: str
+    location: str = ""
+
+
+def attributes_of_places(
+    service_request: Mapping[str, Any],
+    patient: Mapping[str, Any],
+    places: Iterable[Place],
+    *,
+    start: datetime | date,
+    zone: tzinfo,
+    facility: str,
+    tables: Tables,
+    known: Known = NOTHING,
+) -> list[dict[str, Any]]:
+    """``worklist_attributes`` for each of the places, in turn: what they share is made once."""
     context = Context(zone=zone, facility=facility, sender=facility, authorities=tables.authorities, codes=tables.codes)
     context.resolved = known.resolved
     context.contained = {"ServiceRequest": contained_of(service_request)}
-    step = {"station": station_aet, "modality": modality, "start": start, "location": location}
-    resources = {**item_roots(service_request, patient, tables, start, zone, known), "Step": step}
-    attributes: dict[str, Any] = {}
-    found: Found = {}
-    for row in tables.worklist:
-        value = row.value(resources, context, found)
-        if value is not None:
-            _put(attributes, row.target, value)
-    _without_main_id(attributes)
-    return attributes
+    roots = item_roots(service_request, patient, tables, start, zone, known)
+    present, found = {root for root, resource in roots.items() if resource is not None}, Found()
+    shared = [
+        row.value(roots, context, found) if _STEP not in row.roots and not row.roots.isdisjoint(present) else None
+        for row in tables.worklist
+    ]
+    items = []
+    for aet, modality, location in places:
+        step = {"station": aet, "modality": modality, "start": start, "location": location}
+        resources = {**roots, _STEP: step}
+        attributes: dict[str, Any] = {}
+        for row, made in zip(tables.worklist, shared, strict=True):
+            value = row.value(resources, context) if _STEP in row.roots else made
+            if value is not None:
+                _put(attributes, row.target, value)
+        _without_main_id(attributes)
+        items.append(attributes)
+    return items
 
 
 def item_roots(

@@ -11,7 +11,7 @@ from interop.errors import InvalidContentError
 from interop.fhir.orders import shown_start
 from interop.fhir.scheduled_steps import as_order, has_steps, steps_of
 from interop.mapping.patient_facts import Known
-from interop.mapping.worklist import worklist_attributes
+from interop.mapping.worklist import Place, attributes_of_places
 from interop.store import OrderRow, StepRow, Tx
 from interop.workflow.known_facts import known_of
 from interop.workflow.site import Site
@@ -76,19 +76,18 @@ def planned_items(planned: Planned, site: Site) -> tuple[dict[str, Any], ...]:
 def _items(
     planned: Planned, site: Site, order: Resource, row: OrderRow | StepRow, step_id: str | None
 ) -> Iterator[Item]:
-    for station in (station for aet in row.stations if (station := site.station(aet)) is not None):
-        start = shown_start(order, row.start, planned.row.updated, site.zone)
-        assert start is not None
-        attributes = worklist_attributes(
-            order,
-            planned.patient,
-            station_aet=station.aet,
-            modality=row.modality or station.modality,
-            start=start,
-            zone=site.zone,
-            facility=site.facility,
-            tables=site.tables,
-            location=station.location,
-            known=planned.known,
-        )
+    stations = [station for aet in row.stations if (station := site.station(aet)) is not None]
+    start = shown_start(order, row.start, planned.row.updated, site.zone)
+    assert start is not None
+    items = attributes_of_places(
+        order,
+        planned.patient,
+        [Place(one.aet, row.modality or one.modality, one.location) for one in stations],
+        start=start,
+        zone=site.zone,
+        facility=site.facility,
+        tables=site.tables,
+        known=planned.known,
+    )
+    for station, attributes in zip(stations, items, strict=True):
         yield Item(step_id, station.aet, attributes)
