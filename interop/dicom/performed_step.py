@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
+from interop.dicom.times import read_date
 from interop.errors import InvalidContentError
 
 IN_PROGRESS, COMPLETED, DISCONTINUED = "IN PROGRESS", "COMPLETED", "DISCONTINUED"
@@ -57,6 +59,10 @@ class StepStatusError(InvalidContentError):
     """A PerformedProcedureStepStatus that is none, or not the one to begin with."""
 
 
+class InvalidDateError(InvalidContentError):
+    """A DA attribute, wherever it stands, has a value that is no date (PS3.5 6.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scheduled:
     """Which scheduled step was performed: an item of ScheduledStepAttributesSequence."""
@@ -80,7 +86,10 @@ class PerformedStep:
 
 
 def read_performed_step(encoded: bytes, *, implicit: bool, charset: str) -> PerformedStep:
-    """The data set, Little Endian; ``charset`` is what the station speaks if it does not say."""
+    """The data set, Little Endian; ``charset`` is what the station speaks if it does not say.
+
+    InvalidDateError names the attribute; InvalidContentError where nothing can be read.
+    """
     try:
         dataset = read_dataset(BytesIO(encoded), implicit, True)
         if not dataset.get("SpecificCharacterSet"):
@@ -92,9 +101,12 @@ def read_performed_step(encoded: bytes, *, implicit: bool, charset: str) -> Perf
         reason = _text(reasons[0], "CodeValue") if reasons else ""
         texts = [_text(dataset, name) for name in ("PerformedProcedureStepStatus", "PatientID")]
         station = _text(dataset, "PerformedStationAETitle")
+        undated = [element.keyword or str(element.tag) for element in dataset.iterall() if _is_no_date(element)]
         json.dumps(content)
     except Exception as error:  # whatever pydicom stumbles over in a peer's bytes is that data set's fault
         raise InvalidContentError(f"the data set cannot be read: {type(error).__name__}") from error
+    if undated:
+        raise InvalidDateError(f"{undated[0]} is no date, YYYYMMDD")  # its value may be the patient's
     return PerformedStep(texts[0], scheduled, texts[1], station, reason, content)
 
 
@@ -137,6 +149,14 @@ _TAGS = {
 def _scheduled(item: Dataset) -> Scheduled:
     names = ("StudyInstanceUID", "AccessionNumber", "ScheduledProcedureStepID", "RequestedProcedureID")
     return Scheduled(*(_text(item, name) for name in names))
+
+
+def _is_no_date(element: DataElement) -> bool:
+    """Hyphens are no date; the periods of ACR-NEMA are one still (PS3.5 6.2)."""
+    if element.VR != "DA" or element.is_empty:
+        return False
+    values = [str(value).strip() for value in (element.value if element.VM > 1 else [element.value])]
+    return any(value and ("-" in value or read_date(value) is None) for value in values)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -10,19 +10,25 @@ from pydicom.dataset import Dataset
 
 from interop.access.agent import Agent
 from interop.audit.event import Event
-from interop.dicom.performed_step import MissingAttributeError, PerformedStep, StepStatusError, read_performed_step
+from interop.dicom.performed_step import (
+    InvalidDateError,
+    MissingAttributeError,
+    PerformedStep,
+    StepStatusError,
+    read_performed_step,
+)
 from interop.dicom.stations import Station
 from interop.dimse.units import Units
 from interop.errors import InteropError, NotFoundError, UnavailableError
 from interop.store import PerformedRow, Tx
 from interop.workflow import performed_steps
-from interop.workflow.performed_steps import ClosedStepError, DuplicateStepError
+from interop.workflow.performed_steps import ClosedStepError, DuplicateStepError, OtherStationError
 from interop.workflow.site import Site
 
 log = logging.getLogger(__name__)
 
 SUCCESS, INVALID_VALUE, PROCESSING_FAILURE, DUPLICATE, NO_SUCH_INSTANCE = 0x0000, 0x0106, 0x0110, 0x0111, 0x0112
-INVALID_INSTANCE, MISSING_ATTRIBUTE, MISSING_VALUE = 0x0117, 0x0120, 0x0121
+INVALID_INSTANCE, MISSING_ATTRIBUTE, MISSING_VALUE, NOT_AUTHORIZED = 0x0117, 0x0120, 0x0121, 0x0124  # PS3.7 annex C
 NO_LONGER_UPDATED = 0xA710  # Error ID of PS3.4 F.7.2.2.2
 
 Answer = tuple[Any, Dataset | None]
@@ -83,8 +89,10 @@ def _refusal(error: InteropError) -> Dataset:
         return status
     if isinstance(error, MissingAttributeError):
         return _status(MISSING_VALUE if error.empty else MISSING_ATTRIBUTE, error.text)
-    if isinstance(error, StepStatusError):
+    if isinstance(error, (StepStatusError, InvalidDateError)):
         return _status(INVALID_VALUE, error.text)
+    if isinstance(error, OtherStationError):
+        return _status(NOT_AUTHORIZED, error.text)
     if isinstance(error, NotFoundError):
         return _status(NO_SUCH_INSTANCE, error.text)
     return _status(PROCESSING_FAILURE, error.text)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
@@ -170,8 +171,9 @@ async def _warmed(items: Items) -> None:
 
 
 def _keep_names_out_of_logs() -> None:
-    """The library would write every identifier that it is asked for, with the patient's name, at level INFO."""
+    """The libraries would write them: every identifier that is asked for, every value that its VR does not allow."""
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
     _config.LOG_HANDLER_LEVEL = "none"
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
+    config.settings.reading_validation_mode = config.IGNORE

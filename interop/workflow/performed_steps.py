@@ -20,7 +20,7 @@ from interop.dicom.performed_step import (
     laid_over,
 )
 from interop.dicom.study import StudyFacts
-from interop.errors import ConflictError, NotFoundError
+from interop.errors import ConflictError, ForbiddenError, NotFoundError
 from interop.fhir import names
 from interop.fhir.query import Identity
 from interop.store import OrderRow, PerformedRow, Tx
@@ -38,6 +38,10 @@ class DuplicateStepError(ConflictError):
 
 class ClosedStepError(ConflictError):
     """The performed step is COMPLETED or DISCONTINUED: it changes no more (PS3.4 F.7.2.2.2)."""
+
+
+class OtherStationError(ForbiddenError):
+    """The performed step is another station's: whoever created it ends it."""
 
 
 def begin(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
@@ -64,13 +68,16 @@ def begin(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
 def change(tx: Tx, site: Site, uid: str, step: PerformedStep) -> PerformedRow:
     """N-SET: lay the change over the step, and move its order where the step ended.
 
-    NotFoundError; ClosedStepError after a final state; StepStatusError for a status that is none.
+    NotFoundError; OtherStationError for who did not create it (by AE title: several stations may stand behind one
+    address); ClosedStepError after a final state; StepStatusError for a status that is none.
     """
     check_change(step)
     tx.lock(f"performed:{uid}")
     before = tx.performed_step(uid)
     if before is None:
         raise NotFoundError(f"there is no performed procedure step {uid}")
+    if before.station != tx.agent.who:
+        raise OtherStationError(f"only {before.station}, which created the step, may change it")
     if before.state in (COMPLETED, DISCONTINUED):
         raise ClosedStepError(f"the performed procedure step is {before.state}: it changes no more")
     content, refused = laid_over(before.content, step.content)

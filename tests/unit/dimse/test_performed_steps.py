@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -67,12 +69,12 @@ def create(provider: DimseProvider) -> Tell:
 
 @pytest.fixture
 def change(provider: DimseProvider) -> Tell:
-    def tell(step: Dataset, uid: str) -> Dataset:
-        with associated(provider.port) as association:
+    def tell(step: Dataset, uid: str, calling: str) -> Dataset:
+        with associated(provider.port, calling) as association:
             return association.send_n_set(step, MPPS, uid)[0]
 
-    async def work(step: Dataset, uid: str) -> Dataset:
-        return await asyncio.to_thread(tell, step, uid)
+    async def work(step: Dataset, uid: str, calling: str = "CT1") -> Dataset:
+        return await asyncio.to_thread(tell, step, uid, calling)
 
     return work
 
@@ -201,6 +203,51 @@ async def test_a_step_of_another_patient_moves_no_order(hospital: Hospital, crea
     assert kept is not None
     assert (kept.state, kept.order_id) == ("DISCONTINUED", None)
     assert "another patient" in str((await _audited(hospital))[0].event.detail)
+
+
+async def test_a_step_is_ended_by_the_station_that_created_it(hospital: Hospital, create: Tell, change: Tell) -> None:
+    order, uid = await an_order_of(hospital), generate_uid()
+    assert (await create(begun(order.study_uid), uid)).Status == 0
+    before = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    refused = await change(ended("DISCONTINUED"), uid, "MR1")  # of the same address
+    assert refused.Status == 0x0124
+    assert refused.ErrorComment == "only CT1, which created the step, may change it"
+    assert await hospital.store.view(lambda tx: tx.performed_step(uid)) == before
+    assert await at(hospital, order.id) == ("active", "in-progress", False)
+    row = (await _audited(hospital))[-1]
+    assert (row.event.subtype, row.event.outcome, row.agent.who) == ("n-set", "4", "MR1")
+    assert uid in str(row.event.detail)
+    assert (await change(ended("COMPLETED"), uid)).Status == 0
+    assert (await change(ended("COMPLETED"), uid, "MR1")).Status == 0x0124
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [("20261126", 0), ("2026.11.26", 0), ("", 0), ("2026-11-26", 0x0106), ("20261131", 0x0106), ("today", 0x0106)],
+)
+async def test_what_is_no_date_is_refused_by_name(
+    hospital: Hospital, create: Tell, change: Tell, day: str, status: int
+) -> None:
+    uid, step = generate_uid(), begun()
+    step.add(DataElement("PatientBirthDate", "DA", day, validation_mode=IGNORE))
+    born = await create(step, uid)
+    assert born.Status == status
+    if status:
+        assert born.ErrorComment == "PatientBirthDate is no date, YYYYMMDD"
+        assert (await create(begun(), uid)).Status == 0
+    item, end = Dataset(), ended("COMPLETED")
+    item.add(DataElement("ContentDate", "DA", day, validation_mode=IGNORE))
+    end.PerformedSeriesSequence = [item]
+    told = await change(end, uid)
+    assert told.Status == status
+    kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
+    assert kept is not None
+    if status:
+        assert told.ErrorComment == "ContentDate is no date, YYYYMMDD"
+        assert kept.state == "IN PROGRESS"
+        assert (await _audited(hospital))[-1].event.outcome == "4"
+    else:
+        assert kept.state == "COMPLETED"
 
 
 async def _audited(hospital: Hospital) -> list[Any]:
