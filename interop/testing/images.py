@@ -116,7 +116,8 @@ def _series(item: Dataset, step: Dataset, kind: Kind, modality: str, aet: str, n
         series.PerformingPhysicianName = str(performer)
     if item.get("RequestedProcedureCodeSequence"):
         series.ProcedureCodeSequence = [_copy(code) for code in item.RequestedProcedureCodeSequence]
-    series.RequestAttributesSequence = [_request(item, step)]
+    if step.get("ScheduledProcedureStepID"):
+        series.RequestAttributesSequence = [_request(item, step)]
     return series
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+from interop.testing import defects
+from interop.testing.defects import Defect, Labels, Means
 
 HOSPITAL, CLINIC = "HOSP", "CLINIC"  # issuers
 _FAMILIES = ("Georgiou", "Christou", "Ioannou", "Andreou", "Nicolaou", "Constantinou", "Kyriakou", "Antoniou", "Savva")
@@ -20,7 +22,7 @@ _FIRST = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 
 # What befalls studies, in a thousand of them.
 DEFECTS = {
-    "as the worklist says": 560,
+    "as the worklist says": 554,
     "own StudyInstanceUID": 150,
     "missing accession number": 60,
     "swapped names": 60,
@@ -31,6 +33,15 @@ DEFECTS = {
     "typo in the accession number": 8,
     "typo in the patient's number": 6,
     "neither number, two orders": 6,
+    "other issuer of the patient's number": 6,
+}
+_OF_ONE_ORDER: dict[str, Defect] = {
+    "own StudyInstanceUID": defects.own_study_uid,
+    "missing accession number": defects.missing_accession,
+    "swapped names": defects.swapped_name,
+    "typo in the accession number": defects.typo_in_accession,
+    "typo in the patient's number": defects.typo_in_id,
+    "other issuer of the patient's number": defects.other_issuer,
 }
 
 
@@ -100,20 +111,26 @@ class _Department:
         made = self._made(order)
         if defect == "as the worklist says":
             self._keep(made, order, defect)
-        elif defect == "own StudyInstanceUID":
-            self._keep(self._own(made), order, defect)
-        elif defect == "missing accession number":
-            self._keep(self._own(replace(made, accession=None)), order, defect)
-        elif defect == "swapped names":
-            name = f"{order.person.given}^{order.person.family}"
-            swapped = replace(made, patient_name=name)
-            self._keep(self._own(swapped) if self._chance.random() < 0.5 else swapped, order, defect)
+        elif defect in _OF_ONE_ORDER:
+            self._keep(self._with(_OF_ONE_ORDER[defect], made), order, defect)
         elif defect.startswith("walk-in"):
             self._walk_in(order, made, defect)
-        elif defect.startswith("typo"):
-            self._typo(order, made, defect)
         else:
             self._two(order, made, defect)
+
+    def _with(self, defect: Defect, made: StudyFacts) -> StudyFacts:
+        elsewhere = HOSPITAL if made.issuer == CLINIC else CLINIC
+        right = Labels(made.study_uid, made.patient_id, made.issuer, made.patient_name, made.accession)
+        wrong = defect(right, Means(self._chance, self._uid, elsewhere))
+        return replace(
+            made,
+            study_uid=wrong.study_uid,
+            patient_id=wrong.patient_id,
+            issuer=wrong.issuer,
+            patient_name=wrong.patient_name,
+            accession=wrong.accession,
+            series=_series(wrong.study_uid, made.series[0].modality),
+        )
 
     def _two(self, order: Order, made: StudyFacts, defect: str) -> None:
         if defect == "accession number of two issuers":
@@ -141,13 +158,6 @@ class _Department:
             other = self._chance.choice([one for one in _STATIONS if one != order.modality])
             nobodys = replace(nobodys, series=_series(nobodys.study_uid, other), station=_STATIONS[other][0])
         self._keep(nobodys, None, defect)
-
-    def _typo(self, order: Order, made: StudyFacts, defect: str) -> None:
-        if defect == "typo in the accession number":
-            self._keep(replace(self._own(made), accession=self._mistyped(order.accession)), order, defect)
-            return
-        number = self._mistyped(order.person.number)
-        self._keep(replace(made if self._chance.random() < 0.5 else self._own(made), patient_id=number), order, defect)
 
     def _keep(self, facts: StudyFacts, order: Order | None, defect: str) -> None:
         self._studies.append(Study(facts, order.placer if order else None, defect))
@@ -207,20 +217,10 @@ class _Department:
         )
 
     def _own(self, facts: StudyFacts) -> StudyFacts:
-        """From a modality that numbers its studies itself."""
-        uid = self._uid()
-        return replace(facts, study_uid=uid, series=_series(uid, facts.series[0].modality))
+        return self._with(defects.own_study_uid, facts)
 
     def _uid(self) -> str:
         return f"2.25.{self._chance.getrandbits(100)}"
-
-    def _mistyped(self, text: str) -> str:
-        """Two neighbours exchanged, or another digit: often somebody else's number."""
-        position = self._chance.randrange(len(text) - 3, len(text) - 1)
-        one, other = text[position], text[position + 1]
-        if one != other and self._chance.random() < 0.5:
-            return text[:position] + other + one + text[position + 2 :]
-        return text[: position + 1] + str((int(other) + self._chance.randrange(1, 10)) % 10) + text[position + 2 :]
 
 
 def _series(study_uid: str, modality: str) -> tuple[SeriesFacts, ...]:

@@ -16,6 +16,7 @@ from pynetdicom import AE, evt
 from interop.dicom.requesting import prepare
 from interop.dicom.worklist import IMPLEMENTATION, MODALITY_WORKLIST_FIND
 from interop.errors import NotFoundError, UnavailableError
+from interop.testing.faulty import NO_FAULT, Fault, Faults
 from interop.testing.images import paced, study_images
 from interop.testing.kinds import BASIC_TEXT_SR, KINDS, SECONDARY_CAPTURE
 
@@ -63,17 +64,18 @@ class StoreRefusedError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """What was stored."""
+    """What was stored, and for which accession number."""
 
     study_uid: str
     series_uid: str
-    accession: str
+    accession: str  # of the item; where the fault says so, not the one in the images
     patient_id: str
     modality: str
     instances: int
     frames: int  # all of them: images, or frames of one object
     sop_instance_uids: tuple[str, ...]
     seconds: float  # from the first C-STORE to the answer to the last
+    fault: Fault = NO_FAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +149,15 @@ def acquire(
     report: Report | None = None,
     rate: float = 0.0,
     patience: float = 0.0,
+    faults: Faults | None = None,
 ) -> Acquired:
     """Take the worklist item of an accession number and store a study for it: images, or one object of so many frames.
 
     ``worklist``: who is asked, if not the archive; ``report``: who is told of the work; ``rate``: images a second, 0 as
     fast as they are taken; ``patience``: seconds in which the worklist is asked again for an item that it does not
-    have, as somebody at the console does. Work that fails is reported as discontinued. NotFoundError if the worklist
-    has no such item; of several, the one of this station is taken.
+    have, as somebody at the console does; ``faults``: what goes wrong on the way into the images, and into what is
+    reported. Work that fails is reported as discontinued. NotFoundError if the worklist has no such item; of several,
+    the one of this station is taken.
     """
     tell = progress or (lambda _text: None)
     asked = worklist or Peer(called_aet, host, port)
@@ -162,6 +166,7 @@ def acquire(
     item = _awaited(asked, calling_aet, accession, patience)
     step = item.ScheduledProcedureStepSequence[0]
     tell(f"worklist: {step.Modality} of accession {accession}, step {step.ScheduledProcedureStepID}")
+    item, fault = faults.of(item) if faults is not None else (item, NO_FAULT)
     moment = now or datetime.now().astimezone()
     if report is not None:
         report.begin(item, moment)
@@ -188,6 +193,7 @@ def acquire(
         frames=images,
         sop_instance_uids=stored.sop_instance_uids,
         seconds=stored.seconds,
+        fault=fault,
     )
 
 

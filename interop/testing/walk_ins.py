@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from interop.dicom.uids import uid_of
 from interop.testing.attributes import dataset_of
+from interop.testing.faulty import NO_FAULT, Faults
 from interop.testing.images import paced, study_images
 from interop.testing.modality import Acquired, Peer, Progress, echo, store
 
@@ -66,9 +67,12 @@ def send_walk_ins(
     now: datetime,
     progress: Progress | None = None,
     rate: float = 0.0,
+    images: int | None = None,
+    faults: Faults | None = None,
 ) -> Iterator[Acquired]:
     """C-ECHO, then a new study of each demo patient by C-STORE; each as it is stored.
 
+    ``images``: of each study, or frames, where it is not as many as DEMO says; ``faults``: see ``acquire``.
     AssociationError where the archive does not answer, StoreRefusedError where it does not take an image.
     """
     tell = progress or (lambda _text: None)
@@ -77,17 +81,20 @@ def send_walk_ins(
     for number, patient in enumerate(DEMO, 1):
         accession = f"D{now:%y%m%d%H%M%S}{number}"
         item = walk_in_item(patient, accession)
-        made = study_images(item, aet=calling_aet, images=patient.images, now=now)
+        item, fault = faults.of(item) if faults is not None else (item, NO_FAULT)
+        count = images or patient.images
+        made = study_images(item, aet=calling_aet, images=count, now=now)
         stored = store(paced(made, rate), host=host, port=port, called_aet=called_aet, calling_aet=calling_aet)
         tell(f"{patient.modality} of {patient.name} ({patient.number}): accession {accession}")
         yield Acquired(
             study_uid=str(item.StudyInstanceUID),
             series_uid=stored.series_uids[0],
             accession=accession,
-            patient_id=patient.number,
+            patient_id=str(item.PatientID),
             modality=patient.modality,
             instances=len(stored.sop_instance_uids),
-            frames=patient.images,
+            frames=count,
             sop_instance_uids=stored.sop_instance_uids,
             seconds=stored.seconds,
+            fault=fault,
         )

@@ -162,6 +162,30 @@ def _token_and_modality(place: Place) -> None:
     done = place.run("simulate", "modality", "--accession", accession, "--aet", "CT1", "--images", "2")
     assert done.returncode == 0, done.stderr.decode()
     assert b"stored 2 instances" in done.stdout
+    walked = place.run(
+        *(
+            "simulate",
+            "modality",
+            "--demo",
+            "--images",
+            "2",
+            "--defects",
+            "other-issuer,typo-in-accession",
+            "--seed",
+            "5",
+        )
+    )
+    assert walked.returncode == 0, walked.stderr.decode()
+    told = walked.stdout.decode()
+    assert [told.count(f"stored {count} instances") for count in (1, 2)] == [1, 3], (
+        "two of each, the angiogram's in one"
+    )
+    head, *studies = told[told.index("defects, seed 5:") :].splitlines()
+    assert len(studies) == 4, head
+    assert all("other-issuer, typo-in-accession (" in one for one in studies)
+    assert all("IssuerOfPatientID ELSEWHERE, not empty" in one for one in studies)
+    asks = place.run("simulate", "modality", "--demo", "--wait", "3")
+    assert (asks.returncode, asks.stderr.partition(b":")[0]) == (1, b"interop"), asks.stderr
     neither = place.run("simulate", "modality")
     assert neither.returncode == 1
     assert neither.stderr == b"interop: give either --accession or --demo\n"

@@ -6,9 +6,12 @@ import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from interop.demo.world import eventually
+from interop.testing.faulty import Faults
 from interop.testing.modality import Peer, acquire, query_worklist
 from interop.testing.performing import PerformedStepRefusedError, Performing
 from interop.testing.ports import free_ports
@@ -63,6 +66,7 @@ def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server
     )
     assert done.instances == 2
     assert told[-1] == "MPPS: completed"
+    _taken_over_carelessly(server, own)
     (item,) = query_worklist(accession=second, **where)  # type: ignore[arg-type]
     begun = Performing(**where)  # type: ignore[arg-type]
     begun.begin(item, datetime.now().astimezone())
@@ -79,3 +83,32 @@ def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server
     with pytest.raises(PerformedStepRefusedError, match="0x0110"):
         begun.end(datetime.now().astimezone(), "1.2.3.4")
     assert server.stop() == 0
+
+
+def _taken_over_carelessly(server: RealServer, own: Peer) -> None:
+    """Images and performed step alike name neither the order nor its patient: the study waits for a person."""
+    settings = server.settings
+    performed = Performing(host=own.host, port=own.port, called_aet=own.aet, calling_aet="CT1")
+    done = acquire(
+        host="127.0.0.1",
+        port=settings.orthanc_dicom_port,
+        called_aet=settings.orthanc_aet,
+        calling_aet="CT1",
+        accession=ordered(server, "A3"),
+        images=2,
+        worklist=own,
+        report=performed,
+        faults=Faults(["missing-accession", "typo-in-id"]),
+    )
+    assert done.patient_id != "A3"
+
+    def listed() -> dict[str, Any] | None:
+        studies = server.http.get("/api/v1/imaging/unmatched").json()["studies"]
+        return next((one for one in studies if one["study_uid"] == done.study_uid), None)
+
+    study = eventually("the study waits on the list", listed)
+    assert (study["why"], study["accession"]) == ("none", None)
+    assert step_of(server, "A3") == "scheduled"
+    kept = server.read(lambda tx: tx.performed_step(performed.uid))
+    assert kept is not None
+    assert (kept.state, kept.order_id) == ("COMPLETED", None)
