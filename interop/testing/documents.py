@@ -35,6 +35,7 @@ def fill_pdf(dataset: Dataset, _size: int, number: int, _images: int) -> None:
     dataset.update(
         dataset_of(
             ConversionType="WSD",
+            AcquisitionDateTime="",
             BurnedInAnnotation="NO",
             DocumentTitle="Report",
             ConceptNameCodeSequence=[code_of("11528-7", "LN", "Radiology Report")],
@@ -88,7 +89,6 @@ def fill_ecg(dataset: Dataset, _size: int, _number: int, _images: int) -> None:
     dataset.AcquisitionContextSequence = []
     dataset.WaveformSequence = [
         dataset_of(
-            MultiplexGroupTimeOffset="0",
             WaveformOriginality="ORIGINAL",
             NumberOfWaveformChannels=len(LEADS),
             NumberOfWaveformSamples=len(samples),

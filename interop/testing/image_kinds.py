@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from interop.testing.attributes import dataset_of
+from interop.testing.attributes import code_of, dataset_of
 from interop.testing.pattern import pattern
 
 
@@ -63,6 +63,7 @@ def fill_us(dataset: Dataset, size: int, number: int, images: int) -> None:
     )
     _cine(dataset, images, milliseconds=33.3)
     dataset.update(dataset_of(HeartRate="68", LossyImageCompression="00", SequenceOfUltrasoundRegions=[region]))
+    dataset.PatientOrientation = ""
     _pixels(dataset, size, range(images), dark=12, bright=235, bits=8)
 
 
@@ -73,6 +74,10 @@ def fill_xa(dataset: Dataset, size: int, number: int, images: int) -> None:
             PixelIntensityRelationship="LIN",
             RadiationSetting="GR",
             KVP="80",
+            XRayTubeCurrent="500",
+            ExposureTime="8",
+            Exposure="4",
+            PatientOrientation="",
             PositionerMotion="STATIC",
             PositionerPrimaryAngle="-30",
             PositionerSecondaryAngle="15",
@@ -108,16 +113,20 @@ def fill_pt(dataset: Dataset, size: int, number: int, images: int) -> None:
         RadionuclideTotalDose="350000000",
         RadionuclideHalfLife="6586.2",
         RadionuclidePositronFraction="0.967",
+        RadionuclideCodeSequence=[code_of("77004003", "SCT", "^18^Fluorine")],
     )
+    _orientation(dataset)
     dataset.update(
         dataset_of(
             Units="BQML",
             CountsSource="EMISSION",
             SeriesType=["STATIC", "IMAGE"],
+            CollimatorType="NONE",
             NumberOfSlices=images,
             ImageIndex=number,
             CorrectedImage=["DECY", "ATTN", "SCAT", "RAN", "NORM"],
             DecayCorrection="START",
+            DecayFactor="1",
             FrameReferenceTime="0",
             ActualFrameDuration="120000",
             SliceThickness="3",
@@ -136,6 +145,12 @@ def fill_nm(dataset: Dataset, size: int, number: int, images: int) -> None:
     """PS3.3 C.8.4.8: a dynamic study, one detector and one energy window, a frame for each slice of time."""
     phase = dataset_of(PhaseDelay="0", ActualFrameDuration="1000", PauseBetweenFrames="0", NumberOfFramesInPhase=images)
     window = dataset_of(EnergyWindowLowerLimit="126", EnergyWindowUpperLimit="154")
+    tracer = dataset_of(
+        Radiopharmaceutical="Tc-99m MAG3",
+        RadionuclideCodeSequence=[code_of("72454001", "SCT", "^99m^Technetium")],
+    )
+    detector = dataset_of(CollimatorType="PARA", ImageOrientationPatient=None, ImagePositionPatient=None)
+    _orientation(dataset)
     dataset.update(
         dataset_of(
             NumberOfFrames=str(images),
@@ -149,7 +164,10 @@ def fill_nm(dataset: Dataset, size: int, number: int, images: int) -> None:
             NumberOfPhases=1,
             PhaseInformationSequence=[phase],
             EnergyWindowInformationSequence=[dataset_of(EnergyWindowRangeSequence=[window])],
-            DetectorInformationSequence=[dataset_of(CollimatorType="PARA")],
+            DetectorInformationSequence=[detector],
+            RadiopharmaceuticalInformationSequence=[tracer],
+            CountsAccumulated=None,
+            Laterality="",  # both kidneys
             PixelSpacing=["3.3", "3.3"],
             WindowCenter="500",
             WindowWidth="1000",
@@ -160,6 +178,7 @@ def fill_nm(dataset: Dataset, size: int, number: int, images: int) -> None:
 
 def fill_other(dataset: Dataset, size: int, number: int, images: int) -> None:
     dataset.ConversionType = "WSD"
+    dataset.Laterality = dataset.PatientOrientation = ""
     _pixels(dataset, size, [number], dark=12, bright=235, bits=8)
 
 
@@ -179,6 +198,16 @@ def _geometry(dataset: Dataset, size: int, number: int, images: int, *, spacing:
             AcquisitionNumber="1",
         )
     )
+
+
+def _orientation(dataset: Dataset) -> None:
+    """PS3.3 C.8.4.6: on the back, head first; in place of PatientPosition."""
+    if "PatientPosition" in dataset:
+        del dataset.PatientPosition
+    lying = code_of("102538003", "SCT", "recumbent")
+    lying.PatientOrientationModifierCodeSequence = [code_of("40199007", "SCT", "supine")]
+    dataset.PatientOrientationCodeSequence = [lying]
+    dataset.PatientGantryRelationshipCodeSequence = [code_of("102540008", "SCT", "headfirst")]
 
 
 def _cine(dataset: Dataset, frames: int, *, milliseconds: float) -> None:

@@ -34,6 +34,9 @@ _COPIED = (
     "RequestingPhysician",
     "StudyInstanceUID",
 )
+_NEVER_ABSENT = frozenset(  # type 2 in the modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1)
+    ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "ReferringPhysicianName")
+)
 _REQUEST = ("RequestedProcedureID", "RequestedProcedureDescription", "RequestedProcedureCodeSequence")
 _STEP = ("ScheduledProcedureStepID", "ScheduledProcedureStepDescription", "ScheduledProtocolCodeSequence")
 
@@ -79,6 +82,8 @@ def _series(item: Dataset, step: Dataset, kind: Kind, modality: str, aet: str, n
         value = item.get(keyword)
         if value not in (None, "", []):
             setattr(series, keyword, _plain(value))
+        elif keyword in _NEVER_ABSENT:
+            setattr(series, keyword, "")
     day, hour = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     series.update(
         dataset_of(
@@ -90,11 +95,9 @@ def _series(item: Dataset, step: Dataset, kind: Kind, modality: str, aet: str, n
             InstitutionName="Simulated hospital",
             StudyDate=day,
             SeriesDate=day,
-            AcquisitionDate=day,
             ContentDate=day,
             StudyTime=hour,
             SeriesTime=hour,
-            AcquisitionTime=hour,
             ContentTime=hour,
             TimezoneOffsetFromUTC=now.strftime("%z"),
             StudyID=str(item.get("RequestedProcedureID", "")),
@@ -102,15 +105,17 @@ def _series(item: Dataset, step: Dataset, kind: Kind, modality: str, aet: str, n
             SeriesInstanceUID=uid_of(uuid4()),
             SeriesNumber=1,
             SeriesDescription=kind.description,
-            BodyPartExamined=kind.body_part,
             PerformedProcedureStepStartDate=day,
             PerformedProcedureStepStartTime=hour,
             PerformedProcedureStepID=f"P{hour}",
             PerformedProcedureStepDescription=_text(step, _STEP[1]),
         )
     )
-    if kind.image_type:
+    if kind.image_type:  # neither is of documents
         series.ImageType = list(kind.image_type)
+        series.AcquisitionDate, series.AcquisitionTime = day, hour
+    if kind.body_part:
+        series.BodyPartExamined = kind.body_part
     performer = step.get("ScheduledPerformingPhysicianName")
     if performer:
         series.PerformingPhysicianName = str(performer)
