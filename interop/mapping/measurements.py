@@ -6,6 +6,7 @@ not laid over what others observed.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from interop.hl7.message import OrderGroup, Segment
@@ -13,6 +14,8 @@ from interop.mapping.context import Context
 from interop.mapping.observations import joined, observation_of
 from interop.mapping.row_code import CompiledRows
 
+_UNFIT = re.compile(r"[^A-Za-z0-9.-]+")
+_LONGEST = 56  # characters of an id, of 64 that R4 allows
 _SHOWN = 100  # characters of a value in words
 
 
@@ -24,15 +27,27 @@ def add_measurements(
     context: Context,
 ) -> None:
     """The Observations of the group's OBX, contained in the order, each with a reference that says it in words."""
-    for number, segments in enumerate(joined(group.observations), 1):
+    taken: set[str] = set()
+    for segments in joined(group.observations):
         own = {**scope, "OBX": segments[:1], "NTE": segments[1:]}
         observation = observation_of(rows, segments[0], own, context)
         # who observed is told in the message; a contained resource can contain none (R4 references.html#contained)
         kept = {name: value for name, value in observation.items() if name not in ("contained", "performer")}
-        id = f"observation{number}"
+        id = _id_of(kept, taken)
         order.setdefault("contained", []).append({"resourceType": "Observation", "id": id, **kept})
         reference = {"reference": f"#{id}", "type": "Observation", "display": _words(kept)}
         order.setdefault("supportingInfo", []).append(reference)
+
+
+def _id_of(observation: dict[str, Any], taken: set[str]) -> str:
+    """An id by what was asked: a change that tells it again replaces it, and nothing else."""
+    asked = next((coding.get("code", "") for coding in observation["code"].get("coding", ())), "")
+    name = f"observation-{_UNFIT.sub('-', asked or _concept(observation['code']))}"[:_LONGEST].rstrip("-.")
+    id, number = name, 2
+    while id in taken:
+        id, number = f"{name}-{number}", number + 1
+    taken.add(id)
+    return id
 
 
 def _words(observation: dict[str, Any]) -> str:

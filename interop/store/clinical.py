@@ -29,6 +29,10 @@ class Clinical(Resources):
         statement = sql.ORDERS_SAYING.format(holds=holds)
         return [row[0] for row in self.session.rows(statement, (f'"{reference}"'.encode(),))]
 
+    def orders_of_visits_at(self, location_id: str) -> list[str]:
+        """The scheduled orders of patients with a visit to this Location."""
+        return [row[0] for row in self.session.rows(sql.ORDERS_OF_VISITS, (location_id,))]
+
     def told_of(self, order_ids: Iterable[str]) -> None:
         """Something that the items of these orders show has changed."""
         self.session.put_many(sql.ORDER_TOLD, [(id,) for id in order_ids])

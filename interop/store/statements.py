@@ -172,6 +172,11 @@ ORDERS_NAMING = """
 ORDERS_SAYING = """
     SELECT o.id FROM imaging_order o JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
     WHERE (o.scheduled = 1 OR o.missing <> '') AND {holds} ORDER BY o.id"""
+ORDERS_OF_VISITS = """
+    SELECT DISTINCT o.id FROM reference_index x
+    JOIN reference_index y ON y.pk = x.pk AND y.type = 'Encounter' AND y.param = 'subject' AND y.system = 'Patient'
+    JOIN imaging_order o ON o.patient_id = y.value
+    WHERE x.value = ? AND x.type = 'Encounter' AND x.system = 'Location' AND o.scheduled = 1 ORDER BY o.id"""
 ORDER_TOLD = "UPDATE imaging_order SET told = told + 1 WHERE id = ?"
 PLANNED_STEP = "(({conditions}) OR EXISTS (SELECT 1 FROM order_step s WHERE s.order_id = o.id))"
 _PERFORMED_FIELDS = "uid, state, station, order_id, study_uid, body, created, updated"

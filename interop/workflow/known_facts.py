@@ -60,6 +60,8 @@ def _show_naming(tx: Tx, site: Site, named: Stored) -> None:
         found = set(tx.orders_naming(named.type, named.id))
         for type_, id in tx.referrers(named.type, named.id, limit=_ALL):
             found.update(tx.orders_naming(type_, id) if type_ == "PractitionerRole" else ())
+    if named.type == "Location":  # where a patient is
+        found.update(tx.orders_of_visits_at(named.id))
     places = named.type in _PLACES
     for id in sorted(found) if places else ():
         orders.reconsider_one(tx, site, id, planned=True)

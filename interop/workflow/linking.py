@@ -10,6 +10,7 @@ from typing import Any
 from interop.errors import InvalidContentError, Issue
 from interop.fhir import names
 from interop.fhir.orders import detail_kind
+from interop.mapping.context import kind_of
 from interop.workflow import numbers
 from interop.workflow.site import Site
 
@@ -74,6 +75,8 @@ def changed(before: Resource, content: Resource, cleared: Iterable[str] = ()) ->
     after |= {name: value for name, value in content.items() if name not in _NOT_JOINED and name != "contained"}
     if "orderDetail" in content:
         after["orderDetail"] = [*content["orderDetail"], *_details_left(before, content)]
+    if "supportingInfo" in content:
+        after["supportingInfo"] = [*_supporting_left(before, content), *content["supportingInfo"]]
     after["identifier"] = joined_identifiers(before, content)
     _lay_extensions(after, content)
     return _with_contained(after, {**_contained(before), **_contained(content)})
@@ -84,6 +87,17 @@ def _details_left(before: Resource, content: Resource) -> list[Resource]:
     told = {detail_kind(detail) for detail in content["orderDetail"]}
     spoken = told if told == {"transport"} else {*told, "step"}
     return [detail for detail in before.get("orderDetail", ()) if detail_kind(detail) not in spoken]
+
+
+def _supporting_left(before: Resource, content: Resource) -> list[Resource]:
+    """What a change does not tell anew: each measurement for itself, of all else the kinds that it is silent of."""
+    told = content["supportingInfo"]
+    kinds, references = {kind_of(one) for one in told}, {one.get("reference") for one in told}
+    return [
+        one
+        for one in before.get("supportingInfo", ())
+        if (one.get("reference") not in references if kind_of(one) == "Observation" else kind_of(one) not in kinds)
+    ]
 
 
 def filled(before: Resource, other: Resource) -> tuple[Resource, list[Issue]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from interop.fhir.validation import validate
 from interop.store import PlannedRow, Store, WorklistFilter
 from interop.workflow.planned_items import planned_items, read_planned
-from tests.hl7_messages import header, message
+from tests.hl7_messages import header, message, orm
 from tests.hospital import Hospital, an_order
 from tests.orders import PREGNANT, concept, kilograms, measured
 
@@ -151,10 +152,16 @@ async def test_the_visit_is_that_of_the_patient_and_moves_with_them(hospital: Ho
     assert (await items(hospital, foreign))[0]["AdmissionID"] is None
     before = await versions(hospital)
     left = {"location": {"display": "WARD1"}, "status": "completed"}
-    there = {"location": {"display": "WARD2"}, "status": "active"}
+    ward = {"resourceType": "Location", "name": "WARD2"}
+    moved = await hospital.post(ward)
+    there = {"location": {"reference": moved.reference}, "status": "active"}
     await hospital.put({**visit, "id": stored.id, "location": [left, there]})
     assert await followed(hospital, before) == [id]
     assert (await items(hospital, id))[0]["CurrentPatientLocation"] == "WARD2"
+    before = await versions(hospital)
+    await hospital.put({**ward, "id": moved.id, "name": "ICU"})
+    assert await followed(hospital, before) == [id]
+    assert (await items(hospital, id))[0]["CurrentPatientLocation"] == "ICU"
 
 
 def adt(event: str, place: str) -> bytes:
@@ -185,3 +192,35 @@ async def test_a_reason_by_reference_is_told_in_words(hospital: Hospital) -> Non
     await hospital.put({**reason, "id": stored.id, "code": {"text": "Fracture"}})
     assert await followed(hospital, before) == [id]
     assert (await items(hospital, id))[0]["ReasonForTheRequestedProcedure"] == "Fracture"
+
+
+def with_measurements(control: str, *obx: str, history: str = "") -> bytes:
+    raw = orm(control).decode().rstrip("\r").split("\r")
+    fields = raw[-1].split("|")
+    fields[13] = history
+    return message(*raw[:-1], "|".join(fields), *obx)
+
+
+WEIGHT, HEIGHT = "OBX|1|NM|29463-7^Weight^LN||80|kg|||||F", "OBX|2|NM|BODY HEIGHT||172|cm|||||F"
+
+
+async def test_a_change_replaces_the_measurements_that_it_tells_and_no_other(hospital: Hospital) -> None:
+    id = (await hospital.send(with_measurements("NW", WEIGHT, HEIGHT, history="asthma"))).orders[0]
+    await hospital.send(with_measurements("XO", WEIGHT.replace("80", "83")))
+    shown = (await items(hospital, id))[0]
+    assert (shown["PatientWeight"], shown["PatientSize"], shown["MedicalAlerts"]) == ("83", "1.72", ["asthma"])
+    await hospital.send(with_measurements("XO", history="asthma, diabetes"))
+    shown = (await items(hospital, id))[0]
+    assert (shown["PatientWeight"], shown["PatientSize"]) == ("83", "1.72")
+    assert shown["MedicalAlerts"] == ["asthma, diabetes"]
+    order = await hospital.get("ServiceRequest", id)
+    validate(order)
+    assert sorted(one["id"] for one in order["contained"]) == ["observation-29463-7", "observation-BODY-HEIGHT"]
+
+
+async def test_the_same_question_asked_twice_is_two_observations(hospital: Hospital) -> None:
+    twice = (WEIGHT, HEIGHT, WEIGHT.replace("OBX|1", "OBX|3").replace("80", "81"))
+    id = (await hospital.send(with_measurements("NW", *twice))).orders[0]
+    order = await hospital.get("ServiceRequest", id)
+    validate(order)
+    assert [one["id"] for one in order["contained"]][::2] == ["observation-29463-7", "observation-29463-7-2"]
