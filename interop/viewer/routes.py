@@ -65,7 +65,12 @@ class Viewer:
         return response
 
     async def iid(self, request: Request) -> Response:
-        """GET /viewer/iid (IHE RAD-106): a bearer is led to a one-time URL, a fitting session to the images."""
+        """GET /viewer/iid (IHE RAD-106): a bearer is led to a one-time URL, a fitting session to the images.
+
+        HEAD is not answered: a URL that opens once is made for who follows it.
+        """
+        if request.method != "GET":
+            return Response(status_code=405, headers={"allow": "GET"})
         agent: Agent = request.state.agent
         try:
             studies = list(dict.fromkeys(await self._asked_for(agent, request.query_params)))

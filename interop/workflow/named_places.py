@@ -13,11 +13,11 @@ Resource = dict[str, Any]
 _KEPT = frozenset({"Device", "Location"})
 
 
-def named_places(tx: Tx, order: Resource) -> frozenset[str]:
+def named_places(tx: Tx | None, order: Resource) -> frozenset[str]:
     """What the order calls its performers and places, as it is compared: names, identifiers, codes.
 
     Of ServiceRequest.performer, locationReference and locationCode (R4); a Device or Location that is stored or
-    contained is known by its own names and identifiers, too.
+    contained is known by its own names and identifiers, too; without a ``tx`` nothing is stored.
     """
     found: set[str] = set()
     for reference in (*order.get("performer", ()), *order.get("locationReference", ())):
@@ -48,11 +48,11 @@ def compared(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _meant(tx: Tx, order: Resource, reference: str) -> Resource:
+def _meant(tx: Tx | None, order: Resource, reference: str) -> Resource:
     if reference.startswith("#"):
         return next((one for one in order.get("contained", ()) if one.get("id") == reference[1:]), {})
     type_, _, id = reference.partition("/")
-    stored = tx.read(type_, id) if type_ in _KEPT and id else None
+    stored = tx.read(type_, id) if tx is not None and type_ in _KEPT and id else None
     return {} if stored is None or stored.deleted else stored.resource()
 
 

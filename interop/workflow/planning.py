@@ -7,6 +7,7 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 from interop.fhir.orders import OrderFacts, order_facts, shown_start
+from interop.workflow.named_places import named_places
 from interop.workflow.scheduling import is_order, plan
 from interop.workflow.site import Site
 
@@ -33,5 +34,5 @@ def planned(site: Site, order: Resource, patient: Resource) -> Planned | None:
     facts = order_facts(order, site.zone)
     if not is_order(site, order, facts):
         return None
-    found = plan(site, order, facts, patient)
+    found = plan(site, order, facts, patient, named_places(None, order))
     return Planned(found.modality, found.stations, found.missing, facts)

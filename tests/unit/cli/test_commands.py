@@ -78,6 +78,20 @@ def test_preview_reads_the_declared_character_set_and_stores_nothing(
     assert not data_dir.exists()
 
 
+def test_preview_plans_for_the_station_that_a_room_chooses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    station = '[[modality]]\naet = "CT{0}"\nhost = "127.0.0.1"\nport = 104\nmodality = "CT"\nlocation = "Room {0}"\n'
+    (tmp_path / "modalities.toml").write_text(station.format(1) + station.format(2))
+    monkeypatch.setenv("INTEROP_MODALITIES_FILE", str(tmp_path / "modalities.toml"))
+    omi = GREEK.replace("ORM^O01", "OMI^O23").encode("iso8859_7")
+    for ipc, stations in ((b"IPC|A1||||CT||", ["CT1", "CT2"]), (b"IPC|A1||||CT|||^Room 2^L", ["CT2"])):
+        (tmp_path / "order.hl7").write_bytes(omi + ipc + b"\r")
+        assert run(monkeypatch, "hl7", "preview", "--json", str(tmp_path / "order.hl7")) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert [item["station"] for item in shown["worklist"][0]["items"]] == stations
+
+
 def test_preview_by_a_site_file_reads_as_its_sender_writes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -149,6 +149,13 @@ async def test_iid_with_a_bearer_leads_to_a_one_time_url(web: Any) -> None:
             assert opened.headers["location"] == f"/viewer?StudyInstanceUIDs={A}"
 
 
+async def test_iid_makes_no_url_for_who_only_asks_for_the_head(web: Any) -> None:
+    async with web.client() as client:
+        answer = await client.head("/viewer/iid?requestType=STUDY&studyUID=1.2.3", headers=web.bearer())
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert "location" not in answer.headers
+
+
 async def test_iid_with_a_fitting_session_opens_and_with_another_is_our_own_403(web: Any) -> None:
     async with web.viewer(A) as client:
         opened = await client.get(f"/viewer/iid?requestType=STUDY&studyUID={A}")
