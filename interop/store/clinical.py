@@ -20,8 +20,11 @@ class Clinical(Resources):
         return [self._stored(row) for row in self.session.rows(statement, (patient_id, patient_id, *keys))]
 
     def orders_naming(self, type: str, id: str) -> list[str]:
-        """The orders that refer to a resource, where a search finds it, and are scheduled, or wait for it."""
-        return [row[0] for row in self.session.rows(sql.ORDERS_NAMING, (id, type))]
+        """The orders that are scheduled, or wait for it, and refer to a resource where a search finds it.
+
+        An order by somebody in a role (PractitionerRole) refers to who that is, and for whom they act, too.
+        """
+        return [row[0] for row in self.session.rows(sql.ORDERS_NAMING, (id, type, id, type))]
 
     def orders_saying(self, reference: str) -> list[str]:
         """The orders that are scheduled, or wait for it, with this reference in whatever element: each is looked at."""

@@ -168,7 +168,10 @@ CLINICAL = """
 ORDERS_NAMING = """
     SELECT DISTINCT o.id FROM reference_index x JOIN resource r ON r.pk = x.pk JOIN imaging_order o ON o.id = r.id
     WHERE x.value = ? AND x.type = 'ServiceRequest' AND x.system = ? AND (o.scheduled = 1 OR o.missing <> '')
-    ORDER BY o.id"""
+    UNION SELECT o.id FROM reference_index w JOIN resource v ON v.pk = w.pk
+    JOIN reference_index x ON x.value = v.id AND x.type = 'ServiceRequest' AND x.system = 'PractitionerRole'
+    JOIN resource r ON r.pk = x.pk JOIN imaging_order o ON o.id = r.id
+    WHERE w.value = ? AND w.type = 'PractitionerRole' AND w.system = ? AND (o.scheduled = 1 OR o.missing <> '')"""
 ORDERS_SAYING = """
     SELECT o.id FROM imaging_order o JOIN resource r ON r.type = 'ServiceRequest' AND r.id = o.id
     WHERE (o.scheduled = 1 OR o.missing <> '') AND {holds} ORDER BY o.id"""

@@ -19,10 +19,11 @@ from interop.workflow.site import Site
 Resource = dict[str, Any]
 
 _OF_THE_PATIENT = frozenset({"Observation", "AllergyIntolerance", "Flag", "Encounter"})
-_NAMED = frozenset({"Device", "Location", "Condition", "Observation", "DiagnosticReport", "DocumentReference"})
-_PEOPLE = frozenset({"Practitioner", "PractitionerRole", "Organization", "HealthcareService"})
+_PEOPLE = frozenset({"Practitioner", "PractitionerRole", "Organization"})
+_REASONS = frozenset({"Condition", "Observation", "DiagnosticReport", "DocumentReference"})
 _PLACES = frozenset({"Device", "Location"})  # they choose the station, too
 _ELEMENTS = ("performer", "locationReference", "reasonReference")
+_READ = _REASONS | _PLACES
 _ALL = 1_000_000
 
 
@@ -40,32 +41,32 @@ def follow(tx: Tx, site: Site, before: Stored | None, after: Stored) -> None:
     """A resource was written or deleted: the items that it stands in, or stood in, are made anew."""
     if before is not None and before.version == after.version:
         return
-    if after.type in _OF_THE_PATIENT:
-        both = [stored.resource() for stored in (before, after) if stored is not None and not stored.deleted]
-        if after.type != "Observation" or any(fact_of(one, site.tables.codes) for one in both):
-            patients = {patient for one in both if (patient := patient_of(one)) is not None}
-            _show(tx, {row.id for patient in patients for row in _scheduled(tx, patient)})
-    if before is not None and after.type in _NAMED | _PEOPLE:  # what is new, nobody refers to yet
-        _show_naming(tx, site, after)
+    both = [stored.resource() for stored in (before, after) if stored is not None and not stored.deleted]
+    fact = after.type != "Observation" or any(fact_of(one, site.tables.codes) for one in both)
+    if fact and after.type in _OF_THE_PATIENT:
+        _show(tx, _scheduled(tx, both))
+    elif before is not None and after.type in _REASONS:  # what is new, nobody refers to yet
+        mark = f'"{after.reference}"'.encode()
+        _show(tx, {id for id in _scheduled(tx, both) if mark in tx.get("ServiceRequest", id).body})
+    elif before is not None and after.type in _PEOPLE:
+        _show(tx, set(tx.orders_naming(after.type, after.id)))
+    elif before is not None and after.type in _PLACES:
+        _show_places(tx, site, after)
 
 
-def _scheduled(tx: Tx, patient: str) -> Iterable[Any]:
-    return tx.find_orders(patient_id=patient.removeprefix("Patient/"), scheduled=True, limit=_ALL)
+def _scheduled(tx: Tx, resources: Iterable[Resource]) -> set[str]:
+    """The scheduled orders of the patients whom these are about."""
+    patients = {patient.removeprefix("Patient/") for one in resources if (patient := patient_of(one)) is not None}
+    return {row.id for id in patients for row in tx.find_orders(patient_id=id, scheduled=True, limit=_ALL)}
 
 
-def _show_naming(tx: Tx, site: Site, named: Stored) -> None:
-    if named.type not in _PEOPLE:
-        found = set(tx.orders_saying(named.reference))
-    else:  # whoever is written down in great number is looked up: the others stand where no search looks
-        found = set(tx.orders_naming(named.type, named.id))
-        for type_, id in tx.referrers(named.type, named.id, limit=_ALL):
-            found.update(tx.orders_naming(type_, id) if type_ == "PractitionerRole" else ())
-    if named.type == "Location":  # where a patient is
-        found.update(tx.orders_of_visits_at(named.id))
-    places = named.type in _PLACES
-    for id in sorted(found) if places else ():
+def _show_places(tx: Tx, site: Site, place: Stored) -> None:
+    """Where an order is to be carried out, or its patient is, is called otherwise."""
+    naming = tx.orders_saying(place.reference)
+    for id in naming:
         orders.reconsider_one(tx, site, id, planned=True)
-    _show(tx, found, thorough=places)
+    visiting = tx.orders_of_visits_at(place.id) if place.type == "Location" else []
+    _show(tx, {*naming, *visiting}, thorough=True)
 
 
 def _show(tx: Tx, order_ids: set[str], *, thorough: bool = False) -> None:
@@ -97,7 +98,7 @@ def _read(tx: Tx, found: Iterable[str]) -> dict[str, Resource]:
     known: dict[str, Resource] = {}
     for reference in found:
         type_, _, id = reference.partition("/")
-        stored = tx.read(type_, id) if type_ in _NAMED and id else None
+        stored = tx.read(type_, id) if type_ in _READ and id else None
         if stored is not None and not stored.deleted:
             known[reference] = stored.resource()
     return known
