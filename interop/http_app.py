@@ -180,18 +180,19 @@ def http_app(
     ahead_series: int = 0,
     stow_bytes: int = 1024 * 1024 * 1024,
     spare: frozenset[str] = frozenset(),
+    lesser: frozenset[str] = frozenset(),
     pacs: Sequence[BaseRoute] = (),
     share_minutes: int = 30 * 24 * 60,
     pages: ViewerPages = _OURS_ALONE,
 ) -> HttpApp:
-    """All HTTP doors. ``checks`` are the parts that /readyz asks; the other lists are routes of doors.
+    """All HTTP doors. ``checks`` are the parts that /readyz asks; ``spare``, ``lesser``: see Readiness.
 
     ``bindings``: whose tokens open websockets, where there are any. ``share_minutes``: the longest that a link lasts.
-    Of several archives the first is the default one; of the checks named in ``spare`` one that holds is enough.
+    The other lists are routes of doors. Of several archives the first is the default one.
     """
     tokens, refusals, ended = Tokens(keys), Refusals(store), EndedSessions(store)
     sessions = _sessions(tokens, ended, urls, pages)
-    answers, readiness = Answers(error_page, pages), Readiness(checks, spare)
+    answers, readiness = Answers(error_page, pages), Readiness(checks, spare, lesser)
     links = ViewerLinks(store, sessions, refusals, public_url=urls.base_url)
     shares = ShareLinks(store, sessions, refusals, ended, public_url=urls.base_url, most_minutes=share_minutes)
     login = Login(store, sessions, refusals, ended, public_url=urls.base_url)
@@ -199,7 +200,6 @@ def http_app(
     images = DicomWeb(archives, store, public_url=urls.public_url, stow_bytes=stow_bytes)
     warming = Warming(archives, urls.base_url) if metadata_bytes else None
     launcher = Launcher(store, links, Everywhere(archives), begun=warming.begin if warming is not None else None)
-    given = [*fhir, *hl7, *jobs_routes(store), *matching, *pacs]
     routes: list[BaseRoute] = [
         *dicomweb_routes(images),
         *health_routes(readiness),
@@ -208,7 +208,7 @@ def http_app(
         *imaging_routes(launcher),
         *_shared(store, launcher, shares),
         *console_routes(store, launcher, readiness.findings, public_url=urls.base_url),
-        *given,
+        *(*fhir, *hl7, *jobs_routes(store), *matching, *pacs),
         *socket_routes(store, bindings, urls.base_url),
         *viewer_routes(links, launcher, assets, pages),
     ]

@@ -182,7 +182,7 @@ def overlay(settings: Settings) -> dict[str, Any] | None:
 @asynccontextmanager
 async def private_archive(settings: Settings) -> AsyncIterator[Settings]:
     """A private Orthanc as this process's child while the context lasts; gives the settings that lead to it."""
-    settings.worklist.mkdir(parents=True, exist_ok=True)
+    WorklistFolder(settings.worklist)  # which makes it
     own = settings.model_copy(update={"orthanc_url": ""})
     orthanc = PrivateOrthanc(
         settings.data_dir / "orthanc",

@@ -40,13 +40,13 @@ from interop.jobs import (
     WorklistJobs,
     keep_indexed,
     keep_pruned,
-    keep_reconciled,
     notifying_lanes,
-    reconcile,
     report_pdf_lane,
     sending_lanes,
     tags_lane,
     watching,
+    worklist_answers,
+    worklist_kept,
 )
 from interop.jobs import reindex as jobs_reindex
 from interop.mllp_listener import AllowList, Limits, MllpListener
@@ -273,18 +273,14 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
         **sending_lanes(rooms.store, sender, rooms.site.receivers),
         **notifying_lanes(rooms.store, rooms.site, index_rows, HttpNotifier(), subscription_secret(rooms.settings)),
     }
-    await worklist.sweep()
-    kept = set()
-    if rooms.settings.worklist_driver == "folder":
-        await reconcile(rooms.store, rooms.site, worklist)
-    else:
-        kept = {asyncio.create_task(keep_reconciled(rooms.store, rooms.site, worklist), name="worklist")}
+    files = writer if rooms.settings.worklist_driver == "folder" else None
+    kept = await worklist_kept(rooms.store, rooms.site, worklist, files)
     feeds = rooms.archives.feeds(rooms.store, rooms.site)
     tasks = {
         asyncio.create_task(JobRunner(rooms.store, handlers).run(), name="jobs"),
         *(asyncio.create_task(feed.run(), name="archive-feed") for feed in feeds),
         asyncio.create_task(keep_indexed(rooms.store), name="search-index"),
-        *kept,
+        asyncio.create_task(kept, name="worklist"),
     }
     if days := rooms.settings.message_days:
         tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
@@ -338,6 +334,7 @@ def application(rooms: Rooms) -> HttpApp:
     )
     routes = {"fhir": fhir, "hl7": hl7_routes(store, rooms.site), "matching": match_routes(store, rooms.site)}
     checks = {"mllp": rooms.mllp_answers, "database": store.ping, **rooms.archives.checks()}
+    checks["worklist"] = partial(worklist_answers, store)
     if settings.dimse:
         checks["dimse"] = rooms.dimse_answers
     return http_app(
@@ -353,6 +350,7 @@ def application(rooms: Rooms) -> HttpApp:
         share_minutes=settings.share_max_minutes,
         bindings=bindings,
         spare=frozenset(rooms.archives.checks()),
+        lesser=frozenset({"worklist"}),
         pacs=pacs_routes(store, rooms.archives.described()),
         pages=ViewerPages(settings.frame_ancestors, settings.base_path),
         **routes,

@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -48,7 +47,10 @@ class WorklistFolder:
     def __init__(self, path: Path, *, mode: int = 0o640) -> None:
         self._path = path
         self._mode = mode  # the SCP may run as another user of the same group
-        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise UnavailableError(f"the worklist folder {path} cannot be made: {error.strerror}") from error
 
     async def make(self, order_id: str, files: Mapping[str, bytes], absent: Collection[str] | None = None) -> bool:
         """Make the order's files exactly these (by station, say; {} removes them all). True if anything changed.
@@ -66,13 +68,22 @@ class WorklistFolder:
         """The files that stand there now, sorted."""
         return tuple(sorted(await asyncio.to_thread(self._list)))
 
-    async def orders(self) -> frozenset[str]:
-        """The ids of the orders that have files, to be compared with the database."""
-        return frozenset(await self.holdings())
+    def name(self, order_id: str, key: str) -> str:
+        """What the file of this order and key is called; its order's id is what stands before ``~``."""
+        return _file_name(order_id, key)
 
-    async def holdings(self) -> Mapping[str, int]:
-        """How many files each order has."""
-        return Counter(match[1] for name in await self.names() if (match := _NAME.match(name)))
+    async def foreign(self) -> tuple[str, ...]:
+        """Files that the SCP reads too and that are none of ours, sorted."""
+
+        def look() -> list[str]:
+            with self._opened() as folder:
+                return [name for name in os.listdir(folder) if name.endswith(".wl") and not _NAME.match(name)]
+
+        return tuple(sorted(await asyncio.to_thread(look)))
+
+    def looked_at(self) -> LookedAt:
+        """The same folder, of which is only said what would be changed."""
+        return LookedAt(self)
 
     async def sweep(self) -> int:
         """Remove the unfinished files of writers that died; files of other names are somebody else's and stay."""
@@ -96,6 +107,18 @@ class WorklistFolder:
                 if any(one is not False for one in made):  # one that failed may have made a part of its files
                     os.fsync(folder)
                 return made
+        except UnavailableError as error:
+            return [error] * len(changes)
+
+    def differing(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
+        """For each order whether ``make_all`` would change anything; nothing is written or removed. Blocks."""
+        try:
+            with self._opened() as folder:
+                there: dict[str, set[str]] = {}
+                for name in os.listdir(folder):
+                    if match := _NAME.match(name):
+                        there.setdefault(match[1], set()).add(name)
+                return [_differs(folder, change, there.get(change[0], set())) for change in changes]
         except UnavailableError as error:
             return [error] * len(changes)
 
@@ -159,6 +182,26 @@ class WorklistFolder:
             raise _unavailable(error) from error
         finally:
             os.close(folder)
+
+
+class LookedAt:
+    """A folder whose files are compared and left as they are."""
+
+    def __init__(self, folder: WorklistFolder) -> None:
+        self._folder = folder
+
+    def make_all(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
+        """For each order whether its files are others than these."""
+        return self._folder.differing(changes)
+
+
+def _differs(folder: int, change: Change, there: set[str]) -> bool | UnavailableError:
+    order_id, files, _ = change
+    wanted = {_file_name(order_id, key): content for key, content in files.items()}
+    try:
+        return wanted.keys() != there or any(_read(folder, name) != content for name, content in wanted.items())
+    except OSError as error:
+        return UnavailableError(f"the worklist folder cannot be read: {error.strerror}")
 
 
 def _unavailable(error: OSError) -> UnavailableError:

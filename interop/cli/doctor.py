@@ -13,20 +13,16 @@ import socket
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 
 from interop.cli.findings import show
 from interop.cli.installed import Finding, packages, programs
 from interop.cli.secured import answering_receivers, certificates
-from interop.errors import InteropError, UnavailableError
+from interop.errors import InteropError
 from interop.orthanc.client import OrthancClient
 from interop.orthanc.holders import Holder, holder_of
 from interop.settings import Settings
-
-if TYPE_CHECKING:
-    from interop.store import Tx
 
 SQLITE_MENDED = (3, 51, 3)  # the release that mended the WAL-reset fault; ours is guarded by a single connection
 ORTHANC_MENDED = (1, 12, 11)  # the first release without the known faults of docs/limitations.md
@@ -149,6 +145,7 @@ async def _bindings(settings: Settings) -> list[Finding]:
 async def _database(settings: Settings) -> list[Finding]:
     from interop.cli.archive_findings import step_findings
     from interop.cli.status import findings as hl7_findings
+    from interop.cli.worklist_findings import worklist_findings
     from interop.store import engine_version, open_reader
 
     url = settings.database
@@ -164,14 +161,15 @@ async def _database(settings: Settings) -> list[Finding]:
     try:
         version, stats = await engine_version(store), await store.stats()
         findings = [Finding("ok", "database", shown), _engine(version)]
-        if stats.jobs.get("dead", 0):
-            counts = await store.view(lambda tx: tx.dead_counts())
+        counts = await store.view(lambda tx: tx.dead_counts()) if stats.jobs.get("dead", 0) else {}
+        counts.pop("worklist", None)  # told of by order
+        if counts:
             remedy = "interop jobs list says why; mend that, then interop jobs retry, or interop jobs drop"
             seen = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             findings.append(Finding("warning", "dead letters", seen, remedy))
         findings += await hl7_findings(store, settings)
         findings += await step_findings(store, settings)
-        return [*findings, *await _worklist(settings, lambda: store.view(_planned))]
+        return [*findings, *await worklist_findings(store, settings)]
     except InteropError as error:
         return [Finding("fault", "database", f"{shown}: {_line(error)}", remedy)]
     finally:
@@ -193,30 +191,6 @@ def _engine(version: str) -> Finding:
     if name == "PostgreSQL" and parts < (15,):
         return Finding("warning", name, number, "tested with 15 and later")
     return Finding("ok", name, number)
-
-
-def _planned(tx: Tx) -> set[str]:
-    return {row.id for row in tx.find_orders(scheduled=True, limit=1_000_000)}
-
-
-async def _worklist(settings: Settings, planned: Callable[[], Awaitable[set[str]]]) -> list[Finding]:
-    """The worklist against the database; what differs for longer than a change may take is told."""
-    from interop.parts import open_worklist
-
-    if settings.worklist_driver == "folder" and not settings.worklist.is_dir():
-        return [Finding("warning", "worklist", f"{settings.worklist}: not there yet", "interop up makes it")]
-    folder = open_worklist(settings)
-    try:
-        differing = await planned() ^ await folder.orders()
-    except UnavailableError as error:
-        return [Finding("fault", "worklist", error.text, "INTEROP_WORKLIST_DRIVER says how Orthanc is told of it")]
-    if differing:
-        await asyncio.sleep(1.5)
-        differing &= await planned() ^ await folder.orders()
-    if differing:
-        remedy = "restart the worker: it compares and mends at its start; else its log says why it cannot"
-        return [Finding("fault", "worklist", f"{len(differing)} orders differ from the database", remedy)]
-    return [Finding("ok", "worklist", f"as the database has it: {len(await folder.orders())} orders")]
 
 
 async def _orthanc(settings: Settings) -> list[Finding]:

@@ -29,10 +29,16 @@ class Finding:
 class Readiness:
     """Asks every part at once. A check raises if its part does not answer."""
 
-    def __init__(self, checks: Mapping[str, Check], spare: frozenset[str] = frozenset()) -> None:
-        """Of the checks named in ``spare`` one that holds is enough: the others serve what is theirs."""
+    def __init__(
+        self, checks: Mapping[str, Check], spare: frozenset[str] = frozenset(), lesser: frozenset[str] = frozenset()
+    ) -> None:
+        """Of the checks named in ``spare`` one that holds is enough: the others serve what is theirs.
+
+        Without those in ``lesser`` everything that is asked of this server is still answered.
+        """
         self._checks = dict(checks)
         self._spare = spare
+        self._lesser = lesser
         self._last: tuple[float, dict[str, Finding]] | None = None
         self._asking: asyncio.Task[dict[str, Finding]] | None = None
 
@@ -45,11 +51,13 @@ class Readiness:
         return await asyncio.shield(self._asking)
 
     def verdict(self, findings: Mapping[str, Finding]) -> str:
-        """``ready``; ``degraded`` where only what is spare has failed, and not all of that; else ``not ready``."""
+        """``ready``; ``degraded`` where only what is lesser or spare has failed, and not all that is spare; else
+        ``not ready``."""
         failed = {name for name, finding in findings.items() if not finding.ok}
         if not failed:
             return "ready"
-        return "degraded" if failed < self._spare else "not ready"
+        grave = failed - self._lesser
+        return "degraded" if not grave or grave < self._spare else "not ready"
 
     async def _ask(self) -> dict[str, Finding]:
         names = list(self._checks)

@@ -13,7 +13,9 @@ def described() -> Description:
 
     alive = {"200": gives("It answers", schema=stands("alive"))}
     whole = {
-        "200": gives("All that it needs has answered", schema=stands("ready")),
+        "200": gives(
+            "All that it needs has answered, or all but a part that is named", schema=stands("ready", "degraded")
+        ),
         "503": gives("Something has not", schema=stands("not ready")),
     }
     operations = [

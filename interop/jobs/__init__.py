@@ -10,7 +10,8 @@ from interop.jobs.send import Sender, SendJobs, sending_lanes
 from interop.jobs.subscribing import SubscriptionJobs, keep_watching, notifying_lanes, watching
 from interop.jobs.tags import TagJobs, tags_lane
 from interop.jobs.unasked import UnaskedAnswers
-from interop.jobs.worklist import WorklistJobs, keep_reconciled, reconcile
+from interop.jobs.worklist import WorklistJobs
+from interop.jobs.worklist_compared import keep_compared, mend, reconcile, verify, worklist_answers, worklist_kept
 from interop.jobs.worklist_items import Made, Wanted, WorklistItems
 
 __all__ = [
@@ -36,10 +37,11 @@ __all__ = [
     "Wanted",
     "WorklistItems",
     "WorklistJobs",
+    "keep_compared",
     "keep_indexed",
     "keep_pruned",
-    "keep_reconciled",
     "keep_watching",
+    "mend",
     "notifying_lanes",
     "prune",
     "reconcile",
@@ -47,5 +49,8 @@ __all__ = [
     "report_pdf_lane",
     "sending_lanes",
     "tags_lane",
+    "verify",
     "watching",
+    "worklist_answers",
+    "worklist_kept",
 ]

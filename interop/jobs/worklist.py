@@ -6,8 +6,7 @@ by an earlier write that failed.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from logging import getLogger
 from typing import Protocol
 
@@ -22,9 +21,9 @@ from interop.workflow.site import Site
 
 logger = getLogger(__name__)
 
+KIND = "worklist"
 _AGENT = system_agent("worklist")
 _ALL = 1_000_000
-_AGAIN, _COMPARING = 5.0, 600.0  # seconds
 GATHER = 0.1  # seconds between two claims while orders keep coming; a modality that asks finds them soon enough
 
 
@@ -33,14 +32,6 @@ class Writer(Protocol):
 
     async def write(self, wanted: Sequence[Wanted]) -> Sequence[Made]:
         """Make the files of these orders equal the database; what became of each, in turn."""
-        ...
-
-
-class Holdings(Protocol):
-    """The worklist folder, counted."""
-
-    async def holdings(self) -> Mapping[str, int]:
-        """How many files each order has."""
         ...
 
 
@@ -59,13 +50,14 @@ class WorklistJobs:
     async def __call__(self, jobs: Sequence[Job]) -> list[Outcome | Exception | None]:
         """Write the orders of these jobs; for each what is to be kept of it, or why it failed."""
         wanted = [_wanted(job) for job in jobs]
+        given_up = await self._store.view(_given_up)
         made = {one.order: one for one in await self._writer.write(wanted)}
         waiting = [one.order for one in made.values() if one.waits and not one.fault]
         for id in waiting:
             await self._reconsider(id)
         if waiting:
             made |= {one.order: one for one in await self._writer.write([Wanted(id, False) for id in waiting])}
-        return [_ended(made[one.order]) for one in wanted]
+        return [_ended(made[one.order], again=one.order in given_up) for one in wanted]
 
     async def _reconsider(self, id: str) -> None:
         await self._store.unit(_AGENT, lambda tx: orders.reconsider_one(tx, self._site, id))
@@ -77,51 +69,27 @@ def _wanted(job: Job) -> Wanted:
     return Wanted(str(job.payload["order"]), bool(job.payload.get("thorough")), since)
 
 
-def _ended(made: Made) -> Outcome | Exception | None:
+def _ended(made: Made, *, again: bool) -> Outcome | Exception | None:
+    """``again``: the order has a dead letter, which says no more than what it comes to now."""
+
+    def keep(tx: Tx) -> None:
+        if again:
+            tx.drop_dead(KIND, made.order)
+        if made.changed and not made.fault:
+            audit_made(tx, made)
+
+    outcome = Outcome(_AGENT, keep)
     if made.fault:
-        return UndeliverableError(made.fault) if made.lasting else UnavailableError(made.fault)
-    return Outcome(_AGENT, lambda tx: _audit(tx, made)) if made.changed else None
+        return UndeliverableError(made.fault).keeping(outcome) if made.lasting else UnavailableError(made.fault)
+    return outcome if made.changed or again else None
 
 
-def _audit(tx: Tx, made: Made) -> None:
+def _given_up(tx: Tx) -> frozenset[str]:
+    return frozenset(job.key for job in tx.dead_jobs(kinds=[KIND], limit=_ALL))
+
+
+def audit_made(tx: Tx, made: Made) -> None:
+    """That an order's items were written, or taken away."""
     patient = f"Patient/{made.patient}" if made.patient else None
     subtype, action = ("entry-written", "U") if made.shown else ("entry-removed", "D")
     tx.audit(Event("worklist", subtype, action, patient=patient, entity=f"ServiceRequest/{made.order}"))
-
-
-async def keep_reconciled(store: Store, site: Site, worklist: Holdings) -> None:
-    """The same again and again: for a worklist that may not answer, and that others take items from."""
-    while True:
-        try:
-            await reconcile(store, site, worklist)
-        except UnavailableError as error:
-            logger.warning("the worklist is not compared yet: %s", error.text)
-            await asyncio.sleep(_AGAIN)
-        else:
-            await asyncio.sleep(_COMPARING)
-
-
-async def reconcile(store: Store, site: Site, folder: Holdings) -> int:
-    """Compare the folder with the database and owe a job for every order that differs; how many there are.
-
-    For the start of a worker: the list of modalities may be another one, files may have been lost or left behind.
-    """
-    replanned = await store.unit(_AGENT, lambda tx: orders.reconsider(tx, site))
-    if replanned:
-        logger.info("%d orders planned anew: tables or modalities have changed", replanned)
-    shown = await folder.holdings()
-    planned = await store.view(
-        lambda tx: (
-            {row.id: len(row.stations) for row in tx.find_orders(scheduled=True, limit=_ALL)} | tx.items_of_steps()
-        )
-    )
-    differing = sorted(id for id in shown.keys() | planned.keys() if shown.get(id) != planned.get(id))
-
-    def work(tx: Tx) -> None:
-        for id in differing:
-            tx.enqueue("worklist", id, {"order": id, "thorough": True}, replace=True)
-
-    if differing:
-        logger.warning("the worklist differs from the database in %d orders: being mended", len(differing))
-        await store.unit(_AGENT, work)
-    return len(differing)

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -60,17 +59,33 @@ class OrthancWorklists:
                 made.append(error)
         return made
 
+    def looked_at(self) -> LookedAt:
+        """The same worklist, of which is only said what would be changed."""
+        return LookedAt(self)
+
+    def differing(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
+        """For each order whether ``make_all`` would change anything; nothing is put or taken away. Blocks."""
+        try:
+            there: dict[str, set[str]] = {}
+            for name in self._names():
+                there.setdefault(name.partition("~")[0], set()).add(name)
+            return [self._differs(items, order, there.get(order, set())) for order, items, _ in changes]
+        except UnavailableError as error:
+            return [error] * len(changes)
+
+    def _differs(self, items: Mapping[str, bytes], order: str, there: set[str]) -> bool:
+        wanted = {_name(order, key): content for key, content in items.items()}
+        return wanted.keys() != there or any(
+            not _within(orjson.loads(content)["Tags"], self._tags(name)) for name, content in wanted.items()
+        )
+
     async def names(self) -> tuple[str, ...]:
         """The names of our items, sorted; those that somebody else has made are left out."""
         return tuple(sorted(await asyncio.to_thread(self._names)))
 
-    async def orders(self) -> frozenset[str]:
-        """The ids of the orders that have items."""
-        return frozenset(await self.holdings())
-
-    async def holdings(self) -> Mapping[str, int]:
-        """How many items each order has."""
-        return Counter(match[1] for name in await self.names() if (match := _NAME.match(name)))
+    def name(self, order_id: str, key: str) -> str:
+        """What the item of this order and key is called; its order's id is what stands before ``~``."""
+        return _name(order_id, key)
 
     async def sweep(self) -> int:
         """Nothing is left unfinished here: an item is there or not."""
@@ -122,6 +137,17 @@ class OrthancWorklists:
             return orjson.loads(answer.content)
         except orjson.JSONDecodeError as error:
             raise UnavailableError("Orthanc's answer is not JSON", retry_after=5) from error
+
+
+class LookedAt:
+    """A worklist whose items are compared and left as they are."""
+
+    def __init__(self, worklist: OrthancWorklists) -> None:
+        self._worklist = worklist
+
+    def make_all(self, changes: Sequence[Change]) -> list[bool | UnavailableError]:
+        """For each order whether its items are others than these."""
+        return self._worklist.differing(changes)
 
 
 def _within(ours: Any, theirs: Any) -> bool:

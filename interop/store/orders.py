@@ -114,12 +114,13 @@ class Orders(Unit):
         for position, step in enumerate(steps):
             self.session.put(sql.STEP_INSERT, _step_values(id, position, step))
 
-    def items_of_steps(self) -> dict[str, int]:
-        """How many worklist items each scheduled order with several steps has: one for each step and station."""
-        items: dict[str, int] = {}
-        for id, scheduled, stations in self.session.rows(sql.STEPS_SHOWN):
-            items[id] = items.get(id, 0) + (len(json.loads(stations)) if scheduled else 0)
-        return items
+    def shown_items(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Of each scheduled order the worklist items it has: step ("" for an order with a single one) and station."""
+        items = {id: tuple(("", aet) for aet in json.loads(aets)) for id, aets in self.session.rows(sql.ORDERS_SHOWN)}
+        steps: dict[str, tuple[tuple[str, str], ...]] = {}
+        for id, step, scheduled, aets in self.session.rows(sql.STEPS_SHOWN):
+            steps[id] = steps.get(id, ()) + tuple((step, aet) for aet in json.loads(aets) if scheduled)
+        return items | steps
 
     def _refuse_held(self, row: OrderRow, free: Container[str]) -> None:
         asked: dict[str, tuple[str, ...]] = {}

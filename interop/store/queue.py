@@ -139,6 +139,11 @@ class Queue(Unit):
         """How many dead letters there are of each kind that has any."""
         return {str(kind): int(count) for kind, count in self.session.rows(sql.JOBS_DEAD_COUNTS)}
 
+    def failing_jobs(self, kind: str) -> tuple[int, str]:
+        """How many jobs of a kind have failed and are tried again, and why one of them; 0 and "" where none has."""
+        count, why = self.session.row(sql.JOB_FAILING, (kind,)) or (0, None)
+        return int(count), str(why or "")
+
     def next_due(self) -> datetime | None:
         """When the next job is due or its lease runs out; None where none is owed."""
         found = self.session.row(sql.JOB_NEXT_DUE)

@@ -145,8 +145,9 @@ _STEP_FIELDS = "order_id, position, step_id, status, step, scheduled, missing, m
 STEPS = f"SELECT {_STEP_FIELDS} FROM order_step WHERE order_id = ? ORDER BY position"
 STEP_INSERT = f"INSERT INTO order_step ({_STEP_FIELDS}) VALUES ({', '.join('?' for _ in _STEP_FIELDS.split(','))})"
 STEPS_CLEAR = "DELETE FROM order_step WHERE order_id = ?"
+ORDERS_SHOWN = "SELECT id, stations FROM imaging_order WHERE scheduled = 1"
 STEPS_SHOWN = """
-    SELECT s.order_id, s.scheduled, s.stations FROM order_step s JOIN imaging_order o ON o.id = s.order_id
+    SELECT s.order_id, s.step_id, s.scheduled, s.stations FROM order_step s JOIN imaging_order o ON o.id = s.order_id
     WHERE o.scheduled = 1"""
 
 # what modalities are shown, and what they performed
@@ -272,6 +273,8 @@ JOB_FINISH = "DELETE FROM job WHERE id = ? AND attempt = ? AND state = 'ready' A
 JOB_RETRY = """
     UPDATE job SET run_at = ?, lease_until = 0, last_error = ?
     WHERE id = ? AND attempt = ? AND state = 'ready' AND lease_until > 0"""
+JOB_FAILING = """
+    SELECT count(*), max(last_error) FROM job WHERE kind = ? AND state = 'ready' AND last_error IS NOT NULL"""
 JOB_HOLD = """
     UPDATE job SET run_at = ? WHERE kind = ? AND key = ? AND state = 'ready' AND id > ? AND run_at < ?"""
 JOB_BURY = """

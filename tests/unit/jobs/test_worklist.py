@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -19,9 +18,7 @@ from interop.jobs import (
     Wanted,
     WorklistItems,
     WorklistJobs,
-    keep_reconciled,
     reconcile,
-    worklist,
     worklist_items,
 )
 from interop.store import Job, Store, Tx
@@ -56,8 +53,14 @@ class Folder:
             del self.files[order_id]
         return self.files.get(order_id, {}) != before
 
-    async def holdings(self) -> Mapping[str, int]:
-        return {id: len(files) for id, files in self.files.items()}
+    def name(self, order_id: str, key: str) -> str:
+        return f"{order_id}~{key}"
+
+    async def names(self) -> Sequence[str]:
+        return [f"{id}~{key}" for id, files in self.files.items() for key in files]
+
+    async def sweep(self) -> int:
+        return 0
 
 
 async def work_off(hospital: Hospital, folder: Folder) -> int:
@@ -210,23 +213,6 @@ async def test_a_patient_whom_no_modality_could_tell_waits_until_known(store: St
     assert str(item(folder.files[stored.id]["CT1"]).PatientName) == "Παπαδόπουλος^Νίκος"
 
 
-async def test_folder_and_database_are_compared_and_mended(store: Store) -> None:
-    hospital, folder = Hospital(store), Folder()
-    kept = (await hospital.send(orm())).orders[0]
-    lost = (await hospital.send(orm(placer="P2"))).orders[0]
-    over = (await hospital.send(orm(placer="P3"))).orders[0]
-    await work_off(hospital, folder)
-    await hospital.send(orm("CA", "P3"))
-    await hospital.jobs("worklist")  # a worker that died between the job and its effect
-    del folder.files[lost]
-    folder.files["stranger"] = {"CT1": b""}
-    assert await reconcile(store, hospital.site, folder) == 3
-    assert await work_off(hospital, folder) == 3
-    assert set(folder.files) == {kept, lost}
-    assert over not in folder.files
-    assert await reconcile(store, hospital.site, folder) == 0
-
-
 async def test_a_new_station_shows_the_orders_that_are_here_already(store: Store) -> None:
     hospital, folder = Hospital(store), Folder()
     row = await hospital.row((await hospital.send(orm())).orders[0])
@@ -350,28 +336,3 @@ async def test_an_order_that_cannot_be_read_harms_no_other(store: Store, monkeyp
     assert [(one.changed, one.lasting) for one in made] == [(True, False), (False, False)]
     assert made[1].fault.startswith("KeyError")
     assert set(folder.files) == {shown}
-
-
-async def test_a_worklist_that_does_not_answer_is_compared_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    hospital = Hospital(store)
-    monkeypatch.setattr(worklist, "_AGAIN", 0.0)
-    await hospital.send(orm())
-    await hospital.jobs("worklist")
-    looks: list[int] = []
-
-    class Silent(Folder):
-        async def holdings(self) -> Mapping[str, int]:
-            looks.append(len(looks))
-            if len(looks) < 3:
-                raise UnavailableError("Orthanc does not answer")
-            return {}
-
-    keeping = asyncio.create_task(keep_reconciled(hospital.store, hospital.site, Silent()))
-    try:
-        async with asyncio.timeout(30):
-            while not await hospital.jobs("worklist"):
-                await asyncio.sleep(0.01)
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-    assert looks == [0, 1, 2]

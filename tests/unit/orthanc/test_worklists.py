@@ -60,8 +60,7 @@ async def test_items_are_made_changed_and_removed(there: Plugin, worklist: Ortha
     assert worklist.make_all([("o-1", {"CT2": item("A3")}, {"CT1"})]) == [True]
     assert accessions(there) == ["A3"]
     assert worklist.make_all([("o-1", {}, {"CT1", "CT2"}), ("o-2", {"CT1": item("B1")}, ())]) == [True, True]
-    assert (accessions(there), dict(await worklist.holdings())) == (["B1"], {"o-2": 1})
-    assert await worklist.orders() == {"o-2"}
+    assert (accessions(there), await worklist.names()) == (["B1"], (worklist.name("o-2", "CT1"),))
 
 
 async def test_without_a_list_of_what_to_take_away_the_plugin_is_asked(
@@ -71,9 +70,20 @@ async def test_without_a_list_of_what_to_take_away_the_plugin_is_asked(
     worklist.make_all([("o-1", {"CT1": item("A1"), "CT2": item("A2")}, ()), ("o-10", {"CT1": item("B1")}, ())])
     assert worklist.make_all([("o-1", {"CT3": item("A4")}, None)]) == [True]
     assert accessions(there) == ["A4", "B1", "by somebody else"]
-    assert dict(await worklist.holdings()) == {"o-1": 1, "o-10": 1}
+    assert {name.partition("~")[0] for name in await worklist.names()} == {"o-1", "o-10"}
     assert worklist.make_all([("o-1", {}, None)]) == [True]
     assert worklist.make_all([("o-1", {}, None)]) == [False]
+
+
+async def test_what_would_be_changed_is_said_and_left(there: Plugin, worklist: OrthancWorklists) -> None:
+    worklist.make_all([(order, {"CT1": item("A1")}, ()) for order in ("o-1", "o-2", "o-3")])
+    there.writes()
+    changes = [("o-1", {"CT1": item("A1")}, None), ("o-2", {"CT1": item("A2")}, None), ("o-3", {}, None)]
+    assert worklist.looked_at().make_all([*changes, ("o-4", {"CT1": item("A1")}, None)]) == [False, True, True, True]
+    assert there.writes() == []
+    there.missing = True
+    (failed,) = worklist.looked_at().make_all([("o-1", {}, None)])
+    assert isinstance(failed, UnavailableError)
 
 
 async def test_one_that_fails_takes_no_other_along(there: Plugin, worklist: OrthancWorklists) -> None:
@@ -90,7 +100,7 @@ async def test_an_orthanc_without_the_plugin_is_named(there: Plugin, worklist: O
     assert isinstance(failed, UnavailableError)
     assert "needs the worklists plugin" in failed.text
     with pytest.raises(UnavailableError, match="needs the worklists plugin"):
-        await worklist.holdings()
+        await worklist.names()
 
 
 async def test_a_wrong_password_and_silence_are_named(there: Plugin) -> None:

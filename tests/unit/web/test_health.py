@@ -52,6 +52,28 @@ async def test_not_ready_while_one_does_not_and_alive_all_the_same(monkeypatch: 
     assert (await ask({"orthanc": down}, "/healthz")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("failing", "verdict"),
+    [
+        ("worklist", "degraded"),
+        ("first", "degraded"),
+        ("worklist first", "degraded"),
+        ("first second", "not ready"),
+        ("worklist first second", "not ready"),
+        ("worklist database", "not ready"),
+        ("", "ready"),
+    ],
+)
+async def test_what_keeps_nobody_away(failing: str, verdict: str) -> None:
+    async def down() -> None:
+        raise UnavailableError("it does not answer")
+
+    names = ("database", "worklist", "first", "second")
+    parts = {name: down if name in failing.split() else good for name in names}
+    readiness = Readiness(parts, frozenset({"first", "second"}), frozenset({"worklist"}))
+    assert readiness.verdict(await readiness.findings()) == verdict
+
+
 async def test_asking_often_asks_the_parts_once() -> None:
     asked = 0
 

@@ -42,8 +42,7 @@ async def test_orders_do_not_touch_one_another(folder: WorklistFolder) -> None:
     await folder.make("o-1.2", {"CT1": b"two"})
     await folder.make("o-12", {"CT1": b"three"})
     await folder.make("o-1", {})
-    assert await folder.orders() == {"o-1.2", "o-12"}
-    assert len(await folder.names()) == 2
+    assert await folder.names() == tuple(sorted((folder.name("o-1.2", "CT1"), folder.name("o-12", "CT1"))))
 
 
 @pytest.mark.parametrize("order_id", ["", "../x", "a/b", ".hidden", "a~b", "a\0b", "x" * 65, "a\n", "C:\\x"])
@@ -175,3 +174,34 @@ def test_many_orders_share_one_sync_of_the_folder_and_fail_one_by_one(
     assert isinstance(second, UnavailableError)
     assert not list((tmp_path / "worklist").glob("*.part"))
     assert sorted(contents(tmp_path / "worklist")) == [b"one", b"three"]
+
+
+async def test_what_would_be_changed_is_said_and_left(folder: WorklistFolder, tmp_path: Path) -> None:
+    for order in ("o-1", "o-2", "o-3", "o-4"):
+        await folder.make(order, {"CT1": b"one", "CT2": b"two"})
+    (tmp_path / "worklist" / folder.name("o-2", "CT1")).write_bytes(b"")
+    (tmp_path / "worklist" / folder.name("o-3", "CT1")).rename(tmp_path / "worklist" / folder.name("o-3", "XX1"))
+    before = {file.name: file.read_bytes() for file in (tmp_path / "worklist").iterdir()}
+    wanted = {"CT1": b"one", "CT2": b"two"}
+    changes = [*((order, wanted, None) for order in ("o-1", "o-2", "o-3")), ("o-4", {}, None), ("o-5", {}, None)]
+    assert folder.looked_at().make_all(changes) == [False, True, True, True, False]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "worklist").iterdir()} == before
+    for file in (tmp_path / "worklist").iterdir():
+        file.unlink()
+    (tmp_path / "worklist").rmdir()
+    (failed, _) = folder.looked_at().make_all([("o-1", {}, None), ("o-2", {}, None)])
+    assert isinstance(failed, UnavailableError)
+
+
+async def test_another_s_files_are_named(folder: WorklistFolder, tmp_path: Path) -> None:
+    await folder.make("o-1", {"CT1": b"one"})
+    for name in ("theirs.wl", "o-1~short.wl", "notes.txt"):
+        (tmp_path / "worklist" / name).write_bytes(b"x")
+    assert await folder.foreign() == ("o-1~short.wl", "theirs.wl")
+
+
+def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "worklist"
+    place.write_text("")
+    with pytest.raises(UnavailableError, match=f"{place} cannot be made: File exists"):
+        WorklistFolder(place)

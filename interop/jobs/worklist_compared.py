@@ -1,0 +1,210 @@
+"""The worklist compared with the database, and made equal to it: at the start of a worker, and again and again.
+
+What changes an order owes a job for its items; this is for what happens to the items alone: files that were lost,
+altered or left behind, a folder that was away, a plugin whose database was put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from typing import Protocol
+
+from interop.access.agent import system_agent
+from interop.errors import UnavailableError
+from interop.jobs.worklist import KIND, audit_made
+from interop.jobs.worklist_items import Made, Wanted
+from interop.store import Store, Tx
+from interop.workflow import orders
+from interop.workflow.site import Site
+
+logger = getLogger(__name__)
+
+FAULT = "worklist:fault"  # the state that says why the worklist cannot be looked at
+_AGENT = system_agent("worklist")
+_AGAIN, _SETTLING = 5.0, 2.0  # seconds until it is looked at again: after a failure, and while changes are on their way
+_FOLDER, _REST = 60.0, 600.0  # seconds between comparisons: names of files cost little, a plugin tells all of its items
+_TOGETHER, _PAUSE = 64, 0.05  # orders whose content is compared at once, and seconds left to others in between
+
+
+class Holdings(Protocol):
+    """Where the items are, as names."""
+
+    async def names(self) -> Sequence[str]:
+        """What stands there now."""
+        ...
+
+    def name(self, order_id: str, key: str) -> str:
+        """What the item of this order and key is called; its order's id is what stands before ``~``."""
+        ...
+
+    async def sweep(self) -> int:
+        """Remove what a writer that died has left unfinished; how many."""
+        ...
+
+
+class Writer(Protocol):
+    """Who makes the items."""
+
+    async def write(self, wanted: Sequence[Wanted]) -> Sequence[Made]:
+        """Make the items of these orders equal the database; what became of each, in turn."""
+        ...
+
+
+async def worklist_kept(
+    store: Store, site: Site, worklist: Holdings, files: Writer | None
+) -> Coroutine[None, None, None]:
+    """Compare the worklist once and owe what differs; what is to run beside the jobs, so that it stays as it should be.
+
+    ``files``: who compares the content too, where reading it is cheap. A worklist that cannot be looked at is no reason
+    to take no orders.
+    """
+    try:
+        await worklist.sweep()
+        await reconcile(store, site, worklist)
+    except UnavailableError as error:
+        logger.warning("the worklist is not compared yet: %s", error.text)
+    return keep_compared(store, worklist, _FOLDER if files else _REST, files)
+
+
+async def worklist_answers(store: Store) -> None:
+    """UnavailableError while the worklist cannot be looked at, or items of it cannot be written; the worker knows.
+
+    Why not stays with the worker's log and ``interop doctor``: an error that nobody foresaw may quote an order.
+    """
+
+    def look(tx: Tx) -> str:
+        count, _ = tx.failing_jobs(KIND)
+        return tx.get_state(FAULT) or (
+            f"orders not shown as they are: {count}; interop doctor says why" if count else ""
+        )
+
+    if fault := await store.view(look):
+        raise UnavailableError(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """Ids of orders that have other items than planned, and those among them that have some too many."""
+
+    orders: frozenset[str]
+    too_many: frozenset[str]
+    given_up: frozenset[str] = frozenset()  # that lack all items and have a dead letter
+
+
+async def reconcile(store: Store, site: Site, worklist: Holdings) -> int:
+    """Plan anew what other tables or another list of modalities change, and owe a job for every order that differs.
+
+    How many differ; UnavailableError where the worklist cannot be looked at.
+    """
+    replanned = await store.unit(_AGENT, lambda tx: orders.reconsider(tx, site))
+    if replanned:
+        logger.info("%d orders planned anew: tables or modalities have changed", replanned)
+    found = await differing(store, worklist)
+    await _owe(store, found, found.orders)  # those given up once more: the tables may be others
+    return len(found.orders)
+
+
+async def keep_compared(store: Store, worklist: Holdings, every: float, files: Writer | None = None) -> None:
+    """Compare the names again and again, and mend; where that cannot be, say so in the database and try again soon.
+
+    ``files`` compares the content, once: at the start, for nobody has watched it before.
+    """
+    told: str | None = ""
+    unseen = files
+    while True:
+        try:
+            if unseen is not None:
+                await verify(store, unseen)
+                unseen = None
+            await mend(store, worklist)
+            fault = None
+        except UnavailableError as error:
+            fault = error.text
+            logger.warning("the worklist cannot be compared: %s", fault)
+        if fault != told and await _told(store, fault):
+            told = fault
+        await asyncio.sleep(_AGAIN if fault else every)
+
+
+async def _told(store: Store, fault: str | None) -> bool:
+    try:
+        await store.unit(_AGENT, lambda tx: tx.set_state(FAULT, fault))
+    except UnavailableError as error:
+        logger.warning("it is not written down how the worklist stands: %s", error.text)
+        return False
+    return True
+
+
+async def mend(store: Store, worklist: Holdings) -> int:
+    """Owe a job for every order whose items differ and go on differing; how many. Those given up wait for a change."""
+    found = await differing(store, worklist)
+    if not found.orders - found.given_up:
+        return 0
+    await asyncio.sleep(_SETTLING)
+    again = await differing(store, worklist)
+    lasting = found.orders & again.orders - again.given_up
+    await _owe(store, again, lasting)
+    return len(lasting)
+
+
+async def differing(store: Store, worklist: Holdings) -> Differing:
+    """The orders that have other items than the database plans; UnavailableError where they cannot be looked at."""
+    there = frozenset(await worklist.names())
+
+    def planned(tx: Tx) -> tuple[frozenset[str], frozenset[str]]:
+        names = {worklist.name(id, _key(*item)) for id, items in tx.shown_items().items() for item in items}
+        return frozenset(names), frozenset(job.key for job in tx.dead_jobs(kinds=[KIND], limit=1_000_000))
+
+    wanted, dead = await store.view(planned)
+    too_many = frozenset(_order(name) for name in there - wanted)
+    shown = frozenset(_order(name) for name in there)
+    return Differing(too_many | frozenset(_order(name) for name in wanted - there), too_many, dead - shown)
+
+
+async def verify(store: Store, writer: Writer) -> int:
+    """Compare the content of all items with what the database makes of them, and write what differs; how many.
+
+    For a start: nobody has watched the files. The worker's own jobs go on in between.
+    """
+    ids = await store.view(lambda tx: tuple(tx.shown_items()))
+    count = 0
+    for start in range(0, len(ids), _TOGETHER):
+        made = await writer.write([Wanted(id, thorough=False) for id in ids[start : start + _TOGETHER]])
+        changed = [one for one in made if one.changed and not one.fault]
+        failed = [one for one in made if one.fault and not one.lasting]
+        if changed or failed:
+            await store.unit(_AGENT, lambda tx, changed=changed, failed=failed: _keep(tx, changed, failed))  # type: ignore[misc]
+        count += len(changed)
+        await asyncio.sleep(_PAUSE)
+    if count:
+        logger.warning("the worklist's items of %d orders were others than the database has: mended", count)
+    return count
+
+
+def _keep(tx: Tx, changed: Sequence[Made], failed: Sequence[Made]) -> None:
+    for one in changed:
+        audit_made(tx, one)
+    for one in failed:
+        tx.enqueue(KIND, one.order, {"order": one.order}, replace=True)
+
+
+async def _owe(store: Store, found: Differing, wanted: frozenset[str]) -> None:
+    def work(tx: Tx) -> None:
+        for id in sorted(wanted):
+            tx.enqueue(KIND, id, {"order": id, "thorough": id in found.too_many}, replace=True)
+
+    if wanted:
+        logger.warning("the worklist differs from the database in %d orders: being mended", len(wanted))
+        await store.unit(_AGENT, work)
+
+
+def _key(step: str, station: str) -> str:
+    """As ``WorklistItems`` calls them."""
+    return f"{step}|{station}" if step else station
+
+
+def _order(name: str) -> str:
+    return name.partition("~")[0]
