@@ -46,7 +46,8 @@ repetition for each). Then each has a status and a step of its own, and lives by
 
 The order is what its steps are: active while one is active, else on hold while one is, else completed; revoked when all
 are. It is in-progress from the first step that has begun, images-available when all have their images. A step that is
-completed counts as done, one that is cancelled does not count. What has begun is not taken back.
+completed counts as done, one that is cancelled does not count. What has begun is not taken
+back, but for a step whose modality chose the wrong entry.
 """
 
 

@@ -137,15 +137,16 @@ def advance_order(
     index: int = 1,
     step: str | None = None,
     tell: bool = True,
+    begun: bool = True,
 ) -> Outcome:
     """One event of the lifecycle; a change also lays the content over what is known, and empties what it clears.
 
-    ``step`` is the id of the step that it is about, where the order has several and the content does not say it.
+    ``step``: the id of the one that it is about, where there are several. Not ``begun``: no more than its steps have.
     """
     stored = tx.get("ServiceRequest", row.id)
     before = stored.resource()
     if has_steps(before):
-        told = step_changes.Told(event, door, content, tuple(cleared), step, index)
+        told = step_changes.Told(event, door, content, tuple(cleared), step, index, begun)
         changed = step_changes.apply(site, row, before, told)
         return _write(tx, site, row, stored, changed.resource, changed.state, changed.event if tell else None)
     state = advance(State(row.status, row.step), event, door)

@@ -131,7 +131,8 @@ def _moved(tx: Tx, site: Site, order: OrderRow, event: str, step_id: str) -> str
     if target is None:
         return f"the {'step' if steps else 'order'} is {state} and stays so"
     if target != state:
-        orders.advance_order(tx, site, order, event, MODALITY, step=step_id if steps else None)
+        begun = event != "set-back" or (order.study_uid is not None and tx.study(order.study_uid) is not None)
+        orders.advance_order(tx, site, order, event, MODALITY, step=step_id if steps else None, begun=begun)
     return ""
 
 

@@ -15,7 +15,7 @@ from interop.store import OrderRow, Tx
 from interop.workflow import linking, numbers
 from interop.workflow.lifecycle import ACTIVE, FHIR, ON_HOLD, State, advance, event_of
 from interop.workflow.site import Site
-from interop.workflow.steps import combined, moved, named, replaced, state_of, stepped
+from interop.workflow.steps import combined, moved, named, replaced, state_of, stepped, summary
 
 Resource = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Changed:
 @dataclass(frozen=True, slots=True)
 class Told:
     """One event at a door; ``content`` is the ServiceRequest that came with it, ``step`` the step's id if it is known
-    otherwise, ``index`` which ORC it was.
+    otherwise, ``index`` which ORC it was. Not ``begun``: nothing was done for the order but what its steps say.
     """
 
     event: str
@@ -48,6 +48,7 @@ class Told:
     cleared: Collection[str] = ()
     step: str | None = None
     index: int = 1
+    begun: bool = True
 
 
 def apply(site: Site, row: OrderRow, before: Resource, told: Told) -> Changed:
@@ -76,6 +77,8 @@ def apply(site: Site, row: OrderRow, before: Resource, told: Told) -> Changed:
             after = linking.changed(before, rest, told.cleared if first else ())
             step = _laid_over(step, told.content)
     fresh = replaced(steps, step)
+    if not told.begun:
+        state = summary([state_of(one) for one in fresh])
     whole = combined(state, fresh)
     return Changed(with_steps(after, fresh), state, told.event if whole.status != row.status else "change")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from interop.dimse import DimseProvider
 from interop.fhir.query import Query
 from tests.dimse_door import MPPS, associated
 from tests.hl7_messages import header, message
-from tests.hospital import Hospital, an_order
+from tests.hospital import Hospital, an_order, images_of
 
 Tell = Callable[..., Any]
 
@@ -82,6 +83,24 @@ def change(provider: DimseProvider) -> Tell:
 async def an_order_of(hospital: Hospital, placer: str = "P1") -> Any:
     stored = await hospital.post(an_order(await hospital.patient(), placer))
     return await hospital.row(stored.id)
+
+
+def two_steps(number: str) -> bytes:
+    """An ORM^O01 of a CT and an MR, of the patient with the order's number."""
+    groups = []
+    for step, modality, start in (("ST1", "CT", "20261121083000"), ("ST2", "MR", "20261122100000")):
+        obr = [""] * 25
+        obr[0], obr[1], obr[2], obr[4] = "OBR", "1", f"{number}^RIS", f"WHOLE^Whole body^L^{step}P^Protocol {step}^L"
+        obr[18], obr[20], obr[24] = f"A{number}", step, modality
+        groups += [f"ORC|NW|{number}^RIS", f"TQ1|1||||||{start}", "|".join(obr)]
+    return message(header("ORM^O01"), f"PID|1||{number}^^^HOSP^MR||Παπαδόπουλος^Νίκος||19670321|M", *groups)
+
+
+def of_step(number: str, step: str) -> Dataset:
+    """The beginning of one of those."""
+    made = begun(accession=f"A{number}", PatientID=number)
+    made.ScheduledStepAttributesSequence[0].ScheduledProcedureStepID = step
+    return made
 
 
 async def at(hospital: Hospital, id: str) -> tuple[str, str, bool]:
@@ -163,14 +182,7 @@ async def test_a_step_of_a_closed_order_is_kept_and_moves_nothing(hospital: Hosp
 
 
 async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: Tell, change: Tell, find: Tell) -> None:
-    groups = []
-    for step, modality, start in (("ST1", "CT", "20261121083000"), ("ST2", "MR", "20261122100000")):
-        obr = [""] * 25
-        obr[0], obr[1], obr[2], obr[4] = "OBR", "1", "S1^RIS", f"WHOLE^Whole body^L^{step}P^Protocol {step}^L"
-        obr[18], obr[20], obr[24] = "AS1", step, modality
-        groups += ["ORC|NW|S1^RIS", f"TQ1|1||||||{start}", "|".join(obr)]
-    patient = "PID|1||S1^^^HOSP^MR||Παπαδόπουλος^Νίκος||19670321|M"
-    await hospital.send(message(header("ORM^O01"), patient, *groups))
+    await hospital.send(two_steps("S1"))
 
     async def shown(**keys: Any) -> list[str]:
         items, _ = await find("CT1", **keys)
@@ -179,9 +191,8 @@ async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: T
     assert await shown() == ["ST1", "ST2"]
     assert await shown(Modality="MR") == ["ST2"]
     assert await shown(ScheduledProcedureStepStartDate="20261122") == ["ST2"]
-    uid, step = generate_uid(), begun(accession="AS1", PatientID="S1")
-    step.ScheduledStepAttributesSequence[0].ScheduledProcedureStepID = "ST2"
-    assert (await create(step, uid)).Status == 0
+    uid = generate_uid()
+    assert (await create(of_step("S1", "ST2"), uid)).Status == 0
     assert await shown() == ["ST1"]
     kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
     assert kept is not None
@@ -189,8 +200,26 @@ async def test_of_several_steps_the_very_one_moves(hospital: Hospital, create: T
     order_id = kept.order_id
     steps = await hospital.store.view(lambda tx: tx.order_steps(order_id))
     assert [(one.step_id, one.step) for one in steps] == [("ST1", "scheduled"), ("ST2", "in-progress")]
+    assert await at(hospital, order_id) == ("active", "in-progress", True)
     assert (await change(ended("DISCONTINUED", "110514"), uid)).Status == 0
     assert await shown() == ["ST1", "ST2"]
+    assert await at(hospital, order_id) == ("active", "scheduled", True)  # it can be cancelled again
+
+
+@pytest.mark.parametrize("by", ["images", "another step"])
+async def test_a_wrong_choice_takes_back_no_more_than_its_own_step(
+    hospital: Hospital, create: Tell, change: Tell, by: str
+) -> None:
+    order = (await hospital.send(two_steps("S2"))).orders[0]
+    if by == "images":  # that tell no step: the order has begun, and neither step
+        study = images_of(await hospital.row(order), 1, patient_id="S2")
+        await hospital.register(replace(study, series=(replace(study.series[0], modality="OT"),)))
+    else:
+        await create(of_step("S2", "ST1"), generate_uid())
+    uid = generate_uid()
+    await create(of_step("S2", "ST2"), uid)
+    assert (await change(ended("DISCONTINUED", "110514"), uid)).Status == 0
+    assert await at(hospital, order) == ("active", "in-progress", True)
 
 
 async def test_a_step_of_another_patient_moves_no_order(hospital: Hospital, create: Tell, change: Tell) -> None:
