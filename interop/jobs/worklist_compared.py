@@ -7,7 +7,7 @@ altered or left behind, a folder that was away, a plugin whose database was put 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from typing import Protocol
@@ -26,6 +26,7 @@ FAULT = "worklist:fault"  # the state that says why the worklist cannot be looke
 _AGENT = system_agent("worklist")
 _AGAIN, _SETTLING = 5.0, 2.0  # seconds until it is looked at again: after a failure, and while changes are on their way
 _FOLDER, _REST = 60.0, 600.0  # seconds between comparisons: names of files cost little, a plugin tells all of its items
+_PAGE = 250  # orders asked for in one turn of the loop
 _TOGETHER, _PAUSE = 64, 0.05  # orders whose content is compared at once, and seconds left to others in between
 
 
@@ -153,15 +154,21 @@ async def mend(store: Store, worklist: Holdings) -> int:
 async def differing(store: Store, worklist: Holdings) -> Differing:
     """The orders that have other items than the database plans; UnavailableError where they cannot be looked at."""
     there = frozenset(await worklist.names())
-
-    def planned(tx: Tx) -> tuple[frozenset[str], frozenset[str]]:
-        names = {worklist.name(id, _key(*item)) for id, items in tx.shown_items().items() for item in items}
-        return frozenset(names), frozenset(job.key for job in tx.dead_jobs(kinds=[KIND], limit=1_000_000))
-
-    wanted, dead = await store.view(planned)
+    wanted = frozenset([worklist.name(id, _key(*item)) async for id, items in _planned(store) for item in items])
+    dead = frozenset(job.key for job in await store.view(lambda tx: tx.dead_jobs(kinds=[KIND], limit=1_000_000)))
     too_many = frozenset(_order(name) for name in there - wanted)
     shown = frozenset(_order(name) for name in there)
     return Differing(too_many | frozenset(_order(name) for name in wanted - there), too_many, dead - shown)
+
+
+async def _planned(store: Store) -> AsyncIterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """What each scheduled order is to have, a page in each turn of the loop."""
+    after = ""
+    while page := await store.view(lambda tx, after=after: tx.shown_items(after=after, limit=_PAGE)):  # type: ignore[misc]
+        for id, items in page.items():
+            yield id, items
+        after = next(reversed(page))
+        await asyncio.sleep(0)
 
 
 async def verify(store: Store, writer: Writer) -> int:
@@ -169,7 +176,7 @@ async def verify(store: Store, writer: Writer) -> int:
 
     For a start: nobody has watched the files. The worker's own jobs go on in between.
     """
-    ids = await store.view(lambda tx: tuple(tx.shown_items()))
+    ids = [id async for id, _ in _planned(store)]
     count = 0
     for start in range(0, len(ids), _TOGETHER):
         made = await writer.write([Wanted(id, thorough=False) for id in ids[start : start + _TOGETHER]])

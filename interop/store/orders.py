@@ -114,11 +114,17 @@ class Orders(Unit):
         for position, step in enumerate(steps):
             self.session.put(sql.STEP_INSERT, _step_values(id, position, step))
 
-    def shown_items(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Of each scheduled order the worklist items it has: step ("" for an order with a single one) and station."""
-        items = {id: tuple(("", aet) for aet in json.loads(aets)) for id, aets in self.session.rows(sql.ORDERS_SHOWN)}
+    def shown_items(self, *, after: str = "", limit: int = 1_000_000) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Of each scheduled order the worklist items it has: step ("" for an order with a single one) and station.
+
+        By id, from behind ``after``.
+        """
+        rows = self.session.rows(sql.ORDERS_SHOWN, (after, limit))
+        if not rows:
+            return {}
+        items = {id: tuple(("", aet) for aet in json.loads(aets)) for id, aets in rows}
         steps: dict[str, tuple[tuple[str, str], ...]] = {}
-        for id, step, scheduled, aets in self.session.rows(sql.STEPS_SHOWN):
+        for id, step, scheduled, aets in self.session.rows(sql.STEPS_SHOWN, (after, rows[-1][0])):
             steps[id] = steps.get(id, ()) + tuple((step, aet) for aet in json.loads(aets) if scheduled)
         return items | steps
 

@@ -145,10 +145,10 @@ _STEP_FIELDS = "order_id, position, step_id, status, step, scheduled, missing, m
 STEPS = f"SELECT {_STEP_FIELDS} FROM order_step WHERE order_id = ? ORDER BY position"
 STEP_INSERT = f"INSERT INTO order_step ({_STEP_FIELDS}) VALUES ({', '.join('?' for _ in _STEP_FIELDS.split(','))})"
 STEPS_CLEAR = "DELETE FROM order_step WHERE order_id = ?"
-ORDERS_SHOWN = "SELECT id, stations FROM imaging_order WHERE scheduled = 1"
+ORDERS_SHOWN = "SELECT id, stations FROM imaging_order WHERE scheduled = 1 AND id > ? ORDER BY id LIMIT ?"
 STEPS_SHOWN = """
     SELECT s.order_id, s.step_id, s.scheduled, s.stations FROM order_step s JOIN imaging_order o ON o.id = s.order_id
-    WHERE o.scheduled = 1"""
+    WHERE o.scheduled = 1 AND s.order_id > ? AND s.order_id <= ? ORDER BY s.order_id, s.position"""
 
 # what modalities are shown, and what they performed
 PLANNED = """

@@ -54,6 +54,18 @@ async def test_items_of_steps_are_compared_by_step_and_station(store: Store) -> 
     assert set(folder.files[order]) == {"S1|CT1", "S1|CT2", "S2|MR1"}
 
 
+async def test_many_orders_are_compared_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worklist_compared, "_PAGE", 2)
+    hospital, folder = Hospital(store), Folder()
+    for number in range(4):
+        await hospital.send(orm(placer=f"N{number}"))
+    steps = (await hospital.send(steps_of_one_order("NW", "S1", "S2"))).orders[0]
+    await work_off(hospital, folder)
+    assert await reconcile(store, hospital.site, folder) == 0
+    del folder.files[steps]["S2|MR1"]
+    assert await reconcile(store, hospital.site, folder) == 1
+
+
 async def test_items_that_somebody_altered_are_written_anew(store: Store) -> None:
     hospital, folder = Hospital(store), Folder()
     order = (await hospital.send(orm())).orders[0]
@@ -131,11 +143,11 @@ async def test_files_that_are_lost_while_the_server_runs_come_back(
 
 
 async def test_what_is_on_its_way_is_not_owed_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    hospital, folder = Hospital(store), Folder()
+    hospital, folder, sleep = Hospital(store), Folder(), asyncio.sleep
     await hospital.send(orm())
 
-    async def meanwhile(_: float) -> None:
-        await work_off(hospital, folder)
+    async def meanwhile(seconds: float) -> None:
+        await (work_off(hospital, folder) if seconds else sleep(0))
 
     monkeypatch.setattr(worklist_compared.asyncio, "sleep", meanwhile)
     assert await mend(store, folder) == 0
