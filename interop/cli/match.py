@@ -111,6 +111,8 @@ def _tell(evidence: Shown) -> None:
     for name in ("agreed", "differed"):
         if evidence.get(name):
             typer.echo(f"  {name}: {', '.join(evidence[name])}")
+    if evidence.get("study"):
+        typer.echo("  images: " + ", ".join(f"{name} {value}" for name, value in evidence["study"].items()))
     if evidence.get("warning"):
         typer.echo(f"  warning: {evidence['warning']}")
 

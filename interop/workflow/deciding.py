@@ -15,8 +15,9 @@ from interop.workflow import merging, studies, tag_corrections
 from interop.workflow.detaching import detach
 from interop.workflow.former_numbers import survivor_of
 from interop.workflow.lifecycle import COMPLETED, IN_ERROR, REPORTED
+from interop.workflow.match_evidence import summary
 from interop.workflow.site import Site
-from interop.workflow.unmatched import score
+from interop.workflow.unmatched import evidence_of
 
 Resource = dict[str, Any]
 
@@ -57,8 +58,7 @@ def resolve(tx: Tx, site: Site, uid: str, order_id: str, *, correct: bool = Fals
 
 def _carry_out(tx: Tx, site: Site, uid: str, before: Resource, row: OrderRow) -> Decision:
     subject, patient = before["subject"]["reference"], f"Patient/{row.patient_id}"
-    found = score(tx, before, tx.get("Patient", subject.removeprefix("Patient/")).resource(), row)
-    evidence = found.evidence
+    evidence = evidence_of(tx, site, uid, before, row)
     if subject != patient:
         evidence["warning"] = f"the study was one of {subject}, and is one of {patient} now"
     changed = before | {"basedOn": [{"reference": f"ServiceRequest/{row.id}"}], "subject": {"reference": patient}}
@@ -151,9 +151,6 @@ def _living(tx: Tx, reference: str) -> str:
 def _told(tx: Tx, uid: str, subtype: str, patient: str, other: str) -> Decision:
     held = tx.decision(uid)
     assert held is not None
-    evidence = held.evidence
-    told = "; ".join(f"{name} {', '.join(evidence[name])}" for name in ("agreed", "differed") if evidence.get(name))
-    tx.audit(
-        Event("match", subtype, "U", patient=patient, entity=f"urn:oid:{uid}", detail=f"{other}; {told}".rstrip("; "))
-    )
+    told = f"{other}; {summary(held.evidence)}".rstrip("; ")
+    tx.audit(Event("match", subtype, "U", patient=patient, entity=f"urn:oid:{uid}", detail=told))
     return held

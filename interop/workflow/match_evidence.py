@@ -29,14 +29,31 @@ class Compared:
     agreed: frozenset[str]
     differed: frozenset[str]
 
+    def with_patient(self, same: bool | None) -> Compared:
+        """And whether the images' patient is the order's; None where they name nobody."""
+        return Compared(
+            self.agreed | ({"patient-id"} if same else set()),
+            self.differed | ({"patient-id"} if same is False else set()),
+        )
+
     def evidence(self, facts: StudyFacts, row: OrderRow) -> Resource:
         """As it is kept beside the decision: names of fields, and numbers; nobody's name or birth date."""
         return {
             "agreed": sorted(self.agreed),
             "differed": sorted(self.differed),
-            "study": _known(accession=facts.accession, patient_id=facts.patient_id, station=facts.station),
+            "study": numbers_of(facts),
             "order": _known(accession=row.accession.value if row.accession else None, study_uid=row.study_uid),
         }
+
+
+def numbers_of(facts: StudyFacts) -> Resource:
+    """What the images say by numbers."""
+    return _known(accession=facts.accession, patient_id=facts.patient_id, station=facts.station)
+
+
+def summary(evidence: Resource) -> str:
+    """For the audit trail: ``agreed accession, name; differed patient-id``."""
+    return "; ".join(f"{name} {', '.join(evidence[name])}" for name in ("agreed", "differed") if evidence.get(name))
 
 
 def plans_of(tx: Tx, row: OrderRow) -> tuple[Plan, ...]:

@@ -19,10 +19,10 @@ from interop.store import OrderRow, Stored, Tx
 from interop.workflow import former_numbers
 from interop.workflow.lifecycle import ACTIVE, IN_ERROR
 from interop.workflow.match_evidence import (
-    Compared,
     Plan,
     compare,
     in_window,
+    numbers_of,
     plans_of,
     same_modality,
     same_station,
@@ -66,40 +66,34 @@ def match(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     made_for = next(iter(tx.find_orders(study_uid=facts.study_uid, limit=1)), None)
     if made_for is not None:
         if numbered and all(row.id != made_for.id for row in numbered):
-            return _none("contradiction", made_for, *numbered)  # its two numbers name two orders
+            return _none(facts, "contradiction", made_for, *numbered)  # its two numbers name two orders
         return _checked(tx, site, made_for, facts, "study-uid")
     if facts.accession is None:
         return _by_time(tx, site, facts)
     if len(numbered) > 1:  # several issuers gave the number, and the images do not say whose it is
         numbered = [row for row in numbered if is_patient(tx, site, row, facts)] or numbered
     if len(numbered) > 1:
-        return _none("ambiguous", *numbered)
-    return _checked(tx, site, numbered[0], facts, "accession") if numbered else _none("none")
+        return _none(facts, "ambiguous", *numbered)
+    return _checked(tx, site, numbered[0], facts, "accession") if numbered else _none(facts, "none")
 
 
-def _none(why: str, *rows: OrderRow) -> Match:
-    return Match(None, why, {"candidates": [row.id for row in rows]} if rows else {})
+def _none(facts: StudyFacts, why: str, *rows: OrderRow) -> Match:
+    met = {"candidates": [row.id for row in rows]} if rows else {}
+    return Match(None, why, {"study": numbers_of(facts)} | met)
 
 
 def _checked(tx: Tx, site: Site, row: OrderRow, facts: StudyFacts, by: str) -> Match:
     """The order that a number names, unless something says that the number is wrong."""
     found = compare(site, row, plans_of(tx, row), tx.get("Patient", row.patient_id).resource(), facts)
     if row.status == IN_ERROR:
-        return _none("order-in-error", row)
+        return _none(facts, "order-in-error", row)
     same = is_patient(tx, site, row, facts)
-    evidence = _with_patient(found, same).evidence(facts, row)
+    evidence = found.with_patient(same).evidence(facts, row)
     if same is False or (same is None and by != "study-uid") or {"birth-date", "name"} <= found.differed:
         return Match(None, "other-patient" if same is not None else "no-patient", evidence | {"candidates": [row.id]})
     if by == "accession" and "modality" in found.differed:
         return Match(None, "contradiction", evidence | {"candidates": [row.id]})
     return Match(row, by, evidence)
-
-
-def _with_patient(found: Compared, same: bool | None) -> Compared:
-    return Compared(
-        found.agreed | ({"patient-id"} if same else set()),
-        found.differed | ({"patient-id"} if same is False else set()),
-    )
 
 
 def _with_accession(tx: Tx, site: Site, value: str, issuer: str | None) -> list[OrderRow]:
@@ -150,7 +144,7 @@ def same_person(tx: Tx, site: Site, one: str, other: str) -> bool:
 def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
     patient = find_patient(tx, site, facts)
     if patient is None or not isinstance(facts.started, datetime) or not _agrees(patient, facts):
-        return _none("none")
+        return _none(facts, "none")
     modalities = {series.modality for series in facts.series}
     candidates = [
         row
@@ -158,13 +152,13 @@ def _by_time(tx: Tx, site: Site, facts: StudyFacts) -> Match:
         if row.status == ACTIVE and any(_fits(site, plan, modalities, facts) for plan in plans_of(tx, row))
     ]
     if len(candidates) != 1:
-        return _none("ambiguous", *candidates) if candidates else _none("none")
+        return _none(facts, "ambiguous", *candidates) if candidates else _none(facts, "none")
     row = candidates[0]
     plans = [plan for plan in plans_of(tx, row) if _fits(site, plan, modalities, facts)]
     if all(same_station(site, plan, facts) is False for plan in plans) or _has_images(tx, row):
-        return _none("ambiguous", row)  # made elsewhere, or something else than what was made already
+        return _none(facts, "ambiguous", row)  # made elsewhere, or something else than what was made already
     found = compare(site, row, plans, patient.resource(), facts)
-    return Match(row, "time-window", _with_patient(found, True).evidence(facts, row))
+    return Match(row, "time-window", found.with_patient(True).evidence(facts, row))
 
 
 def _fits(site: Site, plan: Plan, modalities: set[str], facts: StudyFacts) -> bool:

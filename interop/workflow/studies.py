@@ -15,7 +15,7 @@ from interop.workflow import orders, performed, report_documents
 from interop.workflow.detaching import detach
 from interop.workflow.endpoints import study_endpoints
 from interop.workflow.lifecycle import ARCHIVE, State, advance
-from interop.workflow.match_evidence import plans_of, same_modality
+from interop.workflow.match_evidence import plans_of, same_modality, summary
 from interop.workflow.matching import Match, is_patient, issuer_system, match, same_person
 from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
@@ -95,7 +95,8 @@ def adopt(tx: Tx, site: Site, row: OrderRow) -> Stored | None:
     agreed = ["patient-id", "study-uid" if uid == row.study_uid else "accession"]
     undoing = link(tx, site, stored, row, before)
     tx.decide(uid, row.id, "order-after-images", evidence={"agreed": agreed, "differed": []}, before=undoing)
-    tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}"))
+    told = f"urn:oid:{uid}; agreed {', '.join(agreed)}"
+    tx.audit(Event("match", "order-after-images", "U", patient=patient, entity=f"ServiceRequest/{row.id}", detail=told))
     orders.advance_order(tx, site, row, "images-available", ARCHIVE)
     return stored
 
@@ -216,6 +217,8 @@ def _note_unmatched(tx: Tx, facts: StudyFacts, resource: Resource, found: Match)
 
 def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:
     refused = found.by != "none" and found.row is None
+    order = f"ServiceRequest/{found.row.id}" if found.row else f"no order: {found.by}"
+    told = f"; {said}" if (said := summary(found.evidence)) else ""
     tx.audit(
         Event(
             "match",
@@ -224,7 +227,7 @@ def _record(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None
             outcome="4" if refused else "0",
             patient=resource["subject"]["reference"],
             entity=f"urn:oid:{facts.study_uid}",
-            detail=None if found.row else f"no order: {found.by}",
+            detail=f"{order}{told}",
         )
     )
 

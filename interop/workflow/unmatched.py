@@ -11,18 +11,18 @@ from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 from typing import Any
 
+from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.fhir.parameters import fold
 from interop.fhir.patient_match import likeness
 from interop.fhir.query import Clause, DateValue, Query
 from interop.store import Decision, OrderRow, Stored, Tx
 from interop.workflow.lifecycle import IN_ERROR
-from interop.workflow.match_evidence import plans_of, same_modality
+from interop.workflow.match_evidence import compare, plans_of, same_modality
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
 
 WEIGHTS = {"patient": 0.45, "accession": 0.25, "modality": 0.1, "time": 0.1, "procedure": 0.1}
-AGREES, DIFFERS = 0.85, 0.5
 _SHOWN = 5  # candidates of a study
 _LOOKED_AT = 200  # orders about the study's time
 _AROUND = timedelta(days=2)
@@ -36,15 +36,6 @@ class Candidate:
     row: OrderRow
     score: float
     parts: dict[str, float]
-
-    @property
-    def evidence(self) -> Resource:
-        """What agrees and what differs, and the score."""
-        return {
-            "agreed": sorted(name for name, value in self.parts.items() if value >= AGREES),
-            "differed": sorted(name for name, value in self.parts.items() if value < DIFFERS),
-            "score": self.score,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +94,33 @@ def score(tx: Tx, study: Resource, patient: Resource, row: OrderRow) -> Candidat
     weight = sum(WEIGHTS[name] for name in parts)
     agreed = sum(WEIGHTS[name] * value for name, value in parts.items()) / weight
     return Candidate(row, round(agreed * min(1.0, 0.4 + weight), 3), parts)
+
+
+def evidence_of(tx: Tx, site: Site, uid: str, study: Resource, row: OrderRow) -> Resource:
+    """What a stored study and an order agree and differ in, as a rule notes it of images, and the score."""
+    subject, patient = study["subject"]["reference"], f"Patient/{row.patient_id}"
+    named = _patient(tx, subject)
+    facts = _stored_facts(tx, uid, study, named)
+    found = compare(site, row, plans_of(tx, row), _patient(tx, patient), facts).with_patient(subject == patient)
+    return found.evidence(facts, row) | {"score": score(tx, study, named, row).score}
+
+
+def _stored_facts(tx: Tx, uid: str, study: Resource, patient: Resource) -> StudyFacts:
+    """The numbers as the rules noted them when the images came; PatientID else as the one number of their patient."""
+    noted: Resource = next((one.evidence["study"] for one in tx.decisions(uid) if "study" in one.evidence), {})
+    held = [one["value"] for one in patient.get("identifier", ()) if one.get("value")]
+    names = [f"{one.get('family', '')}^{' '.join(one.get('given', ()))}" for one in patient.get("name", ())]
+    started = study.get("started", "")
+    return StudyFacts(
+        uid,
+        patient_id=noted.get("patient_id") or (held[0] if len(held) == 1 else None),
+        patient_name="=".join(names[:3]) or None,
+        birth_date=patient.get("birthDate"),
+        accession=accession_of(study) or noted.get("accession"),
+        started=datetime.fromisoformat(started) if "T" in started else None,
+        series=tuple(SeriesFacts("", coding["code"]) for coding in study.get("modality", ())),
+        station=noted.get("station"),
+    )
 
 
 def accession_of(study: Resource) -> str | None:

@@ -44,6 +44,13 @@ async def _study(hospital: Hospital, uid: str) -> dict[str, Any]:
     return stored.resource()
 
 
+async def _told(hospital: Hospital, subtype: str) -> str:
+    """The detail of the one AuditEvent of this decision."""
+    rows = await hospital.store.view(lambda tx: tx.audit_rows(Query("AuditEvent", count=100)))
+    [event] = [row.event for row in rows if (row.event.kind, row.event.subtype) == ("match", subtype)]
+    return str(event.detail)
+
+
 def _strangers() -> StudyFacts:
     """The order's number, and another patient: what a wrong row of the worklist makes."""
     return images(UID, 1, accession="A1", patient_id="666", patient_name="Παπαδόπουλος^Νίκος", birth_date="1967-03-21")
@@ -67,6 +74,7 @@ async def test_each_match_is_kept_with_what_agreed(hospital: Hospital) -> None:
     assert {"study-uid", "accession", "patient-id", "birth-date", "name", "modality"} <= set(held.evidence["agreed"])
     assert "Παπαδόπουλος" not in str(held.evidence)
     assert await _waiting(hospital) == []
+    assert (await _told(hospital, "study-uid")).startswith(f"ServiceRequest/{row.id}; agreed accession, ")
 
 
 async def test_a_person_matches_and_what_comes_later_changes_nothing_of_it(hospital: Hospital) -> None:
@@ -75,6 +83,13 @@ async def test_a_person_matches_and_what_comes_later_changes_nothing_of_it(hospi
     before = (await _study(hospital, UID))["subject"]["reference"]
     decision = await _resolve(hospital, UID, row)
     assert before in decision.evidence["warning"]
+    assert {"accession", "birth-date", "name", "modality"} <= set(decision.evidence["agreed"])
+    assert decision.evidence["differed"] == ["patient-id"]
+    assert (decision.evidence["study"]["patient_id"], decision.evidence["order"]["accession"]) == ("666", "A1")
+    assert "Παπαδόπουλος" not in str(decision.evidence)
+    told = await _told(hospital, "resolve")
+    assert told.startswith(f"ServiceRequest/{row.id}; agreed accession, ")
+    assert told.endswith("; differed patient-id")
     study = await _study(hospital, UID)
     assert study["basedOn"] == [{"reference": f"ServiceRequest/{row.id}"}]
     assert study["subject"] == {"reference": f"Patient/{row.patient_id}"}
