@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from interop.demo.world import eventually
+from interop.fhir.json import dumps
 from interop.testing.faulty import Faults
 from interop.testing.modality import Peer, acquire, query_worklist
 from interop.testing.performing import PerformedStepRefusedError, Performing
 from interop.testing.ports import free_ports
+from tests.dimse_door import MWL, asked, associated
 from tests.hospital import a_patient, an_order
+from tests.orders import PREGNANT, kilograms, measured
 from tests.real_server import STEP, RealServer
+
+FHIR = {"content-type": "application/fhir+json"}
 
 
 @pytest.fixture
@@ -67,6 +72,7 @@ def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server
     assert done.instances == 2
     assert told[-1] == "MPPS: completed"
     _taken_over_carelessly(server, own)
+    _what_is_known_of_the_patient(server)
     (item,) = query_worklist(accession=second, **where)  # type: ignore[arg-type]
     begun = Performing(**where)  # type: ignore[arg-type]
     begun.begin(item, datetime.now().astimezone())
@@ -112,3 +118,31 @@ def _taken_over_carelessly(server: RealServer, own: Peer) -> None:
     kept = server.read(lambda tx: tx.performed_step(performed.uid))
     assert kept is not None
     assert (kept.state, kept.order_id) == ("COMPLETED", None)
+
+
+def _what_is_known_of_the_patient(server: RealServer) -> None:
+    """Both worklists show what is observed of a patient after the order came, and what of it changes."""
+    accession = ordered(server, "A4")
+    about = {"subject": server.order("A4")["subject"]}
+    observed = [measured("29463-7", kilograms("82.5")), measured("82810-3", PREGNANT)]
+    weight, _ = [
+        server.http.post("/fhir/Observation", content=dumps({**one, **about}), headers=FHIR).json() for one in observed
+    ]
+    flag = {"resourceType": "Flag", "status": "active", "code": {"text": "Pacemaker"}, **about}
+    assert server.http.post("/fhir/Flag", json=flag).status_code == 201
+    settings = server.settings
+    for port in (settings.orthanc_dicom_port, settings.dimse_port):
+        eventually("all of it is shown", lambda port=port: shown(port, accession) == (82.5, 3, "Pacemaker"))  # type: ignore[misc]
+    corrected = {**weight, **kilograms("62.5")}
+    assert server.http.put(f"/fhir/Observation/{weight['id']}", content=dumps(corrected), headers=FHIR).is_success
+    for port in (settings.orthanc_dicom_port, settings.dimse_port):
+        eventually("the new weight is shown", lambda port=port: shown(port, accession)[0] == 62.5)  # type: ignore[misc]
+
+
+def shown(port: int, accession: str) -> tuple[float | None, int | None, str]:
+    query = asked(AccessionNumber=accession, PatientWeight=None, PregnancyStatus=None, MedicalAlerts=None)
+    with associated(port, "CT1") as association:
+        items = [item for _, item in association.send_c_find(query, MWL) if item is not None]
+    if not items:
+        return None, None, ""
+    return items[0].get("PatientWeight"), items[0].get("PregnancyStatus"), str(items[0].get("MedicalAlerts") or "")
