@@ -83,6 +83,7 @@ def site(settings: Settings) -> Site:
         public_url=settings.base_url,
         early=timedelta(hours=settings.match_hours_before),
         late=timedelta(hours=settings.match_hours_after),
+        worklist_days=settings.worklist_days,
         endpoints=tuple(map(parse_prefix, settings.subscription_endpoints)),
         archive=archives[0].name,
         archive_reports=settings.archive_reports,

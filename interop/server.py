@@ -38,6 +38,7 @@ from interop.jobs import (
     Lane,
     UnaskedAnswers,
     WorklistJobs,
+    keep_expired,
     keep_indexed,
     keep_pruned,
     notifying_lanes,
@@ -284,6 +285,8 @@ async def working(rooms: Rooms) -> AsyncIterator[set[asyncio.Task[None]]]:
     }
     if days := rooms.settings.message_days:
         tasks.add(asyncio.create_task(keep_pruned(rooms.store, days), name="retention"))
+    if rooms.settings.worklist_days:
+        tasks.add(asyncio.create_task(keep_expired(rooms.store, rooms.site), name="past-orders"))
     try:
         yield tasks
     finally:

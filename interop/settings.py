@@ -112,8 +112,7 @@ class Settings(BaseSettings):
         description="How an HL7 batch (FHS, BHS) is answered: every message by itself, or all of them in a batch.",
     )
     dimse: bool = Field(
-        False,
-        description="Whether modalities may ask this server itself for the worklist, and tell it what they do.",
+        False, description="Whether modalities may ask this server itself for the worklist, and tell it what they do."
     )
     dimse_host: str = Field("127.0.0.1", description="Address that the worklist and MPPS provider binds to.")
     dimse_port: int = Field(4243, ge=0, le=65535, description="Port of the worklist and MPPS provider.")
@@ -174,8 +173,10 @@ class Settings(BaseSettings):
     worklist_driver: str = Field(
         "folder",
         pattern="^(folder|orthanc-rest)$",
-        description="How Orthanc is told of the worklist: `.wl` files in `worklist_dir`, or the REST interface of its "
-        "worklists plugin (0.9 and later).",
+        description="How Orthanc learns it: `.wl` files in `worklist_dir`, or REST of its worklists plugin (from 0.9).",
+    )
+    worklist_days: int = Field(
+        0, ge=0, le=3650, description="Days after its planned time that an order nobody began is shown; 0: for ever."
     )
     worklist_dir: Path | None = Field(
         None, description="Folder of `.wl` files; `worklist` in the data directory unless set."

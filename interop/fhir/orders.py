@@ -181,6 +181,14 @@ def planned_day(service_request: Resource) -> date | None:
     return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
 
 
+def planned_until(service_request: Resource, zone: tzinfo) -> datetime | None:
+    """The end of the period for which it is planned, its last event; None where it is planned for a single time."""
+    timing = service_request.get("occurrenceTiming", {})
+    period = service_request.get("occurrencePeriod") or timing.get("repeat", {}).get("boundsPeriod") or {}
+    ends = [text for text in (*timing.get("event", ()), period.get("end")) if text]
+    return max((instant(text, zone) for text in ends), default=None)
+
+
 def shown_start(
     service_request: Resource, start: datetime | None, written: datetime | None, zone: tzinfo
 ) -> datetime | date | None:

@@ -1,5 +1,6 @@
 """Effects outside the database, owed by the commits that made them: one file per kind, one runner for all."""
 
+from interop.jobs.expiring import expire, keep_expired
 from interop.jobs.indexing import keep_indexed, reindex
 from interop.jobs.notice import NoticeJobs
 from interop.jobs.notify import Notifier, NotifyJobs, Posts
@@ -37,7 +38,9 @@ __all__ = [
     "Wanted",
     "WorklistItems",
     "WorklistJobs",
+    "expire",
     "keep_compared",
+    "keep_expired",
     "keep_indexed",
     "keep_pruned",
     "keep_watching",

@@ -87,7 +87,11 @@ _TO_IN_PROGRESS = "->in-progress scheduled>in-progress arrived>in-progress in-pr
 RULES: tuple[Rule, ...] = (
     Rule("schedule", (SERVER,), "active on-hold", "->scheduled scheduled arrived", "nothing is missing (any more)"),
     Rule(
-        "unschedule", (SERVER,), "active on-hold", "- scheduled>- arrived", "no modality or station is known any more"
+        "unschedule",
+        (SERVER,),
+        "active on-hold",
+        "- scheduled>- arrived",
+        "no modality or station is known any more, or its time is past",
     ),
     Rule(
         "change",

@@ -29,7 +29,7 @@ from interop.workflow.lifecycle import (
 )
 from interop.workflow.named_places import named_places
 from interop.workflow.numbers import Numbers
-from interop.workflow.scheduling import Plan, is_order, plan, schedule, step_of, write_step
+from interop.workflow.scheduling import Plan, is_order, planned, step_of, write_step
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -105,11 +105,10 @@ def _begin(
     laid: steps.Laid | None = None
     if has_steps(resource):
         state = advance(state, "hold", door) if held else state
-        laid = steps.lay(site, step_changes.begun(tx, site, resource, state), state, subject, named)
+        laid = steps.lay(site, step_changes.begun(tx, site, resource, state), state, subject, named, tx.now)
         resource, state, found = laid.resource, laid.state, laid.plan
     else:
-        found = plan(site, resource, facts, subject, named)
-        state = schedule(state, found)
+        found, state = planned(site, resource, state, facts, subject, named, tx.now)
         if held:
             state = advance(state, "hold", door)
     resource["status"] = state.status
@@ -212,12 +211,16 @@ def delete(tx: Tx, site: Site, id: str) -> Stored:
     return stored if tx.referrers("ServiceRequest", id, limit=1) else tx.delete("ServiceRequest", id)
 
 
-def reconsider_one(tx: Tx, site: Site, id: str, *, planned: bool = False) -> None:
-    """Plan one waiting order anew, after what it waits for may have come; or one that is ``planned``, too."""
+def reconsider_one(tx: Tx, site: Site, id: str, *, planned: bool = False) -> bool:
+    """Plan one waiting order anew, after what it waits for may have come; or one that is ``planned``, too.
+
+    Whether it changed.
+    """
     row = tx.order(id)
-    if row is not None and (row.missing or (planned and row.scheduled)):
-        stored = tx.get("ServiceRequest", id)
-        _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None)
+    if row is None or not (row.missing or (planned and row.scheduled)):
+        return False
+    stored = tx.get("ServiceRequest", id)
+    return _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None).row is not row
 
 
 def reconsider(tx: Tx, site: Site) -> int:
@@ -225,12 +228,8 @@ def reconsider(tx: Tx, site: Site) -> int:
 
     For a start with other tables or another list of modalities than before.
     """
-    changed = 0
-    for row in (*tx.find_orders(scheduled=True, limit=_ALL), *tx.find_orders(waiting=True, limit=_ALL)):
-        stored = tx.get("ServiceRequest", row.id)
-        outcome = _write(tx, site, row, stored, stored.resource(), State(row.status, row.step), None)
-        changed += outcome.row is not row
-    return changed
+    rows = (*tx.find_orders(scheduled=True, limit=_ALL), *tx.find_orders(waiting=True, limit=_ALL))
+    return sum(reconsider_one(tx, site, row.id, planned=True) for row in rows)
 
 
 def _again(tx: Tx, site: Site, row: OrderRow, resource: Resource, door: str, index: int) -> Outcome:
@@ -305,11 +304,10 @@ def _write(
     facts = order_facts(after, site.zone)
     rows: tuple[StepRow, ...] = ()
     if has_steps(after):
-        laid = steps.lay(site, after, state, _patient(tx, facts), named_places(tx, after))
+        laid = steps.lay(site, after, state, _patient(tx, facts), named_places(tx, after), tx.now)
         after, state, found, rows = laid.resource, laid.state, laid.plan, laid.rows
     else:
-        found = plan(site, after, facts, _patient(tx, facts), named_places(tx, after))
-        state = schedule(state, found)
+        found, state = planned(site, after, state, facts, _patient(tx, facts), named_places(tx, after), tx.now)
     after["status"] = state.status
     write_step(after, state.step)
     fresh = tx.update(after)

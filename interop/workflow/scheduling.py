@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from interop.errors import Issue
 from interop.fhir import names
-from interop.fhir.orders import OrderFacts
+from interop.fhir.orders import OrderFacts, planned_until
 from interop.mapping.worklist import modality_of
 from interop.workflow.lifecycle import ACTIVE, ARRIVED, ON_HOLD, SCHEDULED, SERVER, UNSCHEDULED, State, advance
 from interop.workflow.named_places import chosen
@@ -91,6 +91,31 @@ def schedule(state: State, found: Plan) -> State:
     if state.status not in (ACTIVE, ON_HOLD) or state.step not in (UNSCHEDULED, SCHEDULED, ARRIVED):
         return state
     return advance(state, "unschedule" if found.missing else "schedule", SERVER)
+
+
+def planned(
+    site: Site,
+    resource: Resource,
+    state: State,
+    facts: OrderFacts,
+    patient: Resource,
+    named: frozenset[str],
+    now: datetime,
+) -> tuple[Plan, State]:
+    """Where and when, and the order's state once that is clear."""
+    found = plan(site, resource, facts, patient, named)
+    if not found.missing and state.step in (UNSCHEDULED, SCHEDULED) and _is_past(site, resource, facts, now):
+        missing = f"it was planned for more than {site.worklist_days} days ago"
+        found = found._replace(stations=(), missing=missing)
+    return found, schedule(state, found)
+
+
+def _is_past(site: Site, resource: Resource, facts: OrderFacts, now: datetime) -> bool:
+    """Whether nobody is expected any more; who has arrived is not asked."""
+    if not site.worklist_days:
+        return False
+    last = planned_until(resource, site.zone) or facts.start or facts.authored
+    return last is not None and last + timedelta(days=site.worklist_days) < now
 
 
 def write_step(resource: Resource, step: str) -> None:

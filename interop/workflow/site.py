@@ -23,6 +23,7 @@ class Site:
     public_url: str  # how clients reach the HTTP server, without a trailing slash
     early: timedelta = timedelta(hours=4)  # how long before its scheduled start an order's images may begin
     late: timedelta = timedelta(hours=24)  # and how long after
+    worklist_days: int = 0  # how long after its planned time an order that nobody began is shown; 0: for ever
     archive: str = "orthanc"  # the default archive: new images go there
     rewritable: frozenset[str] = frozenset({"orthanc"})  # the archives whose files can be fetched and stored anew
     archive_reports: bool = False  # whether the PDFs of final reports are kept in the archive too

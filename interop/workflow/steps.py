@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from interop.errors import NotFoundError
@@ -33,7 +34,7 @@ from interop.workflow.lifecycle import (
     advance,
     on_worklist,
 )
-from interop.workflow.scheduling import Plan, plan, schedule
+from interop.workflow.scheduling import Plan, planned
 from interop.workflow.site import Site
 
 Resource = dict[str, Any]
@@ -59,16 +60,15 @@ class Laid:
         return any(row.scheduled for row in self.rows)
 
 
-def lay(site: Site, resource: Resource, state: State, patient: Resource, named: frozenset[str] = frozenset()) -> Laid:
+def lay(site: Site, resource: Resource, state: State, patient: Resource, named: frozenset[str], now: datetime) -> Laid:
     """Plan every step, and say what the order is by them; ``state`` is what its own event made of it."""
-    planned: list[tuple[ScheduledStep, Plan]] = []
+    laid: list[tuple[ScheduledStep, Plan]] = []
     for step in steps_of(resource):
         view = as_order(resource, step)
-        found = plan(site, view, order_facts(view, site.zone), patient, named)
-        at = schedule(state_of(step), found)
-        planned.append((replace(step, status=at.status, step=at.step), found))
-    steps = [step for step, _ in planned]
-    rows = tuple(_row(step, found) for step, found in planned)
+        found, at = planned(site, view, state_of(step), order_facts(view, site.zone), patient, named, now)
+        laid.append((replace(step, status=at.status, step=at.step), found))
+    steps = [step for step, _ in laid]
+    rows = tuple(_row(step, found) for step, found in laid)
     return Laid(with_steps(resource, steps), combined(state, steps), _whole(rows), rows)
 
 
