@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Any, Generic, Protocol, TypeVar
 
 from interop.archive_feed.bursts import Arrived
-from interop.dicom.facts import has_title, instance_of, series_of, study_of
+from interop.dicom.facts import instance_of, series_of, study_of, tells_of_itself
 from interop.dicom.study import SeriesFacts, StudyFacts
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ Held = Callable[[str], Awaitable[str | None]]  # of a StudyInstanceUID, the Pati
 AT_ONCE = 500  # resources in one request
 _FILLED = (
     *("patient_name", "birth_date", "sex", "issuer", "accession", "study_id", "description", "started", "referrer"),
-    *("readers", "procedures", "reasons", "reason", "institution"),
+    *("readers", "procedures", "reasons", "reason", "institution", "department"),
 )
 _REMEMBERED = 2000  # series, and studies
 
@@ -77,7 +77,8 @@ class Reader:
     async def _image(self, resource: Resource) -> Arrived | None:
         known = self._series.get(resource["ParentSeries"])
         tags = None
-        if known is None or has_title((resource.get("Metadata") or {}).get("SopClassUid", "")):
+        sop_class = (resource.get("Metadata") or {}).get("SopClassUid", "")
+        if known is None or tells_of_itself(sop_class, known[1].modality):
             tags = await self._archive.tags(resource["ID"])
             if tags is None:
                 return None

@@ -25,9 +25,13 @@ _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
 _TITLED = (_STRUCTURED_REPORT, _ENCAPSULATED, _PRESENTATION_STATE, _SEGMENTATION)
 
 
-def has_title(sop_class_uid: str) -> bool:
-    """Whether instances of this class carry a title of their own, worth reading their tags for."""
-    return sop_class_uid.startswith(_TITLED)
+# Modalities whose series are of few images, each of the side that it states (PS3.3 C.8.11.7, C.8.11.5, C.8.17.5).
+_SIDED = frozenset(("CR", "DX", "IO", "MG", "OAM", "OP", "OPM", "OPT", "OPV", "PX"))
+
+
+def tells_of_itself(sop_class_uid: str, modality: str) -> bool:
+    """Whether instances of this class or modality have a title or a side of their own, worth reading their tags."""
+    return sop_class_uid.startswith(_TITLED) or modality in _SIDED
 
 
 def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
@@ -56,6 +60,7 @@ def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
         reasons=_requested(tags, "0040,100a"),
         reason=_text(tags, "0040,1002") or next((text for i in asked if (text := _text(i, "0040,1002"))), None),
         institution=_text(tags, "0008,0080"),
+        department=_text(tags, "0008,1040") or _text(tags, "0040,0243"),
     )
 
 
@@ -76,12 +81,13 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
         laterality=laterality if laterality in ("L", "R") else None,
         started=_started(tags, "0008,0021", "0008,0031", zone),
         step_ids=_step_ids(tags),
+        specimens=tuple(id for item in _items(tags, "0040,0560") if (id := _text(item, "0040,0551"))),
         performers=(*_several(tags, "0008,1050"), *_several(tags, "0008,1070")),
     )
 
 
 def instance_of(resource: Mapping[str, Any], tags: Tags | None = None) -> InstanceFacts | None:
-    """The facts of one instance; its own tags are needed for a title alone. None if it has no usable UIDs."""
+    """The facts of one instance; its own tags tell title and side alone. None if it has no usable UIDs."""
     main = resource.get("MainDicomTags") or {}
     uid = _text(main, "0008,0018")
     sop_class = (resource.get("Metadata") or {}).get("SopClassUid") or _text(tags or {}, "0008,0016")
@@ -93,7 +99,15 @@ def instance_of(resource: Mapping[str, Any], tags: Tags | None = None) -> Instan
         number=_number(main, "0020,0013"),
         title=_title(sop_class, tags) if tags else None,
         frames=_number(main, "0028,0008"),
+        laterality=_side(tags) if tags else None,
     )
+
+
+def _side(tags: Tags) -> str | None:
+    """Of the image, or of all its frames (PS3.3 C.7.6.16.2.8): L, R or B."""
+    anatomy = [found for shared in _items(tags, "5200,9229") for found in _items(shared, "0020,9071")]
+    side = _text(tags, "0020,0062") or next((text for one in anatomy if (text := _text(one, "0020,9072"))), None)
+    return side if side in ("L", "R", "B") else None
 
 
 def _title(sop_class: str, tags: Tags) -> str | None:

@@ -24,6 +24,7 @@ class InstanceFacts:
     number: int | None = None  # InstanceNumber
     title: str | None = None  # what ImagingStudy.series.instance.title shows: SR concept, PDF title, image type
     frames: int | None = None  # NumberOfFrames; None for what is not multi-frame
+    laterality: str | None = None  # ImageLaterality, of multi-frame images FrameLaterality: L, R or B
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class SeriesFacts:
     laterality: str | None = None  # Laterality: L or R
     started: datetime | date | None = None
     step_ids: tuple[str, ...] = ()  # ScheduledProcedureStepID of the Request Attributes, PerformedProcedureStepID
+    specimens: tuple[str, ...] = ()  # SpecimenIdentifier of each
     performers: tuple[str, ...] = ()  # PerformingPhysicianName and OperatorsName, as PN strings
     instances: tuple[InstanceFacts, ...] = ()
 
@@ -64,6 +66,7 @@ class StudyFacts:
     reasons: tuple[Coded, ...] = ()  # ReasonForRequestedProcedureCodeSequence
     reason: str | None = None  # ReasonForTheRequestedProcedure
     institution: str | None = None
+    department: str | None = None  # InstitutionalDepartmentName, else PerformedLocation
     station: str | None = None  # AE title that sent the images
     series: tuple[SeriesFacts, ...] = ()
     removed_series: tuple[str, ...] = field(default=())  # UIDs that were here and are gone from the archive

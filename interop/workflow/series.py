@@ -77,7 +77,8 @@ def _header(one: SeriesFacts, before: Resource) -> Resource:
         "description": one.description,
         "started": fhir_time(one.started),
         "bodySite": body_site(one),
-        "laterality": _side(one.laterality),
+        "laterality": _side(one.laterality or _side_of_images(one, before)),
+        "specimen": [{"type": "Specimen", "identifier": {"value": id}} for id in one.specimens] or None,
         "performer": [{"actor": {"display": name}} for name in map(readable, one.performers) if name] or None,
     }
     return header | {name: value for name, value in stated.items() if value is not None}
@@ -86,6 +87,14 @@ def _header(one: SeriesFacts, before: Resource) -> Resource:
 def _unsigned(number: int | None) -> int | None:
     """An IS may be negative, and devices write long ones; unsignedInt is neither."""
     return number if number is not None and 0 <= number < 2**31 else None
+
+
+def _side_of_images(one: SeriesFacts, before: Resource) -> str | None:
+    """The side that all images are of; both, where they are of both."""
+    known = before.get("laterality", {}).get("code")
+    sides = {instance.laterality for instance in one.instances} - {None}
+    sides |= {letter for letter, (code, _) in _SIDES.items() if code == known}
+    return next(iter(sides)) if len(sides) == 1 else "B" if sides else None
 
 
 def _side(laterality: str | None) -> Resource | None:

@@ -170,6 +170,7 @@ def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, ro
         "identifier": _identifiers(site, facts),
         "started": fhir_time(facts.started),
         "description": facts.description,
+        "location": {"display": facts.department} if facts.department else None,
         "referrer": _person(facts.referrer),
         "interpreter": [one for name in facts.readers if (one := _person(name))],
         "procedureCode": procedure_codes(site, facts),

@@ -39,7 +39,9 @@ class FakeArchive:
     asked: list[str] = field(default_factory=list)
     meanwhile: Callable[[], Awaitable[object]] | None = None  # what happens, once, before it says its last change
 
-    def store(self, study: str, series: str, number: int, *, patient: str = "P1") -> None:
+    def store(
+        self, study: str, series: str, number: int, *, patient: str = "P1", modality: str = "CT", side: str = ""
+    ) -> None:
         instance = f"i-{patient}-{series}-{number}".replace(".", "-")
         self.images[instance] = {
             "study_id": f"s-{patient}-{study}".replace(".", "-"),
@@ -47,11 +49,12 @@ class FakeArchive:
             "tags": {
                 "0008,0016": CT,
                 "0008,0018": f"{series}.{number}",
-                "0008,0060": "CT",
+                "0008,0060": modality,
                 "0010,0020": patient,
                 "0020,000d": study,
                 "0020,000e": series,
                 "0020,0013": str(number),
+                "0020,0062": side,
             },
         }
         self.sequence += 1
@@ -287,6 +290,18 @@ async def test_a_study_shows_while_it_grows_and_only_what_is_new_is_read(
     assert archive.asked.count("tags") == 1  # one for the series, however many images
     read = [int(asked.split()[1]) for asked in archive.asked if asked.endswith("None")]
     assert sum(read) == 20
+
+
+async def test_of_which_side_each_mammogram_is_is_read(
+    running: Running, archive: FakeArchive, registry: Registry
+) -> None:
+    async with running() as feed:
+        await compared(feed)
+        for number, side in enumerate("LRLR"):
+            archive.store("1.2", "1.2.1", number, modality="MG", side=side)
+        await until(lambda: bool(registry.told) and registry.told[-1].quiet)
+    told = {one.number: one.laterality for facts in registry.told for s in facts.series for one in s.instances}
+    assert told == {0: "L", 1: "R", 2: "L", 3: "R"}
 
 
 async def test_what_was_there_before_the_first_start_is_found(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from interop.dicom.facts import has_title, instance_of, series_of, study_of
+from interop.dicom.facts import instance_of, series_of, study_of, tells_of_itself
 from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
 
 NICOSIA = ZoneInfo("Asia/Nicosia")
@@ -130,14 +130,44 @@ def test_an_image_is_read_without_its_own_tags() -> None:
     ],
 )
 def test_a_document_has_its_title(sop_class: str, tags: dict[str, Any], title: str | None) -> None:
-    assert has_title(sop_class)
+    assert tells_of_itself(sop_class, "SR")
     read = instance_of(resource(sop_class), {"0008,0016": sop_class, **tags})
     assert read is not None
     assert read.title == title
 
 
 def test_images_need_no_title() -> None:
-    assert not has_title("1.2.840.10008.5.1.4.1.1.2")
+    assert not tells_of_itself("1.2.840.10008.5.1.4.1.1.2", "CT")
+
+
+@pytest.mark.parametrize(
+    ("tags", "side"),
+    [
+        ({"0020,0062": "L"}, "L"),
+        ({"0020,0062": "B "}, "B"),
+        ({"0020,0062": "U"}, None),
+        ({"5200,9229": [{"0020,9071": [{"0020,9072": "R"}]}]}, "R"),
+        ({"5200,9229": [{"0020,9071": []}]}, None),
+        ({"0020,0062": None}, None),
+    ],
+)
+def test_a_mammogram_says_of_which_side_it_is(tags: dict[str, Any], side: str | None) -> None:
+    mammogram = "1.2.840.10008.5.1.4.1.1.1.2"
+    assert tells_of_itself(mammogram, "MG")
+    read = instance_of(resource(mammogram), tags)
+    assert read is not None
+    assert read.laterality == side
+
+
+def test_place_and_specimens_are_read() -> None:
+    study = study_of(TAGS | {"0008,1040": "Radiology 2", "0040,0243": "Room 5"}, NICOSIA)
+    elsewhere = study_of(TAGS | {"0040,0243": "Room 5"}, NICOSIA)
+    assert study is not None
+    assert elsewhere is not None
+    assert (study.department, elsewhere.department) == ("Radiology 2", "Room 5")
+    series = series_of(TAGS | {"0040,0560": [{"0040,0551": "S-1"}, {"0040,0551": ""}]}, NICOSIA)
+    assert series is not None
+    assert series.specimens == ("S-1",)
 
 
 def a_code(value: str, scheme: str, meaning: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from interop.dicom.study import Coded, StudyFacts
 from interop.errors import ForbiddenError
 from interop.fhir import names
 from interop.fhir.query import Clause, Query, TokenValue
+from interop.fhir.validation import validate
 from interop.mapping.uris import local_code_system
 from interop.store import OrderRow
 from interop.workflow import deciding
@@ -312,6 +314,38 @@ async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) ->
     assert shown[series.uid]["performer"] == [{"actor": {"display": "Tina Tech"}}]
     assert shown["2.25.9"]["bodySite"]["code"] == "818981001"
     assert shown["2.25.10"]["bodySite"] == {"display": "ODD"}
+
+
+async def test_where_it_was_made_and_of_what_is_shown(hospital: Hospital) -> None:
+    facts = images(UID, 1, department="Radiology 2")
+    await hospital.register(replace(facts, series=(replace(facts.series[0], specimens=("S-1",)),)))
+    study = await _study(hospital, UID)
+    validate(study)
+    assert study["location"] == {"display": "Radiology 2"}
+    assert study["series"][0]["specimen"] == [{"type": "Specimen", "identifier": {"value": "S-1"}}]
+
+
+async def test_the_side_of_a_series_is_that_of_its_images(hospital: Hospital) -> None:
+    def mammograms(*sides: str | None, first: int = 1, **more: Any) -> StudyFacts:
+        facts = images(UID, *range(first, first + len(sides)), modality="MG", **more)
+        instances = [replace(one, laterality=side) for one, side in zip(facts.series[0].instances, sides, strict=True)]
+        return replace(facts, series=(replace(facts.series[0], instances=tuple(instances)),))
+
+    async def side() -> str | None:
+        shown = (await _study(hospital, UID))["series"][0].get("laterality")
+        return shown and str(shown["display"])
+
+    await hospital.register(mammograms(None))
+    assert await side() is None
+    await hospital.register(mammograms("L", "L", first=2))
+    assert await side() == "Left"
+    await hospital.register(mammograms("R", first=4))
+    assert await side() == "Right and left"
+    await hospital.register(mammograms("R", "R", whole=True))
+    assert await side() == "Right"
+    whole = mammograms("R", "L", whole=True)
+    await hospital.register(replace(whole, series=(replace(whole.series[0], laterality="L"),)))
+    assert await side() == "Left"  # the series says so itself
 
 
 async def test_a_name_in_several_scripts_is_kept_in_each(hospital: Hospital) -> None:
