@@ -55,7 +55,7 @@ def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server
     settings = server.settings
     own = Peer("INTEROP", "127.0.0.1", settings.dimse_port)
     where = {"host": own.host, "port": own.port, "called_aet": own.aet, "calling_aet": "CT1"}
-    assert "dimse" in server.http.get("/readyz").text
+    assert {"dimse", "worklist"} < server.http.get("/readyz").json()["checks"].keys()
     first, second = ordered(server, "A1"), ordered(server, "A2")
     told: list[str] = []
     done = acquire(
@@ -80,7 +80,13 @@ def test_a_modality_works_from_our_worklist_and_is_remembered_over_a_kill(server
     server.kill()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((own.host, own.port), timeout=2)
+    whole = {file: file.read_bytes() for file in server.worklist_files()}
+    assert len(whole) == 1  # of the order that nobody began
+    for file in whole:  # by somebody, while nobody watches
+        file.write_bytes(file.read_bytes()[:-100])
     server.start()
+    mended = lambda: {file: file.read_bytes() for file in server.worklist_files()} == whole  # noqa: E731
+    eventually("what was altered is mended", mended, 20)
     assert query_worklist(accession=second, **where) == []  # type: ignore[arg-type]
     kept = server.read(lambda tx: tx.performed_step(begun.uid))
     assert kept is not None
