@@ -19,7 +19,7 @@ from interop.dicom.performed_step import (
 )
 from interop.dicom.stations import Station
 from interop.dimse.units import Units
-from interop.errors import InteropError, NotFoundError, UnavailableError
+from interop.errors import InteropError, InvalidContentError, NotFoundError, UnavailableError
 from interop.store import PerformedRow, Tx
 from interop.workflow import performed_steps
 from interop.workflow.performed_steps import ClosedStepError, DuplicateStepError, OtherStationError
@@ -58,7 +58,9 @@ class ProcedureSteps:
         self, event: Any, station: Station, agent: Agent, verb: str, uid: Any, content: Any, work: _Work
     ) -> Answer:
         if not uid:  # PS3.4 F.7.2.1.2: the modality names its step
-            return _status(INVALID_INSTANCE, "the SOP Instance UID is missing"), None
+            missing = InvalidContentError("the SOP Instance UID is missing")
+            self._refused(agent, verb, "without a UID", missing)
+            return _status(INVALID_INSTANCE, missing.text), None
         implicit = str(event.context.transfer_syntax) == "1.2.840.10008.1.2"
         try:
             raw = content.getvalue() if content is not None else b""

@@ -58,11 +58,11 @@ def ended(status: str, reason: str = "") -> Dataset:
 
 @pytest.fixture
 def create(provider: DimseProvider) -> Tell:
-    def tell(step: Dataset, uid: str) -> Dataset:
+    def tell(step: Dataset, uid: str | None) -> Dataset:
         with associated(provider.port) as association:
             return association.send_n_create(step, MPPS, uid)[0]
 
-    async def work(step: Dataset, uid: str) -> Dataset:
+    async def work(step: Dataset, uid: str | None) -> Dataset:
         return await asyncio.to_thread(tell, step, uid)
 
     return work
@@ -161,6 +161,7 @@ async def test_what_cannot_be_is_refused_by_the_standards_codes(hospital: Hospit
     del lacking.PerformedProcedureStepID
     assert (await create(lacking, uid)).Status == 0x0120
     assert (await create(begun(Modality=""), uid)).Status == 0x0121
+    assert (await create(begun(), None)).Status == 0x0117
     assert (await change(ended("COMPLETED"), uid)).Status == 0x0112
     assert (await create(begun(), uid)).Status == 0
     assert (await create(begun(), uid)).Status == 0x0111
@@ -171,6 +172,9 @@ async def test_what_cannot_be_is_refused_by_the_standards_codes(hospital: Hospit
     kept = await hospital.store.view(lambda tx: tx.performed_step(uid))
     assert kept is not None
     assert kept.content["00100020"]["Value"] == ["100234"]
+    refused = [row.event.detail for row in await _audited(hospital) if row.event.outcome == "4"]
+    assert len(refused) == 7
+    assert refused[3] == "MPPS without a UID: the SOP Instance UID is missing"
 
 
 async def test_a_step_of_a_closed_order_is_kept_and_moves_nothing(hospital: Hospital, create: Tell) -> None:
