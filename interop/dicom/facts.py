@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from interop.dicom.snomed import in_sct
 from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
 from interop.dicom.times import instant, read_date
 from interop.dicom.uids import is_readable_uid
@@ -145,7 +146,7 @@ def _codes(tags: Tags, tag: str) -> tuple[Coded, ...]:
         scheme, meaning = _text(item, "0008,0102"), _text(item, "0008,0104")
         code, urn = _text(item, "0008,0100") or _text(item, "0008,0119"), _text(item, "0008,0120")
         if code and scheme:
-            found.append(Coded(code, scheme, meaning))
+            found.append(Coded(*in_sct(code, scheme), meaning))
         elif urn:
             found.append(Coded(urn, "", meaning))
     return tuple(found)

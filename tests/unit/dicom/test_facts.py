@@ -159,6 +159,24 @@ def test_a_mammogram_says_of_which_side_it_is(tags: dict[str, Any], side: str | 
     assert read.laterality == side
 
 
+@pytest.mark.parametrize(
+    ("code", "scheme", "read"),
+    [
+        ("T-D3000", "SRT", Coded("51185008", "SCT", "Chest")),
+        ("T-D3000", "SNM3", Coded("51185008", "SCT", "Chest")),
+        ("T-D3000", "99SDM", Coded("51185008", "SCT", "Chest")),
+        ("T-NONE", "SRT", Coded("T-NONE", "SRT", "Chest")),
+        ("T-D3000", "LN", Coded("T-D3000", "LN", "Chest")),
+        ("51185008", "SCT", Coded("51185008", "SCT", "Chest")),
+    ],
+)
+def test_old_snomed_codes_are_read_as_those_of_today(code: str, scheme: str, read: Coded) -> None:
+    region = {"0008,0100": code, "0008,0102": scheme, "0008,0104": "Chest"}
+    series = series_of(TAGS | {"0008,2218": [region]}, NICOSIA)
+    assert series is not None
+    assert series.region == read
+
+
 def test_place_and_specimens_are_read() -> None:
     study = study_of(TAGS | {"0008,1040": "Radiology 2", "0040,0243": "Room 5"}, NICOSIA)
     elsewhere = study_of(TAGS | {"0040,0243": "Room 5"}, NICOSIA)
