@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydicom.sr._snomed_dict import mapping
+from collections.abc import Mapping
+from functools import cache
 
 SCT = "SCT"
 _OLD = frozenset(("SRT", "SNM3", "99SDM"))  # one set of values under three names, retired in favour of SCT
@@ -10,5 +11,12 @@ _OLD = frozenset(("SRT", "SNM3", "99SDM"))  # one set of values under three name
 
 def in_sct(code: str, scheme: str) -> tuple[str, str]:
     """Code and scheme, those of SRT as SCT has them; as they are where SCT has none, and of every other scheme."""
-    found = mapping["SRT"].get(code) if scheme in _OLD else None
+    found = _old_values().get(code) if scheme in _OLD else None
     return (code, scheme) if found is None else (found, SCT)
+
+
+@cache
+def _old_values() -> Mapping[str, str]:
+    from pydicom.sr._snomed_dict import mapping  # with all of pydicom.sr: a quarter of a second that few sites need
+
+    return mapping["SRT"]
