@@ -277,7 +277,7 @@ def _give_up(folder: int, written: list[_Aside]) -> None:
 
 def _read(folder: int, name: str) -> bytes | None:
     try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)  # a pipe would be waited for
     except FileNotFoundError:
         return None
     except OSError as error:

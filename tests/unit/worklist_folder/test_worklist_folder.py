@@ -193,6 +193,14 @@ async def test_what_would_be_changed_is_said_and_left(folder: WorklistFolder, tm
     assert isinstance(failed, UnavailableError)
 
 
+async def test_a_pipe_in_place_of_a_file_is_replaced_not_waited_for(folder: WorklistFolder, tmp_path: Path) -> None:
+    pipe = tmp_path / "worklist" / folder.name("o-1", "CT1")
+    os.mkfifo(pipe)
+    assert folder.looked_at().make_all([("o-1", {"CT1": b"one"}, None)]) == [True]
+    assert await folder.make("o-1", {"CT1": b"one"})
+    assert (pipe.is_fifo(), pipe.read_bytes()) == (False, b"one")
+
+
 async def test_another_s_files_are_named(folder: WorklistFolder, tmp_path: Path) -> None:
     await folder.make("o-1", {"CT1": b"one"})
     for name in ("theirs.wl", "o-1~short.wl", "notes.txt"):
