@@ -103,6 +103,36 @@ def fill_cr(dataset: Dataset, size: int, number: int, images: int) -> None:
     _pixels(dataset, size, [number], dark=300, bright=3800, bits=12)
 
 
+def fill_dx(dataset: Dataset, size: int, number: int, images: int) -> None:
+    """PS3.3 A.26: for presentation, the more X-rays the darker."""
+    dataset.update(
+        dataset_of(
+            PresentationIntentType="FOR PRESENTATION",
+            ViewPosition="PA",
+            ViewCodeSequence=[code_of("272479007", "SCT", "postero-anterior")],
+            KVP="120",
+            ImageLaterality="U",
+            AnatomicRegionSequence=[code_of("816094009", "SCT", "Chest")],
+            AcquisitionContextSequence=[],
+            DetectorType="DIRECT",
+            PositionerType="NONE",
+            ImagerPixelSpacing=["0.15", "0.15"],
+            PatientOrientation=["L", "F"],
+            PixelIntensityRelationship="LOG",
+            PixelIntensityRelationshipSign=-1,
+            RescaleIntercept="0",
+            RescaleSlope="1",
+            RescaleType="US",
+            PresentationLUTShape="IDENTITY",
+            LossyImageCompression="00",
+            BurnedInAnnotation="NO",
+            WindowCenter="2048",
+            WindowWidth="4096",
+        )
+    )
+    _pixels(dataset, size, [number], dark=300, bright=3800, bits=12)
+
+
 def fill_pt(dataset: Dataset, size: int, number: int, images: int) -> None:
     """PS3.3 C.8.9: activity in Bq/ml, corrected for decay to the injection."""
     _geometry(dataset, size, number, images, spacing=3.0, pixel=4.0)

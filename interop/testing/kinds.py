@@ -14,6 +14,7 @@ MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 US_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
+DX_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 NM_IMAGE = "1.2.840.10008.5.1.4.1.1.20"
 PT_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
@@ -54,6 +55,7 @@ KINDS = {
         XA_IMAGE, 512, True, ("ORIGINAL", "PRIMARY", "SINGLE PLANE"), "Left coronary", "HEART", image_kinds.fill_xa
     ),
     "CR": Kind(CR_IMAGE, 1024, False, ("ORIGINAL", "PRIMARY"), "Chest PA", "CHEST", image_kinds.fill_cr),
+    "DX": Kind(DX_IMAGE, 1024, False, ("ORIGINAL", "PRIMARY", ""), "Chest PA", "CHEST", image_kinds.fill_dx),
     "NM": Kind(
         NM_IMAGE, 128, True, ("ORIGINAL", "PRIMARY", "DYNAMIC", "EMISSION"), "Renogram", "KIDNEY", image_kinds.fill_nm
     ),

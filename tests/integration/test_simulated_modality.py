@@ -75,6 +75,7 @@ def numbers(orthanc: PrivateOrthanc, aet: str) -> dict[str, Any]:
         ("CT1", "SR", 1, 1),
         ("CT1", "DOC", 1, 1),
         ("CT1", "DX", 2, 2),
+        ("CT1", "ES", 2, 2),
     ],
 )
 async def test_a_study_of_its_kind_is_stored_with_the_worklists_values(

@@ -18,6 +18,7 @@ NUCLEAR = {"PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSeque
 NEEDED = {
     "US": {"PatientOrientation"},
     "XA": {"PatientOrientation", "XRayTubeCurrent", "ExposureTime", "Exposure"},
+    "DX": {"PresentationIntentType", "AcquisitionContextSequence", "ImageLaterality", "PositionerType", "RescaleType"},
     "NM": {"CountsAccumulated", "RadiopharmaceuticalInformationSequence", *NUCLEAR},
     "PT": {"CollimatorType", "DecayFactor", *NUCLEAR},
     "DOC": {"AcquisitionDateTime", "ConceptNameCodeSequence"},
