@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_LINE = 1 << 22
 STOP_SECONDS = 5.0
+_WRITE, _LOOK = "write", "look"
 # What the child needs to know beside its environment; no secret is among it, but for a database's password, which no
 # command line shows. That of a private Orthanc it reads where the parent wrote it.
 _TOLD = frozenset(
@@ -67,10 +68,17 @@ class WorklistProcess:
 
     async def write(self, wanted: Sequence[Wanted]) -> list[Made]:
         """See ``WorklistItems.write``; UnavailableError where the child has ended."""
+        return await self._ask(_WRITE, wanted)
+
+    async def look(self, wanted: Sequence[Wanted]) -> list[Made]:
+        """What ``write`` would come to; nothing is changed."""
+        return await self._ask(_LOOK, wanted)
+
+    async def _ask(self, what: str, wanted: Sequence[Wanted]) -> list[Made]:
         async with self._turn:
             process = await self._running()
             try:
-                answer = await _asked(process, [list(one) for one in wanted])
+                answer = await _asked(process, [what, [list(one) for one in wanted]])
             except BaseException:
                 await _ended(process, at_once=True)  # what it would answer later belongs to no question any more
                 raise
@@ -144,10 +152,15 @@ async def _serve() -> None:
     settings = Settings(**json.loads(told))
     reader, worklist = await open_reader(settings.database, zone=settings.zone), open_worklist(settings)
     try:
-        items = WorklistItems(reader, site(settings), worklist, worklist_render(settings))
+        of_site, render = site(settings), worklist_render(settings)
+        items = {
+            _WRITE: WorklistItems(reader, of_site, worklist, render),
+            _LOOK: WorklistItems(reader, of_site, worklist.looked_at(), render),
+        }
         settle_collector()
         while line := await asked.readline():
-            made = await items.write([Wanted(*one) for one in json.loads(line)])
+            what, wanted = json.loads(line)
+            made = await items[what].write([Wanted(*one) for one in wanted])
             sys.stdout.buffer.write(_line([list(one) for one in made]))
             sys.stdout.buffer.flush()
     finally:

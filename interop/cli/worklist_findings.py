@@ -142,7 +142,7 @@ def _foreign(names: Collection[str], settings: Settings) -> list[Finding]:
 
 def _where(settings: Settings) -> str:
     if settings.worklist_driver == "folder":
-        return f"make room in {settings.worklist}, and let this server's user write there"
+        return f"see that this server's user may write to {settings.worklist}, and that there is room"
     return "INTEROP_WORKLIST_DRIVER says how Orthanc is told of it"
 
 

@@ -76,7 +76,7 @@ def _ended(made: Made, *, again: bool) -> Outcome | Exception | None:
         if again:
             tx.drop_dead(KIND, made.order)
         if made.changed and not made.fault:
-            audit_made(tx, made)
+            _audit(tx, made)
 
     outcome = Outcome(_AGENT, keep)
     if made.fault:
@@ -88,7 +88,7 @@ def _given_up(tx: Tx) -> frozenset[str]:
     return frozenset(job.key for job in tx.dead_jobs(kinds=[KIND], limit=_ALL))
 
 
-def audit_made(tx: Tx, made: Made) -> None:
+def _audit(tx: Tx, made: Made) -> None:
     """That an order's items were written, or taken away."""
     patient = f"Patient/{made.patient}" if made.patient else None
     subtype, action = ("entry-written", "U") if made.shown else ("entry-removed", "D")

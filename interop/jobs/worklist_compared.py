@@ -14,7 +14,7 @@ from typing import Protocol
 
 from interop.access.agent import system_agent
 from interop.errors import UnavailableError
-from interop.jobs.worklist import KIND, audit_made
+from interop.jobs.worklist import KIND
 from interop.jobs.worklist_items import Made, Wanted
 from interop.store import Store, Tx
 from interop.workflow import orders
@@ -46,16 +46,16 @@ class Holdings(Protocol):
         ...
 
 
-class Writer(Protocol):
-    """Who makes the items."""
+class Looker(Protocol):
+    """Who knows what making items would come to."""
 
-    async def write(self, wanted: Sequence[Wanted]) -> Sequence[Made]:
-        """Make the items of these orders equal the database; what became of each, in turn."""
+    async def look(self, wanted: Sequence[Wanted]) -> Sequence[Made]:
+        """Whether the items of these orders are others than the database makes of them, in turn."""
         ...
 
 
 async def worklist_kept(
-    store: Store, site: Site, worklist: Holdings, files: Writer | None
+    store: Store, site: Site, worklist: Holdings, files: Looker | None
 ) -> Coroutine[None, None, None]:
     """Compare the worklist once and owe what differs; what is to run beside the jobs, so that it stays as it should be.
 
@@ -104,11 +104,11 @@ async def reconcile(store: Store, site: Site, worklist: Holdings) -> int:
     if replanned:
         logger.info("%d orders planned anew: tables or modalities have changed", replanned)
     found = await differing(store, worklist)
-    await _owe(store, found, found.orders)  # those given up once more: the tables may be others
+    await _owe(store, found.orders, found.too_many)  # those given up once more: the tables may be others
     return len(found.orders)
 
 
-async def keep_compared(store: Store, worklist: Holdings, every: float, files: Writer | None = None) -> None:
+async def keep_compared(store: Store, worklist: Holdings, every: float, files: Looker | None = None) -> None:
     """Compare the names again and again, and mend; where that cannot be, say so in the database and try again soon.
 
     ``files`` compares the content, once: at the start, for nobody has watched it before.
@@ -147,7 +147,7 @@ async def mend(store: Store, worklist: Holdings) -> int:
     await asyncio.sleep(_SETTLING)
     again = await differing(store, worklist)
     lasting = found.orders & again.orders - again.given_up
-    await _owe(store, again, lasting)
+    await _owe(store, lasting, again.too_many)
     return len(lasting)
 
 
@@ -171,37 +171,26 @@ async def _planned(store: Store) -> AsyncIterator[tuple[str, tuple[tuple[str, st
         await asyncio.sleep(0)
 
 
-async def verify(store: Store, writer: Writer) -> int:
-    """Compare the content of all items with what the database makes of them, and write what differs; how many.
+async def verify(store: Store, files: Looker) -> int:
+    """Compare the content of all items with what the database makes of them, and owe those that differ; how many.
 
     For a start: nobody has watched the files. The worker's own jobs go on in between.
     """
     ids = [id async for id, _ in _planned(store)]
     count = 0
     for start in range(0, len(ids), _TOGETHER):
-        made = await writer.write([Wanted(id, thorough=False) for id in ids[start : start + _TOGETHER]])
-        changed = [one for one in made if one.changed and not one.fault]
-        failed = [one for one in made if one.fault and not one.lasting]
-        if changed or failed:
-            await store.unit(_AGENT, lambda tx, changed=changed, failed=failed: _keep(tx, changed, failed))  # type: ignore[misc]
-        count += len(changed)
+        seen = await files.look([Wanted(id, thorough=True) for id in ids[start : start + _TOGETHER]])
+        wanted = frozenset(one.order for one in seen if (one.changed or one.fault) and not one.lasting)
+        await _owe(store, wanted, wanted)
+        count += len(wanted)
         await asyncio.sleep(_PAUSE)
-    if count:
-        logger.warning("the worklist's items of %d orders were others than the database has: mended", count)
     return count
 
 
-def _keep(tx: Tx, changed: Sequence[Made], failed: Sequence[Made]) -> None:
-    for one in changed:
-        audit_made(tx, one)
-    for one in failed:
-        tx.enqueue(KIND, one.order, {"order": one.order}, replace=True)
-
-
-async def _owe(store: Store, found: Differing, wanted: frozenset[str]) -> None:
+async def _owe(store: Store, wanted: frozenset[str], thorough: frozenset[str]) -> None:
     def work(tx: Tx) -> None:
         for id in sorted(wanted):
-            tx.enqueue(KIND, id, {"order": id, "thorough": id in found.too_many}, replace=True)
+            tx.enqueue(KIND, id, {"order": id, "thorough": id in thorough}, replace=True)
 
     if wanted:
         logger.warning("the worklist differs from the database in %d orders: being mended", len(wanted))

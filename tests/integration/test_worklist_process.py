@@ -64,6 +64,10 @@ async def test_orders_are_written_as_the_database_has_them(
     ]
     (first, *_) = sorted(settings.worklist.glob(f"{ids[0]}~*.wl"))
     assert str(dcmread(first).PatientName) == "Παπαδόπουλος^Νίκος"
+    first.write_bytes(b"altered")
+    seen = await process.look([Wanted(id, True) for id in ids])
+    assert ([one.changed for one in seen], first.read_bytes()) == ([True, False, False], b"altered")
+    await process.write([Wanted(ids[0], False)])
     await hospital.send(orm("CA", "P1"))
     again = await process.write([Wanted(id, False) for id in ids])
     assert [(one.shown, one.changed) for one in again] == [(True, False), (False, True), (True, False)]
