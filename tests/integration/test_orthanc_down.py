@@ -61,6 +61,7 @@ def images_are_said_to_be_away(server: RealServer, accession: str) -> None:
         "mllp": True,
         "database": True,
         "orthanc": False,
+        "worklist": True,
     }
     assert "Orthanc does not answer" in checks["orthanc"]["detail"]
     studies = server.http.get("/dicom-web/studies", params={"AccessionNumber": accession})
