@@ -13,8 +13,9 @@ from typing import Any
 
 from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.fhir.parameters import fold
-from interop.fhir.patient_match import likeness
+from interop.fhir.patient_match import POSSIBLE, likeness
 from interop.fhir.query import Clause, DateValue, Query
+from interop.fhir.times import bounds
 from interop.store import Decision, OrderRow, Stored, Tx
 from interop.workflow.lifecycle import IN_ERROR
 from interop.workflow.match_evidence import compare, plans_of, same_modality
@@ -67,7 +68,8 @@ def candidates(tx: Tx, site: Site, stored: Stored, decision: Decision | None) ->
         row = tx.order(id)
         if row is not None:
             rows[id] = row
-    for row in (*_with_number(tx, study), *_of_patient(tx, study), *_about_then(tx, study)):
+    near = (*_about_then(tx, study), *_of_namesakes(tx, patient))
+    for row in (*_with_number(tx, study), *_of_patient(tx, study), *near):
         rows.setdefault(row.id, row)
     named = set(decision.evidence.get("candidates", [])) if decision else set()
     scored = [score(tx, study, patient, row) for row in rows.values() if row.status != IN_ERROR]
@@ -199,3 +201,15 @@ def _about_then(tx: Tx, study: Resource) -> list[OrderRow]:
     )
     page = tx.search(Query("ServiceRequest", clauses, count=_LOOKED_AT))
     return [row for stored in page.rows if (row := tx.order(stored.id)) is not None]
+
+
+def _of_namesakes(tx: Tx, patient: Resource) -> list[OrderRow]:
+    """The orders of other patients who were born that day and are called alike: one of them with a slip, perhaps."""
+    born = str(patient.get("birthDate", ""))
+    if len(born) != len("YYYY-MM-DD"):
+        return []
+    clause = Clause("birthdate", "date", (DateValue("eq", *bounds(born, tx.zone)),))
+    others = [stored.resource() for stored in tx.search(Query("Patient", (clause,), count=_LOOKED_AT)).rows]
+    alike = {one["id"]: likeness(patient, one).score for one in others if one["id"] != patient.get("id")}
+    likely = sorted((id for id, score in alike.items() if score >= POSSIBLE), key=lambda id: (-alike[id], id))
+    return [row for id in likely[:_SHOWN] for row in tx.find_orders(patient_id=id, limit=50)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -217,3 +218,18 @@ async def test_the_order_that_a_number_names_is_a_candidate_among_many_likelier_
     assert row.id in [each.row.id for each in one.candidates]
     scores = [each.score for each in one.candidates]
     assert scores == sorted(scores, reverse=True)
+
+
+async def test_the_order_of_who_is_called_alike_and_born_that_day_is_a_candidate_whenever_it_was(
+    hospital: Hospital,
+) -> None:
+    """A slip in the PatientID, no accession number, and the order of another week."""
+    row = await _ordered(hospital)
+    namesake = replace(_strangers(), accession=None, started=datetime(2026, 12, 24, 9, 0, tzinfo=UTC))
+    assert (await hospital.register(namesake)).by == "none"
+    (one,) = await _waiting(hospital)
+    assert [each.row.id for each in one.candidates] == [row.id]
+    stranger = replace(namesake, study_uid="2.25.77", patient_id="667", patient_name="Else^Someone")
+    await hospital.register(stranger)
+    found = {each.decision.study_uid: each.candidates for each in await _waiting(hospital)}
+    assert found["2.25.77"] == ()
