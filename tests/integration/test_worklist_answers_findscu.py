@@ -107,6 +107,13 @@ async def test_a_name_is_found_by_its_greek_beginning(orthanc: PrivateOrthanc, f
     assert [answer.PatientID for answer in find(PatientName="Παπαδ*")] == ["P1"]
 
 
+async def test_who_asks_for_everything_gets_everything(orthanc: PrivateOrthanc, find: Find) -> None:
+    """A list that ends after a thousand items looks whole at the console."""
+    folder, content = WorklistFolder(orthanc.worklist), worklist_bytes(item(1, GREEK))
+    assert folder.make_all([(f"order-{number}", {"US1": content}, ()) for number in range(1010)]) == [True] * 1010
+    assert len(find()) == 1010
+
+
 async def test_each_station_sees_its_own(orthanc: PrivateOrthanc, find: Find) -> None:
     await put(orthanc, 1, item(1, GREEK, aet="US1"), item(1, GREEK, aet="CT1"))
     await put(orthanc, 2, item(2, JAPANESE, aet="CT1", modality="CT"))
