@@ -63,8 +63,8 @@ async def worklist_kept(
     to take no orders.
     """
     try:
+        await reconcile(store, site, worklist)  # first: what is planned depends on no folder
         await worklist.sweep()
-        await reconcile(store, site, worklist)
     except UnavailableError as error:
         logger.warning("the worklist is not compared yet: %s", error.text)
     return keep_compared(store, worklist, _FOLDER if files else _REST, files)

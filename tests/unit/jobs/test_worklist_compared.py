@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from interop.jobs import (
     verify,
     worklist_answers,
     worklist_compared,
+    worklist_kept,
 )
 from interop.jobs.worklist_compared import FAULT
 from interop.jobs.worklist_items import Change
@@ -217,6 +219,22 @@ async def test_a_worklist_that_cannot_be_looked_at_is_told_and_mended_when_it_is
         await asyncio.gather(keeping, return_exceptions=True)
     assert set(told) == {"the worklist folder cannot be opened"}
     await worklist_answers(store)
+
+
+async def test_a_start_plans_anew_where_the_worklist_is_away(store: Store) -> None:
+    hospital = Hospital(store)
+    order = (await hospital.send(orm())).orders[0]
+
+    class Away(Folder):
+        async def names(self) -> Sequence[str]:
+            raise UnavailableError("the worklist folder cannot be opened")
+
+        async def sweep(self) -> int:
+            raise UnavailableError("the worklist folder cannot be opened")
+
+    fewer = replace(hospital.site, stations=hospital.site.stations[1:])
+    (await worklist_kept(store, fewer, Away(), None)).close()
+    assert (await hospital.row(order)).stations == ("CT2",)
 
 
 async def test_items_that_cannot_be_written_are_told(store: Store) -> None:
