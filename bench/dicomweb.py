@@ -34,10 +34,11 @@ EXPLANATION = f"""\
 Through the proxy, with a bearer, authorised and audited, and from Orthanc's DICOMweb plugin directly, in turn, {ROUNDS}
 rounds; the ratio is the middle one of the rounds'. 1, 8 and 32 clients, one request under way for each. Metadata of a
 series of {INSTANCES} instances: cold, all clients ask at once for what nobody has asked for before, in each of
-{COLD_ROUNDS} rounds for another series, now the one first and now the other, and nothing is read ahead; warm, it has been asked for. The study has {SERIES * INSTANCES:,} CT images
-of 512 kB; what is counted of it are bytes, as few answers end within a round, and the memory is that of the server's
-processes but Orthanc. Frames: of CT images of 512 kB, of an ultrasound loop of {US_FRAMES} JPEGs in colour, of an
-angiography of {XA_FRAMES} frames of 256 kB in one file of 16 MB.
+{COLD_ROUNDS} rounds for another series, now the one first and now the other, and nothing is read ahead; warm, it has
+been asked for. The study has {SERIES * INSTANCES:,} CT images of 512 kB; what is counted of it are bytes, as few
+answers end within a round, and the memory is that of the server's processes but Orthanc. Frames: of CT images of
+512 kB, of an ultrasound loop of {US_FRAMES} JPEGs in colour, of an angiography of {XA_FRAMES} frames of 256 kB in one
+file of 16 MB.
 Storing: a STOW-RS request of each client, with images of 512 kB that the archive does not have."""
 
 # glibc's: else half of the generator's time goes, now and then, into memory that it gives back after each piece.
