@@ -28,7 +28,9 @@ _TOGETHER = 256
 _CORRECT = "correct the order or its patient: it is then shown by itself; or cancel it. A restart changes nothing"
 _RETRY = "interop jobs retry --kind worklist: by now they can be shown"
 _DROP = "interop jobs drop --kind worklist: nothing is wanted of them any more"
-_MENDED = "the running worker mends missing files within a minute, all others at its start: restart it"
+_MENDED = (
+    "a worker that runs mends lost files within a minute, all else within an hour, or at once at its start: restart it"
+)
 
 
 async def worklist_findings(store: Reader, settings: Settings) -> list[Finding]:

@@ -111,6 +111,25 @@ async def test_items_that_somebody_altered_are_written_anew(store: Store) -> Non
     assert await verify(store, Looker(hospital, folder)) == 0
 
 
+async def test_content_is_compared_again_while_the_server_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worklist_compared, "_CONTENT", 0.0)
+    hospital, folder = Hospital(store), Folder()
+    order = (await hospital.send(orm())).orders[0]
+    await work_off(hospital, folder)
+    right = dict(folder.files[order])
+    keeping = asyncio.create_task(keep_compared(store, folder, 0.0, Looker(hospital, folder)))
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(2):
+                folder.files[order]["CT1"] = b"altered"
+                while folder.files[order] != right:
+                    await work_off(hospital, folder)
+                    await asyncio.sleep(0.01)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
 async def test_what_cannot_be_looked_at_is_owed_and_what_no_item_can_hold_is_not(store: Store) -> None:
     hospital, folder = Hospital(store), Folder()
     order = (await hospital.send(orm())).orders[0]
