@@ -64,10 +64,12 @@ def identifier_to_issuer_sequence(value: Mapping[str, Any], context: Context) ->
 
 
 @converter
-def identifier_to_other_id(value: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """An item of OtherPatientIDsSequence (0010,1002)."""
-    issuer = identifier_issuer(value, context)
-    item = {"PatientID": str(value["value"]).strip(), "TypeOfPatientID": "TEXT"}
+def identifier_to_other_id(value: Mapping[str, Any], context: Context) -> dict[str, Any] | None:
+    """An item of OtherPatientIDsSequence (0010,1002); None for a number that DICOM has no room for."""
+    issuer, number = identifier_issuer(value, context), identifier_to_lo(value, context)
+    if number is None:
+        return None
+    item = {"PatientID": number, "TypeOfPatientID": "TEXT"}
     return {**item, "IssuerOfPatientID": issuer} if issuer else item
 
 

@@ -154,6 +154,13 @@ def test_id_and_issuer_are_of_the_same_number() -> None:
         item(patient={**PATIENT, "identifier": [{"system": "x:y"}]})
 
 
+def test_another_number_that_is_too_long_is_left_out() -> None:
+    numbers = [*PATIENT["identifier"][:2], {"system": "urn:oid:1.2.3", "value": "9" * 70}]
+    found = item(patient={**PATIENT, "identifier": numbers})
+    assert [one["PatientID"] for one in found["OtherPatientIDsSequence"]] == ["CY001"]
+    worklist_bytes(found)
+
+
 def test_long_texts_are_cut_and_numbers_left_out() -> None:
     order = deepcopy(ORDER)
     order["code"] = {"text": "x" * 70 + "\\y\n"}
