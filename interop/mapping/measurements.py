@@ -16,6 +16,7 @@ from interop.mapping.row_code import CompiledRows
 
 _UNFIT = re.compile(r"[^A-Za-z0-9.-]+")
 _LONGEST = 56  # characters of an id, of 64 that R4 allows
+_DOCUMENTS = ("ED", "RP")  # OBX-2, table 0125
 _SHOWN = 100  # characters of a value in words
 
 
@@ -29,6 +30,10 @@ def add_measurements(
     """The Observations of the group's OBX, contained in the order, each with a reference that says it in words."""
     taken: set[str] = set()
     for segments in joined(group.observations):
+        if segments[0].value(2).text().strip() in _DOCUMENTS:
+            text = "a document that comes with an order is not taken over"
+            context.unmapped(text, f"{segments[0].location}-5", code="not-supported", hl7_code="0")
+            continue
         own = {**scope, "OBX": segments[:1], "NTE": segments[1:]}
         observation = observation_of(rows, segments[0], own, context)
         # who observed is told in the message; a contained resource can contain none (R4 references.html#contained)

@@ -22,6 +22,7 @@ _VISIT_NUMBERS = ("VN", "AN")  # types of table 0203
 _MEASURED = timedelta(days=365)
 _PREGNANT, _NOT_PREGNANT = timedelta(days=300), timedelta(days=14)
 _SAID = frozenset({"preliminary", "final", "amended", "corrected"})  # statuses of an Observation that has a value
+_OWN = _SAID | {"unknown"}  # of what comes with an order: its senders leave OBX-11 empty
 _NO_ALLERGY = frozenset({"inactive", "resolved", "refuted", "entered-in-error"})
 
 
@@ -66,10 +67,12 @@ def facts_of(
     ``clinical`` are Observations, AllergyIntolerances and Flags of the patient; those that the order contains count
     with them. ``start`` is when the examination is planned.
     """
-    known = [*order.get("contained", ()), *clinical]
+    own, clinical = list(order.get("contained", ())), list(clinical)
+    known = [*own, *clinical]
     found: dict[str, Any] = {}
     for kind, root in _ROOTS.items():
-        observations = [one for one in known if _is_said(one) and fact_of(one, codes) == kind]
+        said = [one for one in own if _is_said(one, _OWN)] + [one for one in clinical if _is_said(one, _SAID)]
+        observations = [one for one in said if fact_of(one, codes) == kind]
         latest = max(observations, key=lambda one: _moment(one, order, zone), default=None)
         if latest is not None and _still_true(kind, latest, order, codes, start, zone):
             found[root] = latest
@@ -110,8 +113,8 @@ def answer_of(observation: Resource) -> dict[str, Any]:
     return dict(observation.get("valueCodeableConcept") or {"text": str(observation.get("valueString", "")).strip()})
 
 
-def _is_said(resource: Resource) -> bool:
-    return resource.get("resourceType") == "Observation" and resource.get("status") in _SAID
+def _is_said(resource: Resource, statuses: frozenset[str]) -> bool:
+    return resource.get("resourceType") == "Observation" and resource.get("status") in statuses
 
 
 def _is_over(allergy: Resource) -> bool:

@@ -224,3 +224,20 @@ async def test_the_same_question_asked_twice_is_two_observations(hospital: Hospi
     order = await hospital.get("ServiceRequest", id)
     validate(order)
     assert [one["id"] for one in order["contained"]][::2] == ["observation-29463-7", "observation-29463-7-2"]
+
+
+async def test_a_measurement_of_an_order_needs_no_status(hospital: Hospital) -> None:
+    id = (await hospital.send(with_measurements("NW", "OBX|1|NM|BODY WEIGHT||80|kg"))).orders[0]
+    assert (await items(hospital, id))[0]["PatientWeight"] == "80"
+    wrong = "OBX|1|NM|BODY WEIGHT||800|kg|||||W"
+    await hospital.send(with_measurements("XO", wrong))
+    assert (await items(hospital, id))[0]["PatientWeight"] is None
+
+
+async def test_a_document_that_comes_with_an_order_is_said_to_be_left_out(hospital: Hospital) -> None:
+    document = "OBX|2|ED|PDF^Referral^L||^application^pdf^Base64^JVBERi0=||||||F"
+    reply = await hospital.send(with_measurements("NW", WEIGHT, document))
+    assert reply.code == "AA"
+    assert [(issue.code, issue.location) for issue in reply.issues] == [("not-supported", "OBX[2]-5")]
+    order = await hospital.get("ServiceRequest", reply.orders[0])
+    assert [one["id"] for one in order["contained"]] == ["observation-29463-7"]
