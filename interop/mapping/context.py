@@ -65,6 +65,12 @@ class Context:
         """The type of what a reference leads to; "" where nothing tells it."""
         return str(self.meant(reference).get("resourceType") or kind_of(reference))
 
+    def called(self, reference: Mapping[str, Any]) -> str:
+        """What a device, a place or an organisation is called that a reference leads to; "" where nothing tells it."""
+        known = self.meant(reference)
+        named = [one.get("name") for one in known.get("deviceName", [])]
+        return str(next((one for one in (*named, known.get("name"), reference.get("display")) if one), ""))
+
     def person(self, reference: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Identifiers and names of whom a reference means, as far as they are known here."""
         known = self.meant(reference)

@@ -269,16 +269,13 @@ def _words(text: Any) -> Field | None:
 @converter
 def device_to_cwe(value: Mapping[str, Any], context: Context) -> Field | None:
     """CWE of IPC-7: the name of a Device; None for whoever else performs."""
-    if context.kind(value) != "Device":
-        return None
-    named = [one.get("name", "") for one in context.meant(value).get("deviceName", [])]
-    return _words(next((one for one in (*named, value.get("display", "")) if one), ""))
+    return _words(context.called(value)) if context.kind(value) == "Device" else None
 
 
 @converter
 def place_to_cwe(value: Mapping[str, Any], context: Context) -> Field | None:
     """CWE of IPC-8: the name of a Location."""
-    return _words(context.meant(value).get("name") or value.get("display", ""))
+    return _words(context.called(value))
 
 
 def _person(reference: Mapping[str, Any], context: Context) -> tuple[str, tuple[str, str, str], tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from interop.hl7.message import OrderGroup, Segment
 from interop.mapping.context import Context
+from interop.mapping.dicom_values import spoken
 from interop.mapping.observations import joined, observation_of
 from interop.mapping.row_code import CompiledRows
 
@@ -47,7 +48,7 @@ def add_measurements(
 def _id_of(observation: dict[str, Any], taken: set[str]) -> str:
     """An id by what was asked: a change that tells it again replaces it, and nothing else."""
     asked = next((coding.get("code", "") for coding in observation["code"].get("coding", ())), "")
-    name = f"observation-{_UNFIT.sub('-', asked or _concept(observation['code']))}"[:_LONGEST].rstrip("-.")
+    name = f"observation-{_UNFIT.sub('-', asked or spoken(observation['code']))}"[:_LONGEST].rstrip("-.")
     id, number = name, 2
     while id in taken:
         id, number = f"{name}-{number}", number + 1
@@ -61,12 +62,6 @@ def _words(observation: dict[str, Any]) -> str:
         parts = (quantity.get("comparator", ""), quantity.get("value", ""), quantity.get("unit", ""))
         answer = " ".join(str(part) for part in parts if part)
     else:
-        answer = _concept(observation.get("valueCodeableConcept", {})) or str(observation.get("valueString", ""))
-    asked = _concept(observation.get("code", {}))
+        answer = spoken(observation.get("valueCodeableConcept", {})) or str(observation.get("valueString", ""))
+    asked = spoken(observation.get("code", {}))
     return f"{asked}: {' '.join(answer.split())[:_SHOWN]}" if answer else asked
-
-
-def _concept(concept: dict[str, Any]) -> str:
-    codings = concept.get("coding", [])
-    shown = [coding.get("display") or coding.get("code", "") for coding in codings[:1]]
-    return str(concept.get("text") or next(iter(shown), ""))

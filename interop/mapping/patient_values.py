@@ -84,34 +84,29 @@ def text_to_alerts(value: Any, context: Context) -> list[str] | None:
 @converter
 def service_to_lo(value: Mapping[str, Any], context: Context) -> str | None:
     """The organisation that a requester is, or that it acts for (PractitionerRole.organization)."""
-    known = context.meant(value)
     if context.kind(value) == "PractitionerRole":
-        of = known.get("organization", {})
-        return as_lo(str(context.meant(of).get("name") or of.get("display", "")))
+        return as_lo(context.called(context.meant(value).get("organization", {})))
     if context.kind(value) not in ("Organization", "HealthcareService"):
         return None
-    return as_lo(str(known.get("name") or value.get("display", "")))
+    return as_lo(context.called(value))
 
 
 @converter
 def device_to_sh(value: Mapping[str, Any], context: Context) -> str | None:
     """The name of a Device that is to perform; None for whoever else performs."""
-    if context.kind(value) != "Device":
-        return None
-    named = [one.get("name", "") for one in context.meant(value).get("deviceName", [])]
-    return as_sh(str(next((one for one in (*named, value.get("display", "")) if one), "")))
+    return as_sh(context.called(value)) if context.kind(value) == "Device" else None
 
 
 @converter
 def place_to_sh(value: Mapping[str, Any], context: Context) -> str | None:
     """The name of a Location."""
-    return as_sh(str(context.meant(value).get("name") or value.get("display", "")))
+    return as_sh(context.called(value))
 
 
 @converter
 def place_to_lo(value: Mapping[str, Any], context: Context) -> str | None:
     """The name of the Location where a patient is."""
-    return as_lo(str(context.meant(value).get("name") or value.get("display", "")))
+    return as_lo(context.called(value))
 
 
 @converter
