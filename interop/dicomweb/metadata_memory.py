@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 from collections import OrderedDict
@@ -53,14 +54,37 @@ class KeptMetadata:
         """The answer as the archive gave it."""
         return await asyncio.to_thread(gzip.decompress, self.packed)
 
+    def given(self) -> None:
+        """The client has it, which changes nothing."""
 
-@dataclass(frozen=True, slots=True)
+
 class Unpacked:
-    """The archive's answer, which is being packed."""
+    """The archive's answer, with its ETag where the archive says that the series is as it was.
 
-    body: bytes
-    tag: bytes | None  # ETag, where the archive says that the series is as it was
-    packing: asyncio.Future[bytes]
+    It is packed once: when somebody takes it so, else when whoever takes it as it is has it. Packing beside that takes
+    the processor from the client.
+    """
+
+    def __init__(self, body: bytes, tag: bytes | None) -> None:
+        self.body, self.tag = body, tag
+        self._given = asyncio.Event()
+        self._packing: asyncio.Future[bytes] | None = None
+
+    def packed(self) -> asyncio.Future[bytes]:
+        """The answer, gzip."""
+        if self._packing is None:
+            self._packing = asyncio.get_running_loop().run_in_executor(None, zipped, self.body)
+        return self._packing
+
+    def given(self) -> None:
+        """Whoever asked has it."""
+        self._given.set()
+
+    async def until_given(self, seconds: float) -> None:
+        """Returns when whoever asked has it, and after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._given.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +116,15 @@ class FreshMetadata:
 
     async def zipped(self) -> bytes:
         """The answer, gzip; waits until it is packed."""
-        return await asyncio.shield(self._found.packing)
+        return await asyncio.shield(self._found.packed())
 
     async def unpacked(self) -> bytes:
         """The answer as the archive gave it."""
         return self._found.body
+
+    def given(self) -> None:
+        """The client has it."""
+        self._found.given()
 
     @property
     def _found(self) -> Unpacked:

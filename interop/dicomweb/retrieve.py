@@ -141,6 +141,7 @@ async def give_metadata(
         headers.append((b"content-length", b"%d" % len(body)))
     await client.send({"type": "http.response.start", "status": status, "headers": headers})
     await client.send({"type": "http.response.body", "body": body, "more_body": False})
+    kept.given()
     return True
 
 

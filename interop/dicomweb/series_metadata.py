@@ -26,7 +26,6 @@ from interop.dicomweb.metadata_memory import (
     Memory,
     Unpacked,
     is_whole,
-    zipped,
 )
 from interop.dicomweb.paths import Target
 from interop.dicomweb.series_state import SeriesStates
@@ -36,6 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _AT_ONCE = 2  # answers read whole at the same time
 _AT_MOST = 1.0  # seconds
+_GIVING = 0.05  # seconds in which a client takes an answer
 
 
 class SeriesMetadata:
@@ -94,7 +94,7 @@ class SeriesMetadata:
     ) -> None:
         try:
             async with self._turns:
-                kept = await self._answered(key, target, forwarded, coming)
+                kept = await self._answered(key, target, forwarded, coming, ahead=ahead)
             if kept is not None:
                 self._memory.keep(key, kept, ahead=ahead)
         except Exception as error:  # it is whoever asked that is told
@@ -109,7 +109,7 @@ class SeriesMetadata:
             coming.answer.cancel()
 
     async def _answered(
-        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], coming: Coming
+        self, key: Key, target: Target, forwarded: tuple[bytes, bytes], coming: Coming, *, ahead: bool
     ) -> KeptMetadata | None:
         """Gives the answer; what of it can be kept."""
         loop = asyncio.get_running_loop()
@@ -123,12 +123,14 @@ class SeriesMetadata:
         finally:
             asking.cancel()
         tag = self._tag(key, state) if state is not None else None
-        packing = loop.run_in_executor(None, zipped, body)
-        _settle(coming.answer, Unpacked(body, tag, packing))
+        found = Unpacked(body, tag)
+        _settle(coming.answer, found)
         if state is None or tag is None:
             return None
+        if not ahead:
+            await found.until_given(_GIVING)
         after = await self._states.of(target)
-        packed = await packing
+        packed = await found.packed()
         return KeptMetadata(state, packed, tag) if after is not None and after[0] == state else None
 
     async def _state(self, target: Target, named: asyncio.Future[bool], begun: float) -> bytes | None:

@@ -97,6 +97,24 @@ async def test_who_asks_first_has_it_before_it_is_kept() -> None:
     assert archive.asked == 1
 
 
+async def test_it_is_packed_when_whoever_asked_first_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[bytes] = []
+    monkeypatch.setattr("interop.dicomweb.metadata_memory.zipped", lambda body: packed.append(body) or body)
+    monkeypatch.setattr("interop.dicomweb.series_metadata._GIVING", 60.0)
+    archive = Archive()
+    archive.answers.set()
+    archive.checks.set()
+    memory = memory_of(archive)
+    first = await ask(memory)
+    assert isinstance(first, FreshMetadata)
+    assert await first.ready()
+    await asyncio.sleep(0.01)
+    assert packed == [], "packing would take the processor from whoever reads the answer"
+    first.given()
+    assert isinstance(await ask(memory), KeptMetadata)
+    assert packed == [BODY]
+
+
 async def test_those_that_ask_meanwhile_wait_for_that_answer() -> None:
     archive = Archive()
     memory = memory_of(archive)
