@@ -13,6 +13,7 @@ from interop.dicomweb.archive import NamedArchive
 from interop.dicomweb_relay import Dialect, PlainArchive, Relay
 from interop.errors import InvalidContentError
 from interop.orthanc.client import OrthancClient
+from interop.orthanc.stored_heads import StoredHeads
 from interop.parts import archive_credentials, archive_entries, archive_storage, archive_url
 from interop.settings import Settings, named_secret
 from interop.store import Store
@@ -92,7 +93,8 @@ def feed_of(opened: Opened, store: Store, site: Site, names: frozenset[str]) -> 
     entry = opened.entry
     kept = Kept(entry.name, names - {entry.name})
     if opened.client is not None:
-        return ArchiveFeed(store, site, opened.client, studies.register, kept=kept)
+        heads = StoredHeads(opened.storage) if opened.storage is not None else None
+        return ArchiveFeed(store, site, opened.client, studies.register, kept=kept, heads=heads)
     assert opened.plain is not None
     return QidoFeed(
         store,

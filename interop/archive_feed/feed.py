@@ -10,6 +10,7 @@ from typing import Any
 
 from interop.archive_feed.bursts import Arrived, Burst, Bursts
 from interop.archive_feed.consuming import Feed, FeedHealth, Kept, Pace, Register
+from interop.archive_feed.image_types import Heads
 from interop.archive_feed.lease import AGENT
 from interop.archive_feed.orthanc_stock import OrthancStock
 from interop.archive_feed.reading import Archive, Reader
@@ -38,9 +39,10 @@ class ArchiveFeed(Feed):
         kept: Kept | None = None,
         pace: Pace | None = None,
         owner: str | None = None,
+        heads: Heads | None = None,
     ) -> None:
         self._archive = archive
-        self._reader = Reader(archive, site.zone, self._patient_of)
+        self._reader = Reader(archive, site.zone, self._patient_of, heads=heads)
         stock = OrthancStock(archive, self._reader)
         super().__init__(store, site, register, stock, kept=kept, pace=pace, owner=owner)
         self._bursts = Bursts()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from interop.archive_feed.reading import Held
 from interop.archive_feed.reconciling import Holdings
-from interop.dicom.facts import instance_of, series_of, study_of
+from interop.dicom.facts import image_type_of, instance_of, series_of, study_of
 from interop.dicom.json_tags import tags_of
 from interop.dicom.study import SeriesFacts, StudyFacts
 
@@ -64,7 +64,8 @@ class QidoStock:
         for dataset in await self._archive.metadata(study_uid):
             tags = tags_of(dataset)
             resource = {"MainDicomTags": tags, "Metadata": {"SopClassUid": tags.get("0008,0016")}}
-            own, series, instance = study_of(tags, self._zone), series_of(tags, self._zone), instance_of(resource, tags)
+            own, series = study_of(tags, self._zone), series_of(tags, self._zone)
+            instance = instance_of(resource, tags, image_type_of(tags))
             if own is None or series is None or instance is None or own.study_uid != study_uid:
                 logger.warning("an instance in the metadata of %s names no study, series or SOP class", study_uid)
                 continue

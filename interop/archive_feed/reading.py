@@ -10,7 +10,8 @@ from datetime import tzinfo
 from typing import Any, Generic, Protocol, TypeVar
 
 from interop.archive_feed.bursts import Arrived
-from interop.dicom.facts import instance_of, series_of, study_of, tells_of_itself
+from interop.archive_feed.image_types import Heads, image_types
+from interop.dicom.facts import image_type_of, instance_of, series_of, study_of, tells_of_itself
 from interop.dicom.study import SeriesFacts, StudyFacts
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Archive(Protocol):
 class Reader:
     """Reads facts, and remembers the series and studies that it met last."""
 
-    def __init__(self, archive: Archive, zone: tzinfo, held: Held | None = None) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, zone: tzinfo, held: Held | None = None, *, heads: Heads | None = None) -> None:
+        self._archive, self._heads = archive, heads
         self._zone = zone
         self._held = held
         self._series: _Remembered[tuple[StudyFacts, SeriesFacts]] = _Remembered(_REMEMBERED)
@@ -53,8 +54,10 @@ class Reader:
         """The images of these instance ids; those that are gone or name no study are left out."""
         found: dict[str, Arrived] = {}
         for some in _chunks(ids):
-            for resource in await self._archive.resources(some):
-                arrived = await self._image(resource)
+            resources = await self._archive.resources(some)
+            types = await image_types(resources, self._heads)
+            for resource in resources:
+                arrived = await self._image(resource, types.get(resource["ID"]))
                 if arrived is not None:
                     found[resource["ID"]] = arrived
         return found
@@ -74,7 +77,7 @@ class Reader:
                 parts[part.uid] = replace(part, instances=(*part.instances, arrived.instance))
         return replace(study, series=tuple(parts.values()), whole=True) if study is not None else None
 
-    async def _image(self, resource: Resource) -> Arrived | None:
+    async def _image(self, resource: Resource, image_type: str | None) -> Arrived | None:
         known = self._series.get(resource["ParentSeries"])
         tags = None
         sop_class = (resource.get("Metadata") or {}).get("SopClassUid", "")
@@ -85,7 +88,9 @@ class Reader:
         if known is None:
             assert tags is not None
             known = await self._meet(resource["ParentSeries"], tags, (resource.get("Metadata") or {}).get("RemoteAET"))
-        instance = instance_of(resource, tags)
+        if known is not None and image_type is None and tags and tells_of_itself(sop_class, known[1].modality):
+            image_type = image_type_of(tags)
+        instance = instance_of(resource, tags, image_type)
         if known is None or instance is None:
             logger.warning("instance %s names no study, series or SOP class; it is left out", resource["ID"])
             return None

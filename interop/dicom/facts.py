@@ -7,6 +7,7 @@ Text is already Unicode there. Nothing here guesses: what cannot be read is None
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
@@ -26,13 +27,15 @@ _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
 _TITLED = (_STRUCTURED_REPORT, _ENCAPSULATED, _PRESENTATION_STATE, _SEGMENTATION)
 
 
+_IMAGE_TYPE = re.compile(r"[A-Z0-9 _]{0,16}")  # a CS (PS3.5 6.2)
+
 # Modalities whose series are of few images, each of the side that it states (PS3.3 C.8.11.7, C.8.11.5, C.8.17.5).
 _SIDED = frozenset(("CR", "DX", "IO", "MG", "OAM", "OP", "OPM", "OPT", "OPV", "PX"))
 
 
 def tells_of_itself(sop_class_uid: str, modality: str) -> bool:
     """Whether instances of this class or modality have a title or a side of their own, worth reading their tags."""
-    return sop_class_uid.startswith(_TITLED) or modality in _SIDED
+    return _is_document(sop_class_uid) or modality in _SIDED
 
 
 def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
@@ -87,8 +90,21 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
     )
 
 
-def instance_of(resource: Mapping[str, Any], tags: Tags | None = None) -> InstanceFacts | None:
-    """The facts of one instance; its own tags tell title and side alone. None if it has no usable UIDs."""
+def image_type_of(tags: Tags) -> str | None:
+    """Image Type (PS3.3 C.7.6.1.1.2), its values between backslashes; None without any that is a code."""
+    values = [part.strip(" \0") for part in (_text(tags, "0008,0008") or "").split("\\")]
+    while values and not values[-1]:
+        values.pop()
+    return "\\".join(values) if values and all(_IMAGE_TYPE.fullmatch(value) for value in values) else None
+
+
+def instance_of(
+    resource: Mapping[str, Any], tags: Tags | None = None, image_type: str | None = None
+) -> InstanceFacts | None:
+    """The facts of one instance; its own tags tell title and side alone. None if it has no usable UIDs.
+
+    The title of what is no document is the image type, where that is given.
+    """
     main = resource.get("MainDicomTags") or {}
     uid = _text(main, "0008,0018")
     sop_class = (resource.get("Metadata") or {}).get("SopClassUid") or _text(tags or {}, "0008,0016")
@@ -98,7 +114,7 @@ def instance_of(resource: Mapping[str, Any], tags: Tags | None = None) -> Instan
         sop_instance_uid=uid,
         sop_class_uid=sop_class.strip(),
         number=_number(main, "0020,0013"),
-        title=_title(sop_class, tags) if tags else None,
+        title=(_title(sop_class, tags) if tags else None) or (None if _is_document(sop_class) else image_type),
         frames=_number(main, "0028,0008"),
         laterality=_side(tags) if tags else None,
     )
@@ -109,6 +125,10 @@ def _side(tags: Tags) -> str | None:
     anatomy = [found for shared in _items(tags, "5200,9229") for found in _items(shared, "0020,9071")]
     side = _text(tags, "0020,0062") or next((text for one in anatomy if (text := _text(one, "0020,9072"))), None)
     return side if side in ("L", "R", "B") else None
+
+
+def _is_document(sop_class: str) -> bool:
+    return sop_class.startswith(_TITLED)
 
 
 def _title(sop_class: str, tags: Tags) -> str | None:

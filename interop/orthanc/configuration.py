@@ -176,6 +176,7 @@ def docker_configuration(
         "DicomPort": 4242,
         "RemoteAccessAllowed": True,
         "StorageDirectory": storage,
+        "ExtraMainDicomTags": {"Instance": ["ImageType"]},
         "PostgreSQL": {"EnableIndex": True, "EnableStorage": False, "Lock": True},
     }
     if index is not None:  # else the image's environment names the database

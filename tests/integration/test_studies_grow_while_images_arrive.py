@@ -13,9 +13,13 @@ import pydicom
 
 from interop.archive_feed import ArchiveFeed
 from interop.archive_feed.feed import Pace
+from interop.archive_feed.image_types import Heads
+from interop.archive_feed.orthanc_stock import OrthancStock
+from interop.archive_feed.reading import Reader
 from interop.dicom.values import dataset_of
 from interop.orthanc.child import PrivateOrthanc
 from interop.orthanc.client import OrthancClient
+from interop.orthanc.stored_heads import StoredHeads
 from interop.store import Store
 from interop.testing.images import study_images
 from interop.testing.modality import store as c_store
@@ -50,8 +54,8 @@ async def put(orthanc: PrivateOrthanc, datasets: list[pydicom.Dataset]) -> None:
 
 
 @asynccontextmanager
-async def feeding(store: Store, client: OrthancClient) -> AsyncIterator[ArchiveFeed]:
-    feed = ArchiveFeed(store, SITE, client, register, pace=PACE)
+async def feeding(store: Store, client: OrthancClient, *, heads: Heads | None = None) -> AsyncIterator[ArchiveFeed]:
+    feed = ArchiveFeed(store, SITE, client, register, pace=PACE, heads=heads)
     task = asyncio.create_task(feed.run())
     try:
         await until(lambda: feed.health.compared is not None or feed.health.error is not None)
@@ -103,6 +107,22 @@ async def test_a_study_is_complete_within_a_second_of_its_last_image(orthanc: Pr
     assert series["modality"]["code"] == "CT"
     assert sorted(each["number"] for each in series["instance"]) == list(range(1, 61))
     assert {each["sopClass"]["code"] for each in series["instance"]} == {"urn:oid:1.2.840.10008.5.1.4.1.1.2"}
+
+
+async def test_images_are_called_by_their_type_where_the_archives_files_can_be_read(
+    orthanc: PrivateOrthanc, store: Store
+) -> None:
+    made = [*images("2.25.31", 3), *images("2.25.31", 1, modality="DX")]
+    made[1].ImageType = ["DERIVED", "SECONDARY", "MPR"]
+    heads = StoredHeads(orthanc.folder / "storage")
+    async with orthanc.client() as client, feeding(store, client, heads=heads):
+        await put(orthanc, made)
+        found = await until(lambda: has(store, "2.25.31", 4))
+        stated = await OrthancStock(client, Reader(client, SITE.zone, heads=heads)).whole("2.25.31")
+    shown = {each["uid"]: each["title"] for series in found["series"] for each in series["instance"]}
+    assert shown == {each.SOPInstanceUID: "\\".join(each.ImageType).rstrip("\\") for each in made}
+    assert stated is not None
+    assert {each.sop_instance_uid: each.title for series in stated.series for each in series.instances} == shown
 
 
 async def test_a_study_shows_while_its_images_still_arrive(orthanc: PrivateOrthanc, store: Store) -> None:

@@ -13,6 +13,7 @@ from interop.archive_feed.qido_stock import QidoStock
 
 def image(patient: str, number: int) -> dict[str, Any]:
     values = {
+        "00080008": ("CS", "ORIGINAL"),
         "00080016": ("UI", "1.2.840.10008.5.1.4.1.1.2"),
         "00080018": ("UI", f"1.2.3.{number}"),
         "00080060": ("CS", "CT"),
@@ -41,3 +42,4 @@ async def test_a_study_under_several_patients_stays_with_whom_it_was(held: str |
     facts = await QidoStock(Archive(), UTC, held=known).whole("1.2")
     assert facts is not None
     assert (facts.patient_id, len(facts.series)) == (patient, 3)
+    assert {image.title for series in facts.series for image in series.instances} == {"ORIGINAL"}

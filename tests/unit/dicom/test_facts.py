@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from interop.dicom.facts import instance_of, series_of, study_of, tells_of_itself
+from interop.dicom.facts import image_type_of, instance_of, series_of, study_of, tells_of_itself
 from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
 
 NICOSIA = ZoneInfo("Asia/Nicosia")
@@ -136,8 +136,28 @@ def test_a_document_has_its_title(sop_class: str, tags: dict[str, Any], title: s
     assert read.title == title
 
 
-def test_images_need_no_title() -> None:
-    assert not tells_of_itself("1.2.840.10008.5.1.4.1.1.2", "CT")
+def test_the_title_of_an_image_is_its_type() -> None:
+    ct, report = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.33"
+    assert not tells_of_itself(ct, "CT")
+    titles = [getattr(instance_of(resource(each), None, r"ORIGINAL\PRIMARY"), "title", "") for each in (ct, report)]
+    assert titles == [r"ORIGINAL\PRIMARY", None], "that of a document is what it says"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (" ORIGINAL\\PRIMARY\\AXIAL ", r"ORIGINAL\PRIMARY\AXIAL"),
+        ("DERIVED\\SECONDARY\\\\MPR", r"DERIVED\SECONDARY\\MPR"),
+        ("ORIGINAL\\PRIMARY\\\\", r"ORIGINAL\PRIMARY"),
+        ("\\", None),
+        ("", None),
+        ("made by hand", None),
+        ("A" * 17, None),
+        (None, None),
+    ],
+)
+def test_an_image_type_is_codes(said: str | None, read: str | None) -> None:
+    assert image_type_of({"0008,0008": said}) == read
 
 
 @pytest.mark.parametrize(

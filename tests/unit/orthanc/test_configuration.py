@@ -208,6 +208,7 @@ def test_the_compose_archive_uses_the_newer_plugin_and_postgresql() -> None:
     assert "Database" not in configuration["Worklists"]
     assert configuration["PostgreSQL"]["EnableIndex"] is True
     assert configuration["PostgreSQL"]["Host"] == "db"
+    assert configuration["ExtraMainDicomTags"] == {"Instance": ["ImageType"]}
     assert "Plugins" not in configuration
     assert configuration["AuthenticationEnabled"] is True
     assert configuration["DicomAlwaysAllowStore"] is False
