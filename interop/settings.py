@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     orthanc_username: str = Field("interop", description="User for Orthanc.")
     orthanc_password: SecretStr | None = Field(None, description="Password for Orthanc; `up` generates its own.")
     orthanc_password_file: Path | None = Field(None, description="File with its password.")
-    orthanc_storage: Path | None = Field(None, description="Folder of its files, to send studies and to name images; `up` knows it.")
+    orthanc_storage: Path | None = Field(None, description="Its files, to send studies and name images; `up` knows it.")
     orthanc_http_port: int = Field(8042, ge=0, le=65535, description="HTTP port of the private Orthanc of `up`.")
     orthanc_dicom_port: int = Field(4242, ge=0, le=65535, description="DICOM port of the private Orthanc of `up`.")
     orthanc_aet: str = Field(
