@@ -49,6 +49,7 @@ _KEEPS_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
     "MALLOC_TOP_PAD_": str(16 * 1024 * 1024),
 }
+_BOUNDARY = b"0b9c1d5e4f7a4c2e8d3b6a1f5e9c7d2a"  # as long as clients make them
 _MULTIPART = 'multipart/related; type="application/{}"; transfer-syntax=*'
 
 
@@ -250,6 +251,6 @@ def _request(path: Path, count: int) -> str:
     with path.open("wb") as written:
         for number, file in enumerate(sorted(path.with_suffix(".images").iterdir())):
             data = images.marked(file, f"1.2.826.0.1.3680043.8.498.1{mark}", number)
-            written.write(b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n")
-        written.write(b"--b--\r\n")
-    return 'multipart/related; type="application/dicom"; boundary=b'
+            written.write(b"--%b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n" % (_BOUNDARY, data))
+        written.write(b"--%b--\r\n" % _BOUNDARY)
+    return f'multipart/related; type="application/dicom"; boundary={_BOUNDARY.decode("ascii")}'
