@@ -103,7 +103,7 @@ class Probe:
             (b"Accept", JSON.encode("ascii")),
         ]
         target = f"{self.opened.entry.paths()[2]}/studies/{study}".encode("ascii")
-        answer = await self.opened.relay.post(target, len(body), pieces(), headers)
+        answer = await self.opened.relay.post(target, len(body), pieces, headers)
         try:
             return Said(answer.status, answer.header(b"content-type") or b"", await answer.body(_LARGEST))
         finally:

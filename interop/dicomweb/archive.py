@@ -49,7 +49,13 @@ class Archive(Protocol):
 
     async def get(self, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> ArchiveAnswer: ...
     async def post(
-        self, target: bytes, length: int, pieces: AsyncIterator[bytes], headers: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        target: bytes,
+        length: int,
+        pieces: Callable[[], AsyncIterator[bytes | memoryview]],
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        again: bool = False,
     ) -> ArchiveAnswer: ...
 
 

@@ -31,6 +31,7 @@ from interop.dicomweb.rendering import as_orthanc_draws, rendering
 from interop.dicomweb.small_pictures import SIZE, as_the_archive_has_it, small_picture
 from interop.dicomweb.stored_frames import Question
 from interop.dicomweb.storing import Instance, Storing, answer_of, only_annotations, read_instances
+from interop.dicomweb.taken import Room
 from interop.dicomweb.wado_uri import PATH as WADO_URI
 from interop.dicomweb.wado_uri import read_wado, study_of_wado
 from interop.errors import ForbiddenError, InteropError, MethodNotOfferedError, UnavailableError, UnsupportedError
@@ -40,6 +41,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\]
 _PASSED_ON = frozenset({b"range", b"if-none-match", b"if-modified-since"})
 _PORTS = {"http": 80, "https": 443}
 _INTAKES = 4  # bodies taken in at the same time
+_IN_MEMORY = 48 * 1024 * 1024, 16 * 1024 * 1024  # bytes of all of them, and of one; what is more goes to a file
 _TURN = 30.0  # seconds to wait for one's turn
 _JSON = "application/dicom+json"
 _AS_IT_IS = Wish("")
@@ -53,6 +55,7 @@ class DicomWeb:
         self._store = store
         self._stow_bytes = stow_bytes
         self._intakes = asyncio.Semaphore(_INTAKES)
+        self._room = Room(*_IN_MEMORY)
         self._guard = Guard(store)
         self._one_patient = OnePatient(archives)
         self._access_log = AccessLog(store)
@@ -166,7 +169,7 @@ class DicomWeb:
                 await self._guard.check_storing_into(agent, study)
             boundary = storing_request(client.scope["headers"], self._stow_bytes)
             async with self._turn():
-                intake = Intake(boundary, self._stow_bytes)
+                intake = Intake(boundary, self._stow_bytes, self._room)
                 try:
                     parts = await intake.take(client.receive)
                     instances = await read_instances(intake, parts, study)

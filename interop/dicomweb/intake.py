@@ -1,8 +1,7 @@
 """The body of a STOW-RS request, taken in before anything of it is stored (PS3.18 10.5.1, RFC 2046 5.1).
 
-It goes to a temporary file, so that memory stays as it is however large the body is, and so that everything in it can
-be looked at before the archive gets the first instance: a request that is refused, or whose sender leaves, stores
-nothing.
+It is kept whole (``taken``), so that everything in it can be looked at before the archive gets the first instance: a
+request that is refused, or whose sender leaves, stores nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from starlette.types import Receive
 
-from interop.dicomweb.taken_file import TakenFile
+from interop.dicomweb.taken import Piece, Room, Taken
 from interop.errors import MalformedError, TooLargeError, UnsupportedError
 
 MAX_PARTS = 5000
 _MAX_HEAD = 16 * 1024
-_BLOCK = 1024 * 1024  # written or read at once
+_BLOCK = 1024 * 1024  # kept at once
 _PIECES = 256
 _PATIENCE = 60.0  # seconds for a client to send the next piece
 _TYPE = re.compile(r'multipart/related\s*;.*\btype="?application/dicom"?\s*(;.*)?', re.IGNORECASE)
@@ -65,22 +64,22 @@ def storing_request(headers: Sequence[tuple[bytes, bytes]], limit: int) -> bytes
 class Intake:
     """Takes a body in; ``close`` must follow."""
 
-    def __init__(self, boundary: bytes, limit: int) -> None:
+    def __init__(self, boundary: bytes, limit: int, room: Room) -> None:
         self._mark = b"\r\n--" + boundary
         self._limit = limit
-        self.file = TakenFile()
+        self.taken = Taken(room)
         self._parts: list[Part] = []
         self._held = b"\r\n"  # of what came, what cannot be judged yet; the first boundary may stand at the beginning
         self._in_head = False
         self._ended = False
         self._start = -1  # of the part that is being read
-        self._kept = 0  # bytes of parts, written or not
-        self._pieces: list[memoryview] = []  # not written yet
+        self._kept = 0  # bytes of parts, given away or not
+        self._pieces: list[memoryview] = []  # not given away yet
         self._waiting = 0
 
     def close(self) -> None:
         """Forgets the body."""
-        self.file.close()
+        self.taken.close()
 
     async def take(self, receive: Receive) -> list[Part]:
         """The parts, all there.
@@ -159,21 +158,16 @@ class Intake:
 
     async def _flush(self) -> None:
         pieces, self._pieces, self._waiting = self._pieces, [], 0
-        await asyncio.to_thread(self.file.append, pieces)
+        if pieces:
+            await self.taken.append(pieces)
 
     def digest(self, part: Part) -> bytes:
         """MD5 of a part, by which Orthanc calls its files; for a thread."""
         digest = hashlib.md5(usedforsecurity=False)
-        for start, size in _blocks(part):
-            digest.update(self.file.read(start, size))
+        for piece in self.taken.blocks(part.start, part.length):
+            digest.update(piece)
         return digest.hexdigest().encode("ascii")
 
-    async def pieces(self, part: Part) -> AsyncIterator[bytes]:
+    def pieces(self, part: Part) -> AsyncIterator[Piece]:
         """The bytes of a part."""
-        for start, size in _blocks(part):
-            yield await asyncio.to_thread(self.file.read, start, size)
-
-
-def _blocks(part: Part) -> Iterator[tuple[int, int]]:
-    end = part.start + part.length
-    return ((start, min(_BLOCK, end - start)) for start in range(part.start, end, _BLOCK))
+        return self.taken.pieces(part.start, part.length)

@@ -47,7 +47,7 @@ async def found_uids(archive: Archive, target: Target, parameters: Parameters) -
     async def pieces() -> AsyncIterator[bytes]:
         yield body
 
-    answer = await archive.post(b"/tools/find", len(body), pieces())
+    answer = await archive.post(b"/tools/find", len(body), pieces, again=True)
     try:
         said = await answer.body(_MAX_ANSWER)
     finally:

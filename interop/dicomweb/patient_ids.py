@@ -79,7 +79,7 @@ class PatientIds:
         async def pieces() -> AsyncIterator[bytes]:
             yield question
 
-        answer = await self._archive.post(b"/tools/find", len(question), pieces())
+        answer = await self._archive.post(b"/tools/find", len(question), pieces, again=True)
         try:
             return _patient_id(await answer.body(_MAX_ANSWER), study) if answer.status == 200 else None
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +16,7 @@ from interop.dicomweb.archive import Archive
 from interop.dicomweb.intake import Intake, Part
 from interop.dicomweb.paths import ROOT
 from interop.dicomweb.patient_ids import orthanc_id
+from interop.dicomweb.visits import Visit, Visits
 from interop.errors import ConflictError, ForbiddenError, InteropError, MalformedError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Storing:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._under_way: dict[str, asyncio.Future[None]] = {}  # instances that are being stored
+        self._visits = Visits()
         self._room = asyncio.Semaphore(_AT_ONCE)  # of all requests together: others want the archive too
 
     async def check(self, instances: Sequence[Instance]) -> None:
@@ -104,8 +107,28 @@ class Storing:
         An instance whose fate the archive did not tell counts as not stored. UnavailableError if it told of none.
         """
         reasons = dict.fromkeys((each.identity.instance for each in instances), OUT_OF_RESOURCES)
+        with self._visits.entered(frozenset(each.identity.series for each in instances)) as visit:
+            await self._find_empty(instances, visit)
+            await self._store_all(intake, instances, reasons, visit)
+        return {uid: reason for uid, reason in reasons.items() if reason}
+
+    async def _find_empty(self, instances: Sequence[Instance], visit: Visit) -> None:
+        """Series of which the archive has nothing: it need not be asked about each of their instances."""
+        own = instances[0].identity
+        counts = Counter(each.identity.series for each in instances)
+        for series, count in counts.items():
+            if count > 1 and visit.is_alone_in(series) and _certain(own.patient_id):
+                name = orthanc_id(own.patient_id, own.study, series)
+                answer = await self._archive.get(f"/series/{name}/metadata".encode("ascii"))
+                answer.close()
+                if answer.status == 404:
+                    visit.found_empty(series)
+
+    async def _store_all(
+        self, intake: Intake, instances: Sequence[Instance], reasons: dict[str, int], visit: Visit
+    ) -> None:
         waiting = iter(instances)
-        await self._next(intake, next(waiting), reasons)
+        await self._next(intake, next(waiting), reasons, visit)
         gone = False
 
         async def some() -> None:
@@ -114,7 +137,7 @@ class Storing:
                 if gone:
                     return
                 try:
-                    await self._next(intake, instance, reasons)
+                    await self._next(intake, instance, reasons, visit)
                 except UnavailableError:
                     gone = True
 
@@ -123,9 +146,8 @@ class Storing:
                 group.create_task(some())
         if gone:
             log.warning("the archive left while instances were being stored")
-        return {uid: reason for uid, reason in reasons.items() if reason}
 
-    async def _next(self, intake: Intake, instance: Instance, reasons: dict[str, int]) -> None:
+    async def _next(self, intake: Intake, instance: Instance, reasons: dict[str, int], visit: Visit) -> None:
         """Stores one. Two requests with the same one take turns between the question whether it is there and that."""
         uid = instance.identity.instance
         while (other := self._under_way.get(uid)) is not None:
@@ -133,23 +155,25 @@ class Storing:
         done = self._under_way[uid] = asyncio.get_running_loop().create_future()
         try:
             async with self._room:
-                reasons[uid] = await self._store(intake, instance)
+                reasons[uid] = await self._store(intake, instance, new=visit.is_new(instance.identity.series))
         finally:
             del self._under_way[uid]
             done.set_result(None)
 
-    async def _store(self, intake: Intake, instance: Instance) -> int:
+    async def _store(self, intake: Intake, instance: Instance, *, new: bool) -> int:
+        """Stores it; what is ``new`` is certain not to be there."""
         own = instance.identity
         name = orthanc_id(own.patient_id, own.study, own.series, own.instance)
-        stored = await self._md5(name)
-        if not stored and not _certain(own.patient_id):
+        stored = b"" if new else await self._md5(name)
+        if not new and not stored and not _certain(own.patient_id):
             series = f"{ROOT}/studies/{own.study}/series/{own.series}/instances"
             if await self._rows(f"{series}?SOPInstanceUID={own.instance}"):
                 return DUPLICATE
         if stored:
             same = stored == await asyncio.to_thread(intake.digest, instance.part)
             return 0 if same else DUPLICATE  # what is stored stays as it is (PS3.18 10.5.3)
-        answer = await self._archive.post(b"/instances", instance.part.length, intake.pieces(instance.part))
+        part = instance.part
+        answer = await self._archive.post(b"/instances", part.length, lambda: intake.pieces(part), again=True)
         try:
             body = await answer.body(_MAX_ANSWER)
         finally:
@@ -182,7 +206,7 @@ def only_annotations(instances: Sequence[Instance]) -> None:
 
 def _read(intake: Intake, parts: Sequence[Part]) -> list[Instance]:
     found = []
-    with intake.file.reader() as file:
+    with intake.taken.reader() as file:
         for number, part in enumerate(parts, 1):
             file.seek(part.start)
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,8 @@ from interop.dicomweb.storing import (
     Instance,
     Storing,
 )
+from interop.dicomweb.taken import Piece
+from interop.dicomweb.visits import Visit
 from interop.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,10 @@ class StowStoring(Storing):
 
     at_once = 1  # two at a time may both make their patient, study or series
 
-    async def _store(self, intake: Intake, instance: Instance) -> int:
+    async def _find_empty(self, instances: Sequence[Instance], visit: Visit) -> None:
+        """It is asked about each: others may store there, past this server."""
+
+    async def _store(self, intake: Intake, instance: Instance, *, new: bool) -> int:
         own = instance.identity
         series = f"{ROOT}/studies/{own.study}/series/{own.series}/instances"
         if await self._rows(f"{series}?SOPInstanceUID={own.instance}"):
@@ -40,7 +45,7 @@ class StowStoring(Storing):
         head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode("ascii")
         tail = f"\r\n--{boundary}--\r\n".encode("ascii")
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[Piece]:
             yield head
             async for piece in intake.pieces(instance.part):
                 yield piece
@@ -50,7 +55,7 @@ class StowStoring(Storing):
         headers = [(b"Content-Type", kind), (b"Accept", b"application/dicom+json")]
         length = len(head) + instance.part.length + len(tail)
         target = f"{ROOT}/studies/{own.study}".encode("ascii")
-        answer = await self._archive.post(target, length, pieces(), headers)
+        answer = await self._archive.post(target, length, pieces, headers)
         try:
             return _reason(answer.status, await answer.body(_MAX_ANSWER))
         finally:

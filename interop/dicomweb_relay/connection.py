@@ -240,7 +240,7 @@ class Connection(asyncio.BufferedProtocol):
         """The archive has taken most of it."""
         self._drained.set()
 
-    async def write(self, data: bytes, seconds: float) -> bool:
+    async def write(self, data: bytes | memoryview, seconds: float) -> bool:
         """More of a request's body; False if the archive has answered already, or left, and wants none.
 
         UnavailableError if it takes nothing for so many seconds.
@@ -248,6 +248,8 @@ class Connection(asyncio.BufferedProtocol):
         if self.closed or self._head_done or self.transport is None:
             return False
         self.transport.write(data)
+        if self._drained.is_set():
+            return True
         try:
             async with asyncio.timeout(seconds):
                 await self._drained.wait()

@@ -7,7 +7,7 @@ URLs in its JSON come back with this server's address. What an archive is not to
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -17,7 +17,7 @@ import orjson
 from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Sink
 from interop.dicomweb_relay.located import LocatedAnswer, is_xml, with_own_locations, xml_led_here
-from interop.dicomweb_relay.relay import Relay
+from interop.dicomweb_relay.relay import Body, Relay
 from interop.errors import NotFoundError, UnavailableError
 
 OURS = "/dicom-web"
@@ -118,10 +118,12 @@ class PlainArchive:
         kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
         return WholeAnswer(200, [*kept, (b"content-type", _JSON)], _led_here(body, address))
 
-    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes], headers: Headers = ()) -> Answer:
+    async def post(
+        self, target: bytes, length: int, pieces: Body, headers: Headers = (), *, again: bool = False
+    ) -> Answer:
         """The answer to a STOW-RS request."""
-        path = target.decode("ascii").removeprefix(OURS)
-        return await self._relay.post(f"{self._dialect.stow}{path}".encode("ascii"), length, pieces, headers)
+        path = f"{self._dialect.stow}{target.decode('ascii').removeprefix(OURS)}"
+        return await self._relay.post(path.encode("ascii"), length, pieces, headers, again=again)
 
     async def search(self, level: str, parameters: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """Rows of ``studies`` or of another search; UnavailableError where the answer is none."""

@@ -13,6 +13,8 @@ from interop.dicomweb_relay.answer import Answer
 from interop.dicomweb_relay.connection import Connection, LostError
 from interop.dicomweb_relay.pool import Pool
 
+Body = Callable[[], AsyncIterator[bytes | memoryview]]  # makes the pieces, anew each time it is called
+
 _UNSAFE = re.compile(rb"[\x00-\x20\x7f]")
 _HEADER_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -29,8 +31,8 @@ class Relay:
     """A client of one archive.
 
     It sends what it is told to send and nothing else: no Accept-Encoding (Orthanc would gzip pixels), no cookies, never
-    the caller's own Authorization. A GET whose kept connection turns out dead is sent again; a POST goes over a new
-    one.
+    the caller's own Authorization. A GET whose kept connection turns out dead is sent again; a POST goes over a
+    new one, unless it may be sent again too.
     """
 
     def __init__(
@@ -84,19 +86,30 @@ class Relay:
         self,
         target: bytes,
         length: int,
-        pieces: AsyncIterator[bytes],
+        pieces: Body,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        again: bool = False,
     ) -> Answer:
         """The answer to a POST of so many bytes, which are read as the archive takes them.
 
-        UnavailableError as for a GET, and when the archive leaves before it has answered: whether it did what was asked
-        is then not known.
+        ``again``: asked twice it does what it does once; a kept connection is used then, and where the archive closes
+        that without an answer, a new one. UnavailableError as for a GET, and when the archive leaves before it has
+        answered: whether it did what was asked is then not known.
         """
         request = self._request(target, [(b"Content-Length", b"%d" % length), *headers], b"POST ")
-        connection = await self._pool.borrow(fresh=True)
+        connection = await self._pool.borrow(fresh=not again)
+        try:
+            return await self._posted(connection, request, pieces)
+        except LostError:
+            if connection.exchanges == 1:
+                raise
+        return await self._posted(await self._pool.borrow(fresh=True), request, pieces)
+
+    async def _posted(self, connection: Connection, request: bytes, pieces: Body) -> Answer:
         try:
             connection.send(request)
-            async for piece in pieces:
+            async for piece in pieces():
                 if not await connection.write(piece, self._idle_timeout):
                     break
             await connection.head(self._answer_timeout)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from interop.dicomweb import intake as module
 from interop.dicomweb.intake import Intake, SenderLeftError
+from interop.dicomweb.taken import Room
 from interop.dicomweb.taken_file import TakenFile
 from interop.errors import InteropError, MalformedError, TooLargeError, UnavailableError, UnsupportedError
 
@@ -26,8 +27,8 @@ def body_of(parts: list[bytes], before: bytes = b"") -> bytes:
     return before + b"".join(MARK + b"\r\n" + HEAD + part + b"\r\n" for part in parts) + MARK + b"--\r\n"
 
 
-def taken(pieces: list[bytes], limit: int = 1 << 20) -> list[bytes]:
-    """The parts of a body that comes in these pieces, as they were written down."""
+def taken(pieces: list[bytes], limit: int = 1 << 20, room: int = 1 << 20) -> list[bytes]:
+    """The parts of a body that comes in these pieces, as they were kept."""
 
     async def run() -> list[bytes]:
         messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -37,7 +38,7 @@ def taken(pieces: list[bytes], limit: int = 1 << 20) -> list[bytes]:
         async def receive() -> dict[str, Any]:
             return next(found)
 
-        intake = Intake(MARK[2:], limit)
+        intake = Intake(MARK[2:], limit, Room(room, room))
         try:
             parts = await intake.take(receive)
             whole = [b"".join([piece async for piece in intake.pieces(part)]) for part in parts]
@@ -65,9 +66,12 @@ CONTENT = st.lists(
     parts=st.lists(CONTENT, min_size=1, max_size=4),
     before=st.sampled_from([b"", b"\r\n", b"a preamble\r\n"]),
     places=st.sets(st.integers(1, 400), max_size=40),
+    room=st.sampled_from([0, 1 << 20]),
 )
-def test_the_parts_are_the_same_however_the_body_is_cut(parts: list[bytes], before: bytes, places: set[int]) -> None:
-    assert taken(cut(body_of(parts, before), places)) == parts
+def test_the_parts_are_the_same_however_the_body_is_cut(
+    parts: list[bytes], before: bytes, places: set[int], room: int
+) -> None:
+    assert taken(cut(body_of(parts, before), places), room=room) == parts
 
 
 def test_byte_by_byte() -> None:
@@ -106,7 +110,7 @@ def test_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_sender_that_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
-    intake = Intake(MARK[2:], 100)
+    intake = Intake(MARK[2:], 100, Room(100, 100))
     with pytest.raises(SenderLeftError) as told:
         await intake.take(asyncio.Event().wait)  # type: ignore[arg-type]
     assert told.value.status == 408
@@ -117,7 +121,8 @@ def test_large_parts_are_written_in_blocks_and_read_back() -> None:
     part = os.urandom(3 << 20)
     body = body_of([part, b"small", part[::-1]])
     pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
-    assert taken(pieces, limit=1 << 23) == [part, b"small", part[::-1]]
+    for room in (0, 1 << 22, 1 << 23):  # in the file, from the middle on, not at all
+        assert taken(pieces, limit=1 << 23, room=room) == [part, b"small", part[::-1]]
 
 
 @pytest.fixture

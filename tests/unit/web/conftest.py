@@ -91,7 +91,7 @@ class FakeArchive:
         body = b"[{}]" if path.endswith("/metadata") else b"pixels"
         return FakeAnswer(200, [(b"content-type", b"image/jpeg"), (b"content-length", b"%d" % len(body))], [body])
 
-    async def post(self, target: bytes, length: int, pieces: AsyncIterator[bytes]) -> FakeAnswer:
+    async def post(self, target: bytes, *_asked: object, **_more: object) -> FakeAnswer:
         assert target == b"/tools/find", "nothing is stored here"
         self.asked.append((target.decode(), {}))
         if self.down:
