@@ -13,7 +13,7 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 from interop.dicom.snomed import in_sct
-from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.study import Coded, InstanceFacts, Person, SeriesFacts, StudyFacts
 from interop.dicom.times import instant, read_date
 from interop.dicom.uids import is_readable_uid
 
@@ -58,8 +58,8 @@ def study_of(tags: Tags, zone: tzinfo) -> StudyFacts | None:
         study_id=_text(tags, "0020,0010"),
         description=_text(tags, "0008,1030"),
         started=_started(tags, "0008,0020", "0008,0030", zone),
-        referrer=_text(tags, "0008,0090"),
-        readers=_several(tags, "0008,1060"),
+        referrer=next(iter(_people(tags, "0008,0090", "0008,0096")), None),
+        readers=_people(tags, "0008,1060", "0008,1062"),
         procedures=_codes(tags, "0008,1032") or _requested(tags, "0032,1064"),
         reasons=_requested(tags, "0040,100a"),
         reason=_text(tags, "0040,1002") or next((text for i in asked if (text := _text(i, "0040,1002"))), None),
@@ -85,8 +85,10 @@ def series_of(tags: Tags, zone: tzinfo) -> SeriesFacts | None:
         laterality=laterality if laterality in ("L", "R") else None,
         started=_started(tags, "0008,0021", "0008,0031", zone),
         step_ids=_step_ids(tags),
-        specimens=tuple(id for item in _items(tags, "0040,0560") if (id := _text(item, "0040,0551"))),
-        performers=(*_several(tags, "0008,1050"), *_several(tags, "0008,1070")),
+        specimens=tuple(
+            (id, _entity(item, "0040,0562")) for item in _items(tags, "0040,0560") if (id := _text(item, "0040,0551"))
+        ),
+        performers=(*_people(tags, "0008,1050", "0008,1052"), *_people(tags, "0008,1070", "0008,1072")),
     )
 
 
@@ -170,6 +172,20 @@ def _codes(tags: Tags, tag: str) -> tuple[Coded, ...]:
         elif urn:
             found.append(Coded(urn, "", meaning))
     return tuple(found)
+
+
+def _people(tags: Tags, names: str, codes: str) -> tuple[Person, ...]:
+    """Those named, each with the first code of theirs: the items are as many as the names, in their order (PS3.3 10.1).
+
+    Where they are not as many, nobody can tell whose they are; without any names they stand alone.
+    """
+    called = [name.strip() for name in (_text(tags, names) or "").split("\\")]
+    known = [next(iter(_codes(item, "0040,1101")), None) for item in _items(tags, codes)]
+    if not any(called):
+        called = [""] * len(known)
+    if len(known) != len(called):
+        known = [None] * len(called)
+    return tuple(Person(name, code) for name, code in zip(called, known, strict=True) if name or code)
 
 
 def _code(tags: Tags, tag: str) -> str | None:

@@ -16,6 +16,14 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody by name, and by a code of theirs (Person Identification Macro, PS3.3 10.1)."""
+
+    name: str  # PN string; may be empty where there is a code
+    code: Coded | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFacts:
     """One SOP Instance."""
 
@@ -40,8 +48,8 @@ class SeriesFacts:
     laterality: str | None = None  # Laterality: L or R
     started: datetime | date | None = None
     step_ids: tuple[str, ...] = ()  # ScheduledProcedureStepID of the Request Attributes, PerformedProcedureStepID
-    specimens: tuple[str, ...] = ()  # SpecimenIdentifier of each
-    performers: tuple[str, ...] = ()  # PerformingPhysicianName and OperatorsName, as PN strings
+    specimens: tuple[tuple[str, str | None], ...] = ()  # SpecimenIdentifier of each, and its issuer
+    performers: tuple[Person, ...] = ()  # performing physicians, then operators
     instances: tuple[InstanceFacts, ...] = ()
 
 
@@ -60,8 +68,8 @@ class StudyFacts:
     study_id: str | None = None
     description: str | None = None
     started: datetime | date | None = None  # aware; a date where StudyTime is missing
-    referrer: str | None = None  # ReferringPhysicianName, as PN string
-    readers: tuple[str, ...] = ()  # NameOfPhysiciansReadingStudy, as PN strings
+    referrer: Person | None = None
+    readers: tuple[Person, ...] = ()  # physicians reading the study
     procedures: tuple[Coded, ...] = ()  # ProcedureCodeSequence, else RequestedProcedureCodeSequence
     reasons: tuple[Coded, ...] = ()  # ReasonForRequestedProcedureCodeSequence
     reason: str | None = None  # ReasonForTheRequestedProcedure

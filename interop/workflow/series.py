@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from interop.dicom.person_names import readable
 from interop.dicom.study import InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.uids import is_readable_uid
 from interop.fhir import names
 from interop.store import SeriesPart, Tx
+from interop.workflow.site import Site
 from interop.workflow.study_codes import body_site
+from interop.workflow.study_people import people
 
 Resource = dict[str, Any]
 
@@ -40,7 +42,7 @@ class Growth:
         return counted
 
 
-def grow(tx: Tx, study_id: str | None, facts: StudyFacts) -> Growth:
+def grow(tx: Tx, site: Site, study_id: str | None, facts: StudyFacts) -> Growth:
     """What these facts make of the study's series; ``study_id`` is None for a new study."""
     series = tx.study_series(study_id) if study_id is not None else {}
     known: set[str] = set()
@@ -54,7 +56,7 @@ def grow(tx: Tx, study_id: str | None, facts: StudyFacts) -> Growth:
         count = len(instances)
         if not facts.whole:
             count = int(before.get("numberOfInstances", 0)) + len(instances.keys() - known)
-        header = _header(one, {} if facts.whole else before) | {"numberOfInstances": count}
+        header = _header(site, one, {} if facts.whole else before) | {"numberOfInstances": count}
         series[one.uid] = header
         elements = [_instance(instance) for instance in instances.values()]
         parts.append(SeriesPart(one.uid, header, elements, replace=facts.whole))
@@ -70,7 +72,7 @@ def _gone(series: Mapping[str, Resource], facts: StudyFacts) -> Iterable[str]:
     return [uid for uid in facts.removed_series if uid in series]
 
 
-def _header(one: SeriesFacts, before: Resource) -> Resource:
+def _header(site: Site, one: SeriesFacts, before: Resource) -> Resource:
     header: Resource = {**before, "uid": one.uid, "modality": {"system": names.DCM, "code": one.modality}}
     stated = {
         "number": _unsigned(one.number),
@@ -78,10 +80,20 @@ def _header(one: SeriesFacts, before: Resource) -> Resource:
         "started": fhir_time(one.started),
         "bodySite": body_site(one),
         "laterality": _side(one.laterality or _side_of_images(one, before)),
-        "specimen": [{"type": "Specimen", "identifier": {"value": id}} for id in one.specimens] or None,
-        "performer": [{"actor": {"display": name}} for name in map(readable, one.performers) if name] or None,
+        "specimen": [_specimen(site, id, issuer) for id, issuer in one.specimens] or None,
+        "performer": [{"actor": actor} for actor in people(site, one.performers)] or None,
     }
     return header | {name: value for name, value in stated.items() if value is not None}
+
+
+def _specimen(site: Site, id: str, issuer: str | None) -> Resource:
+    identifier = {"value": id}
+    if issuer:
+        kind = "ISO" if is_readable_uid(issuer) else ""
+        system_of = site.tables.authorities.system_of
+        namespace, universal = ("", issuer) if kind else (issuer, "")
+        identifier["system"] = system_of(namespace, universal, kind, facility=site.facility, role="specimen")
+    return {"type": "Specimen", "identifier": identifier}
 
 
 def _unsigned(number: int | None) -> int | None:

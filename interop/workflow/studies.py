@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interop.audit.event import Event
-from interop.dicom.person_names import readable
 from interop.dicom.study import SeriesFacts, StudyFacts
 from interop.fhir import names
 from interop.fhir.query import Identity
@@ -21,6 +20,7 @@ from interop.workflow.series import fhir_time, grow
 from interop.workflow.site import Site
 from interop.workflow.study_codes import procedure_codes, reason_codes
 from interop.workflow.study_patients import subject_of
+from interop.workflow.study_people import people, person
 
 Resource = dict[str, Any]
 
@@ -43,7 +43,7 @@ def register(tx: Tx, site: Site, facts: StudyFacts) -> Registered:
     found = _order_of(tx, site, facts, present)
     if present is not None and before is not None and facts.moved:
         before = _moved(tx, site, facts, present, found)
-    growth = grow(tx, present.id if present else None, facts)
+    growth = grow(tx, site, present.id if present else None, facts)
     resource = _resource(tx, site, facts, before, found.row) | growth.counted()
     resource["status"] = "available" if growth.series else "cancelled"
     stored = tx.put_study(resource, growth.parts, growth.removed)
@@ -171,8 +171,8 @@ def _resource(tx: Tx, site: Site, facts: StudyFacts, before: Resource | None, ro
         "started": fhir_time(facts.started),
         "description": facts.description,
         "location": {"display": facts.department} if facts.department else None,
-        "referrer": _person(facts.referrer),
-        "interpreter": [one for name in facts.readers if (one := _person(name))],
+        "referrer": person(site, facts.referrer),
+        "interpreter": people(site, facts.readers),
         "procedureCode": procedure_codes(site, facts),
         "reasonCode": reason_codes(site, facts),
     }
@@ -201,11 +201,6 @@ def _identifiers(site: Site, facts: StudyFacts) -> list[Resource]:
         kind = {"coding": [{"system": names.V2_0203, "code": "ACSN"}]}
         found.append({"type": kind, "system": system, "value": facts.accession})
     return found
-
-
-def _person(text: str | None) -> Resource | None:
-    name = readable(text) if text else ""
-    return {"display": name} if name else None
 
 
 def _note_unmatched(tx: Tx, facts: StudyFacts, resource: Resource, found: Match) -> None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from interop.dicom.facts import image_type_of, instance_of, series_of, study_of, tells_of_itself
-from interop.dicom.study import Coded, InstanceFacts, SeriesFacts, StudyFacts
+from interop.dicom.study import Coded, InstanceFacts, Person, SeriesFacts, StudyFacts
 
 NICOSIA = ZoneInfo("Asia/Nicosia")
 TAGS: dict[str, Any] = {
@@ -52,7 +52,7 @@ def test_a_study_is_read() -> None:
         study_id="RP1",
         description="CT Thorax",
         started=datetime(2026, 7, 1, 7, 15, tzinfo=UTC),
-        referrer="House^Gregory",
+        referrer=Person("House^Gregory"),
         institution="Γενικό Νοσοκομείο",
     )
 
@@ -66,7 +66,7 @@ def test_a_series_is_read() -> None:
         body_part="CHEST",
         laterality="L",
         started=date(2026, 7, 1),
-        performers=("A^B", "C^D", "E^F"),
+        performers=(Person("A^B"), Person("C^D"), Person("E^F")),
     )
 
 
@@ -197,19 +197,46 @@ def test_old_snomed_codes_are_read_as_those_of_today(code: str, scheme: str, rea
     assert series.region == read
 
 
+OF_ISSUER = {"0040,0551": "S-2", "0040,0562": [{"0040,0031": "LAB", "0040,0032": "1.2.3", "0040,0033": "ISO"}]}
+
+
 def test_place_and_specimens_are_read() -> None:
     study = study_of(TAGS | {"0008,1040": "Radiology 2", "0040,0243": "Room 5"}, NICOSIA)
     elsewhere = study_of(TAGS | {"0040,0243": "Room 5"}, NICOSIA)
     assert study is not None
     assert elsewhere is not None
     assert (study.department, elsewhere.department) == ("Radiology 2", "Room 5")
-    series = series_of(TAGS | {"0040,0560": [{"0040,0551": "S-1"}, {"0040,0551": ""}]}, NICOSIA)
+    series = series_of(TAGS | {"0040,0560": [{"0040,0551": "S-1"}, OF_ISSUER, {"0040,0551": ""}]}, NICOSIA)
     assert series is not None
-    assert series.specimens == ("S-1",)
+    assert series.specimens == (("S-1", None), ("S-2", "1.2.3"))
 
 
 def a_code(value: str, scheme: str, meaning: str) -> dict[str, Any]:
     return {"0008,0100": value, "0008,0102": scheme, "0008,0104": meaning}
+
+
+def known_as(*values: str) -> list[dict[str, Any]]:
+    """A sequence of identifications, of whom nothing but a code is told, if that."""
+    return [{"0040,1101": [a_code(value, "L", "")] if value else []} for value in values]
+
+
+@pytest.mark.parametrize(
+    ("names", "codes", "read"),
+    [
+        ("A^B", known_as("1"), (Person("A^B", Coded("1", "L")),)),
+        ("A^B\\C^D", known_as("1", ""), (Person("A^B", Coded("1", "L")), Person("C^D"))),
+        ("\\C^D", known_as("1", "2"), (Person("", Coded("1", "L")), Person("C^D", Coded("2", "L")))),
+        ("A^B\\C^D", known_as("1"), (Person("A^B"), Person("C^D"))),
+        ("", known_as("1", "", "2"), (Person("", Coded("1", "L")), Person("", Coded("2", "L")))),
+        ("", [], ()),
+    ],
+)
+def test_people_are_known_by_codes_where_it_is_certain_whose_they_are(
+    names: str, codes: list[dict[str, Any]], read: tuple[Person, ...]
+) -> None:
+    study = study_of(TAGS | {"0008,1060": names, "0008,1062": codes, "0008,0090": names, "0008,0096": codes}, NICOSIA)
+    assert study is not None
+    assert (study.readers, study.referrer) == (read, next(iter(read), None))
 
 
 def test_codes_and_readers_of_a_study_are_read() -> None:
@@ -217,7 +244,7 @@ def test_codes_and_readers_of_a_study_are_read() -> None:
     study = study_of(TAGS | {"0008,1032": [ct, {"0008,0100": "no scheme"}], "0008,1060": "A^B\\C^D"}, NICOSIA)
     assert study is not None
     assert study.procedures == (Coded("24627-2", "LN", "CT Chest"),)
-    assert study.readers == ("A^B", "C^D")
+    assert study.readers == (Person("A^B"), Person("C^D"))
 
 
 def test_codes_of_the_request_stand_in() -> None:

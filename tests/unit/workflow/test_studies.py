@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from interop.dicom.study import Coded, StudyFacts
+from interop.dicom.study import Coded, Person, StudyFacts
 from interop.errors import ForbiddenError
 from interop.fhir import names
 from interop.fhir.query import Clause, Query, TokenValue
@@ -289,7 +289,9 @@ async def test_what_the_archive_says_no_more_is_shown_no_more(hospital: Hospital
 
 async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) -> None:
     facts = images(UID, 1)
-    series = replace(facts.series[0], body_part="KNEE", laterality="L", performers=("Tech^Tina", "^^^^"))
+    tina = Person("Tech^Tina", Coded("77", "99STAFF", "Tina"))
+    acting = (tina, Person("^^^^"), Person("", Coded("5", "1.2.3", "Perf")), Person("", Coded("urn:oid:1.9", "")))
+    series = replace(facts.series[0], body_part="KNEE", laterality="L", performers=acting)
     other = replace(series, uid="2.25.9", body_part="ODD", region=Coded("818981001", "SCT", "Abdomen"), performers=())
     odd = replace(series, uid="2.25.10", body_part="ODD", laterality=None)
     said = replace(
@@ -297,7 +299,7 @@ async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) ->
         series=(series, other, odd),
         procedures=(Coded("24627-2", "LN", "CT Chest"), Coded("P1", "99RIS"), Coded("urn:oid:1.2", "")),
         reason="cough",
-        readers=("Read^Rita^^Dr", ""),
+        readers=(Person("Read^Rita^^Dr"), Person("")),
     )
     await hospital.register(said)
     study = await _study(hospital, UID)
@@ -311,18 +313,28 @@ async def test_what_images_say_in_codes_is_shown_in_codes(hospital: Hospital) ->
     assert study["interpreter"] == [{"display": "Dr Rita Read"}]
     shown = {one["uid"]: one for one in study["series"]}
     assert shown[series.uid]["bodySite"] == {"system": names.SNOMED, "code": "72696002", "display": "Knee"}
-    assert shown[series.uid]["performer"] == [{"actor": {"display": "Tina Tech"}}]
+    staff = hospital.site.tables.authorities.system_of("STAFF", "", "", facility=hospital.site.facility, role="person")
+    assert [one["actor"] for one in shown[series.uid]["performer"]] == [
+        {"type": "Practitioner", "identifier": {"system": staff, "value": "77"}, "display": "Tina Tech"},
+        {"type": "Practitioner", "identifier": {"system": "urn:oid:1.2.3", "value": "5"}, "display": "Perf"},
+        {"type": "Practitioner", "identifier": {"value": "urn:oid:1.9"}},
+    ]
+    validate(study)
     assert shown["2.25.9"]["bodySite"]["code"] == "818981001"
     assert shown["2.25.10"]["bodySite"] == {"display": "ODD"}
 
 
 async def test_where_it_was_made_and_of_what_is_shown(hospital: Hospital) -> None:
     facts = images(UID, 1, department="Radiology 2")
-    await hospital.register(replace(facts, series=(replace(facts.series[0], specimens=("S-1",)),)))
+    of = (("S-1", "1.2.3"), ("S-2", None))
+    await hospital.register(replace(facts, series=(replace(facts.series[0], specimens=of),)))
     study = await _study(hospital, UID)
     validate(study)
     assert study["location"] == {"display": "Radiology 2"}
-    assert study["series"][0]["specimen"] == [{"type": "Specimen", "identifier": {"value": "S-1"}}]
+    assert study["series"][0]["specimen"] == [
+        {"type": "Specimen", "identifier": {"value": "S-1", "system": "urn:oid:1.2.3"}},
+        {"type": "Specimen", "identifier": {"value": "S-2"}},
+    ]
 
 
 async def test_the_side_of_a_series_is_that_of_its_images(hospital: Hospital) -> None:
