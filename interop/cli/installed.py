@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _PATIENCE = 5.0  # seconds a program may take to say its version
 PROGRAMS = (  # program, Debian's package, what it is for
     ("/usr/sbin/Orthanc", "orthanc", "the private Orthanc of interop up"),
-    ("findscu", "dcmtk", "asking the worklist by hand, and tests"),
+    ("dcmdump", "dcmtk", "asking the worklist by hand (findscu), and tests"),  # pynetdicom has a findscu too
     ("chromium", "chromium", "optional: the demo and tests look at the viewer"),
 )
 
@@ -70,7 +70,15 @@ async def programs(*, private_orthanc: bool) -> list[Finding]:
         else:
             level = "fault" if private_orthanc else "warning"
             findings.append(Finding(level, library, f"not in {PLUGINS}", f"apt-get install {package}"))
-    return findings
+    return findings + _hidden()
+
+
+def _hidden() -> list[Finding]:
+    """A findscu before dcmtk's in the path understands none of the options in the documentation."""
+    first, dcmtk = shutil.which("findscu"), shutil.which("dcmdump")
+    if first is None or dcmtk is None or Path(first).parent == Path(dcmtk).parent:
+        return []
+    return [Finding("warning", "findscu", f"{first} is not dcmtk's", f"call {Path(dcmtk).with_name('findscu')}")]
 
 
 async def _said(program: str) -> str | None:
