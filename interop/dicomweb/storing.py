@@ -120,7 +120,10 @@ class Storing:
             if count > 1 and visit.is_alone_in(series) and _certain(own.patient_id):
                 name = orthanc_id(own.patient_id, own.study, series)
                 answer = await self._archive.get(f"/series/{name}/metadata".encode("ascii"))
-                answer.close()
+                try:
+                    await answer.body(_MAX_ANSWER)
+                finally:
+                    answer.close()
                 if answer.status == 404:
                     visit.found_empty(series)
 
