@@ -259,9 +259,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
     def seen(original: Any) -> Any:
-        async def asked(self: Relay, target: bytes, *rest: Any) -> Any:
+        async def asked(self: Relay, target: bytes, *rest: Any, **more: Any) -> Any:
             found.append(target.decode())
-            return await original(self, target, *rest)
+            return await original(self, target, *rest, **more)
 
         return asked
 
