@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from interop.archive_entries import ArchiveEntry
 from interop.archive_feed import ArchiveFeed, Feed, Kept, QidoFeed
@@ -13,7 +12,7 @@ from interop.dicomweb.archive import NamedArchive
 from interop.dicomweb_relay import Dialect, PlainArchive, Relay
 from interop.errors import InvalidContentError
 from interop.orthanc.client import OrthancClient
-from interop.orthanc.stored_heads import StoredHeads
+from interop.orthanc.storage import Storage
 from interop.parts import archive_credentials, archive_entries, archive_storage, archive_url
 from interop.settings import Settings, named_secret
 from interop.store import Store
@@ -29,7 +28,7 @@ class Opened:
     relay: Relay
     plain: PlainArchive | None
     client: OrthancClient | None
-    storage: Path | None = None  # where its files can be read
+    storage: Storage | None = None  # where its files can be read
 
     async def ping(self) -> None:
         """UnavailableError unless it answers."""
@@ -84,7 +83,8 @@ class OpenArchives:
 def _link(opened: Opened) -> NamedArchive:
     entry = opened.entry
     if opened.plain is None:
-        return NamedArchive(entry.name, opened.relay, storage=opened.storage)
+        path_of = opened.storage.path if opened.storage is not None else None
+        return NamedArchive(entry.name, opened.relay, path_of=path_of)
     return NamedArchive(entry.name, opened.plain, plain=True, thumbnails=entry.thumbnails, page=entry.page)
 
 
@@ -93,7 +93,7 @@ def feed_of(opened: Opened, store: Store, site: Site, names: frozenset[str]) -> 
     entry = opened.entry
     kept = Kept(entry.name, names - {entry.name})
     if opened.client is not None:
-        heads = StoredHeads(opened.storage) if opened.storage is not None else None
+        heads = opened.storage.heads if opened.storage is not None else None
         return ArchiveFeed(store, site, opened.client, studies.register, kept=kept, heads=heads)
     assert opened.plain is not None
     return QidoFeed(
@@ -117,7 +117,8 @@ def open_archive(entry: ArchiveEntry, settings: Settings, *, timeout: float = 10
         username, password = archive_credentials(settings)
         url = archive_url(settings)
         client = OrthancClient(url, username, password or "", timeout=timeout)
-        return Opened(entry, Relay(url, username, password), None, client, archive_storage(settings))
+        folder = archive_storage(settings)
+        return Opened(entry, Relay(url, username, password), None, client, Storage(folder) if folder else None)
     tls = _tls(entry)
     password = _secret(entry, "password")
     bearer = _bearer(entry)

@@ -19,6 +19,7 @@ from interop.dicomweb.patient_ids import orthanc_id
 from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpProtocol, HttpServer
+from interop.orthanc.storage import Storage
 from interop.store import Store
 
 STUDY = "1.2.3.1"
@@ -100,7 +101,7 @@ async def running(store: Store, tmp_path: Path) -> AsyncIterator[Running]:
 
     async with listening(archive) as port:
         relay = Relay(f"http://127.0.0.1:{port}")
-        named = NamedArchive(ONLY, relay, storage=tmp_path / "storage")  # empty, unless a test puts files there
+        named = NamedArchive(ONLY, relay, path_of=Storage(tmp_path / "storage").path)  # empty, unless a test fills it
         http = http_app(store, [named], Keys.load(tmp_path), urls=Urls(), assets=None, checks={})
         found.append(Running(http, store, relay))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
+
+PathOf = Callable[[str], str]  # of a file by its name in the index; ValueError for what is no name
 
 SINK = "interop.sink"  # the ASGI extension by which a server offers one: {"open": a function that gives a Sink}
 
@@ -68,7 +69,7 @@ class NamedArchive:
     plain: bool = False  # DICOMweb is all it has; else it is an Orthanc
     thumbnails: bool = False  # whether it has /thumbnail (PS3.18 10.4.1.1.5)
     page: int = 1000  # rows that one search gives at most
-    storage: Path | None = None  # where an Orthanc keeps its files, if they can be read
+    path_of: PathOf | None = None  # where an Orthanc keeps its files, if they can be read
 
 
 ONLY = "orthanc"  # the name of the archive where there is one

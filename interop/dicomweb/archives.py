@@ -64,7 +64,7 @@ class Upstream:
         metadata = SeriesMetadata(relay, states, limit=metadata_bytes)
         pictures = KeptThumbnails(states, limit=metadata_bytes // _TO_PICTURES)
         frames = StoredFrames(relay, patients)
-        files = StoredFiles(relay, named.storage, patients) if named.storage is not None else None
+        files = StoredFiles(relay, named.path_of, patients) if named.path_of is not None else None
         return cls(named.name, relay, Storing(relay), frames, files, metadata, pictures, named.thumbnails, named.page)
 
 

@@ -13,19 +13,17 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from interop.dicomweb.archive import Archive
+from interop.dicomweb.archive import Archive, PathOf
 from interop.dicomweb.file_answer import FilesAnswer, Sending, StoredFile
 from interop.dicomweb.paths import Target
 from interop.dicomweb.patient_ids import PatientIds
 
 log = logging.getLogger(__name__)
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST = 64 * 1024 * 1024  # of a list of instances: about 140,000 of them
 _WITHOUT_SECONDS = 60.0  # for which a study of which a file was not as expected is relayed
 _KEPT = 1024
@@ -33,12 +31,12 @@ _SYNTAX = re.compile(r'multipart/related; type="application/dicom"; transfer-syn
 
 
 class StoredFiles:
-    """Answers for studies and series of one Orthanc whose storage is this folder."""
+    """Answers for studies and series of one Orthanc; ``path_of`` leads to its files."""
 
     def __init__(
-        self, archive: Archive, folder: Path, patients: PatientIds, *, clock: Callable[[], float] = time.monotonic
+        self, archive: Archive, path_of: PathOf, patients: PatientIds, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._archive, self._folder, self._patients = archive, folder, patients
+        self._archive, self._path_of, self._patients = archive, path_of, patients
         self._clock = clock
         self._sending = Sending()
         self._without: dict[str, float] = {}
@@ -92,10 +90,7 @@ class StoredFiles:
             return None
 
     def _file(self, row: dict[str, Any]) -> StoredFile:
-        name = row["FileUuid"]
-        if not _UUID.fullmatch(name):
-            raise ValueError("not the name of a file")
-        return StoredFile(os.fspath(self._folder / name[:2] / name[2:4] / name), int(row["FileSize"]))
+        return StoredFile(self._path_of(row["FileUuid"]), int(row["FileSize"]))
 
     def _leave(self, study: str) -> None:
         """A file was not as the index has it: compressed, in another storage, not to be read, or gone by now."""

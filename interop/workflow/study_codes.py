@@ -52,4 +52,9 @@ def _system(site: Site, coded: Coded) -> str:
         return found.target
     if is_uri(coded.scheme):
         return coded.scheme
-    return local_code_system(site.facility, coded.scheme.removeprefix(_LOCAL) or coded.scheme)
+    return local_code_system(site.facility, own_name(coded.scheme))
+
+
+def own_name(scheme: str) -> str:
+    """A private CodingSchemeDesignator without its mark."""
+    return scheme.removeprefix(_LOCAL) or scheme

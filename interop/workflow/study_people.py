@@ -8,10 +8,9 @@ from typing import Any
 from interop.dicom.person_names import readable
 from interop.dicom.study import Coded, Person
 from interop.workflow.site import Site
+from interop.workflow.study_codes import own_name
 
 Resource = dict[str, Any]
-
-_LOCAL = "99"  # begins every private CodingSchemeDesignator (PS3.3 8.2)
 
 
 def person(site: Site, one: Person | None) -> Resource | None:
@@ -34,6 +33,5 @@ def _identifier(site: Site, code: Coded) -> Resource:
     """Whose number it is, says the scheme: an authority of ``authorities.toml``, else one of this site."""
     if not code.scheme:
         return {"value": code.code}
-    name = code.scheme.removeprefix(_LOCAL) or code.scheme
-    system = site.tables.authorities.system_of(name, "", "", facility=site.facility, role="person")
+    system = site.tables.authorities.system_of(own_name(code.scheme), "", "", facility=site.facility, role="person")
     return {"system": system, "value": code.code}

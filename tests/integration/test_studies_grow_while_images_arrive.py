@@ -19,7 +19,7 @@ from interop.archive_feed.reading import Reader
 from interop.dicom.values import dataset_of
 from interop.orthanc.child import PrivateOrthanc
 from interop.orthanc.client import OrthancClient
-from interop.orthanc.stored_heads import StoredHeads
+from interop.orthanc.storage import Storage
 from interop.store import Store
 from interop.testing.images import study_images
 from interop.testing.modality import store as c_store
@@ -114,7 +114,7 @@ async def test_images_are_called_by_their_type_where_the_archives_files_can_be_r
 ) -> None:
     made = [*images("2.25.31", 3), *images("2.25.31", 1, modality="DX")]
     made[1].ImageType = ["DERIVED", "SECONDARY", "MPR"]
-    heads = StoredHeads(orthanc.folder / "storage")
+    heads = Storage(orthanc.folder / "storage").heads
     async with orthanc.client() as client, feeding(store, client, heads=heads):
         await put(orthanc, made)
         found = await until(lambda: has(store, "2.25.31", 4))

@@ -26,6 +26,7 @@ from interop.dicomweb_relay import Relay
 from interop.http_app import HttpApp, http_app
 from interop.http_server import HttpProtocol
 from interop.orthanc.child import PrivateOrthanc
+from interop.orthanc.storage import Storage
 from interop.shipped import shipped
 from interop.store import Store, open_store
 from interop.testing.images import study_images
@@ -164,7 +165,7 @@ def served(orthanc: PrivateOrthanc, folder: Path, records: Callable[[Any], dict[
         assets = Assets(OHIF, (shipped("ohif") / "app-config.js").read_bytes())
         http = http_app(
             store,
-            [NamedArchive(ONLY, relay, storage=orthanc.folder / "storage")],
+            [NamedArchive(ONLY, relay, path_of=Storage(orthanc.folder / "storage").path)],
             Keys.load(folder),
             urls=Urls(base),
             assets=assets,
