@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Locator, Page, sync_playwright
 
 from interop.demo.viewing import BORDER, CHROMIUM, FLAGS
 from interop.testing.pattern import frame_number, pattern_share
@@ -161,10 +161,15 @@ class Screen:
         return np.asarray(image.crop((BORDER, BORDER, image.width - BORDER, image.height - BORDER)))
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:
-        """What the probe finds, once it finds something."""
+        """What the probe finds, once it finds something. OHIF may replace an element while it is looked at."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            found = probe()
+            try:
+                found = probe()
+            except Error as error:
+                if "not attached" not in error.message:
+                    raise
+                found = None
             if found is not None and found is not False:
                 return found
             self.page.wait_for_timeout(200)

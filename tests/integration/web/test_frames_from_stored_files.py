@@ -270,6 +270,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+def in_silence(asked: list[str]) -> None:
+    """Forgets what was asked, once nothing more is: a launch has the study read ahead."""
+    while True:
+        asked.clear()
+        time.sleep(1.0)
+        if not asked:
+            return
+
+
 def plugin(asked: list[str]) -> list[str]:
     """The frames that the plugin was asked for."""
     return [path for path in asked if path.startswith("/dicom-web/") and "/frames/" in path]
@@ -351,7 +360,7 @@ def test_a_name_leads_to_no_other_study(site: Any, asked: list[str]) -> None:
     with site.client() as client:
         assert client.get(site.launch(one.StudyInstanceUID)).status_code == 303
         assert client.get(path_of(one)).status_code == 200
-        asked.clear()
+        in_silence(asked)
         assert client.get(path_of(other)).status_code == 403
         assert asked == []
         mixed = path_of(other).replace(other.StudyInstanceUID, one.StudyInstanceUID, 1)
